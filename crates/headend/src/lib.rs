@@ -1,0 +1,1 @@
+//! Everything asynchronous: listeners, the connection loop, identity, presence, the hub.

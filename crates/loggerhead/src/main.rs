@@ -1,0 +1,3 @@
+//! Loggerhead: the head-end for data loggers and other field devices.
+
+fn main() {}

@@ -1,0 +1,143 @@
+//! Who is speaking: the name that we give a device, and the name that it gives itself.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// Longest device id. Fits a file name and a topic level on every system.
+pub const DEVICE_ID_BYTES_MAX: usize = 128;
+/// Longest identity on a wire: two names of 64 characters of up to 4 bytes, and what joins them.
+pub const IDENTITY_BYTES_MAX: usize = 520;
+
+/// Our name for a device: 1 to `DEVICE_ID_BYTES_MAX` bytes without blanks, control characters, `/`, `+` or `#`, so that
+/// it can stand in a URL path and in a topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(transparent)]
+pub struct DeviceId(Arc<str>);
+
+/// What a device calls itself on the wire, in its protocol's own form, such as building and gateway joined by `/`.
+/// 1 to `IDENTITY_BYTES_MAX` bytes without control characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(transparent)]
+pub struct Identity(Arc<str>);
+
+/// What a protocol found out about a device and wants to know again at its next login: short words by name, such as the
+/// dialect and the checksum variant. Shown to operators as it is.
+pub type Learnt = BTreeMap<String, String>;
+
+/// A name that cannot be one.
+#[derive(Debug, thiserror::Error)]
+pub enum NameError {
+    /// Nothing in it.
+    #[error("a name is empty")]
+    Empty,
+    /// Over its limit.
+    #[error("a name of {length} bytes is over {max}")]
+    TooLong {
+        /// Bytes in the name.
+        length: usize,
+        /// Bytes allowed.
+        max: usize,
+    },
+    /// A character that has a meaning elsewhere.
+    #[error("{character:?} cannot stand in a name")]
+    Character {
+        /// The first such character.
+        character: char,
+    },
+}
+
+fn checked(text: &str, max: usize, barred: fn(char) -> bool) -> Result<Arc<str>, NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if text.len() > max {
+        return Err(NameError::TooLong { length: text.len(), max });
+    }
+    match text.chars().find(|&character| barred(character)) {
+        Some(character) => Err(NameError::Character { character }),
+        None => Ok(Arc::from(text)),
+    }
+}
+
+impl DeviceId {
+    /// Checks and takes a name.
+    ///
+    /// # Errors
+    /// `NameError` when the text is empty, too long or holds a barred character.
+    pub fn new(text: &str) -> Result<Self, NameError> {
+        let barred = |character: char| {
+            character.is_control() || character.is_whitespace() || matches!(character, '/' | '+' | '#')
+        };
+        checked(text, DEVICE_ID_BYTES_MAX, barred).map(Self)
+    }
+
+    /// The id that a device gets when nobody chose one: its identity with every barred character as `-`, cut to length.
+    #[must_use]
+    pub fn from_identity(identity: &Identity) -> Self {
+        let mut text = String::with_capacity(identity.as_str().len());
+        for character in identity.as_str().chars() {
+            let barred = character.is_whitespace() || matches!(character, '/' | '+' | '#');
+            let character = if barred { '-' } else { character };
+            if text.len() + character.len_utf8() > DEVICE_ID_BYTES_MAX {
+                break;
+            }
+            text.push(character);
+        }
+        Self(Arc::from(text))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Identity {
+    /// Checks and takes a name.
+    ///
+    /// # Errors
+    /// `NameError` when the text is empty, too long or holds a control character.
+    pub fn new(text: &str) -> Result<Self, NameError> {
+        checked(text, IDENTITY_BYTES_MAX, char::is_control).map(Self)
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DeviceId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DEVICE_ID_BYTES_MAX, DeviceId, Identity};
+
+    #[test]
+    fn a_device_id_can_stand_in_a_path_and_a_topic() {
+        assert!(DeviceId::new("330302D110-01").is_ok());
+        for bad in ["", "a/b", "a b", "a+", "#", "a\u{7}", &"x".repeat(DEVICE_ID_BYTES_MAX + 1)] {
+            assert!(DeviceId::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_id_made_from_any_identity_is_valid() {
+        let identity = Identity::new(&format!("塔/楼 1+{}", "长".repeat(100))).expect("a legal identity");
+        let id = DeviceId::from_identity(&identity);
+        assert!(DeviceId::new(id.as_str()).is_ok(), "{id}");
+    }
+}

@@ -1,0 +1,26 @@
+//! The nouns that every part of Loggerhead shares: device, reading, record, event, presence, command, cursor.
+//!
+//! Nothing here does I/O, waits, or knows the name of a protocol. A protocol turns bytes into these values, the
+//! store keeps them, the hub passes them on.
+
+mod command;
+mod cursor;
+mod device;
+mod event;
+mod presence;
+mod reading;
+mod receipt;
+mod record;
+mod report;
+mod time;
+
+pub use command::{Command, CommandId, CommandState, ControlLine, KeyKind, Order};
+pub use cursor::Cursor;
+pub use device::{DEVICE_ID_BYTES_MAX, DeviceId, IDENTITY_BYTES_MAX, Identity, Learnt, NameError};
+pub use event::{Event, EventKind, Severity};
+pub use presence::{Evidence, Presence};
+pub use reading::{DECIMAL_DIGITS_MAX, Decimal, Origin, Quality, Reading, Value};
+pub use receipt::{Receipt, Ticket};
+pub use record::{Direction, RawFrame, Records};
+pub use report::{Meter, REPORT_READINGS_MAX, REPORT_TEXT_BYTES_MAX, Report, ReportBuilder, ReportFull};
+pub use time::{TimeError, Timestamp};

@@ -1,0 +1,66 @@
+//! Every byte on every wire that Loggerhead speaks.
+//!
+//! A protocol is one folder and one line in [`ALL`]. Nothing here opens a socket, reads a clock or makes a random number:
+//! bytes, time and entropy come in through [`Session::handle`], bytes and requests go out through [`Session::poll`].
+
+mod explain;
+mod fault;
+mod session;
+mod wire;
+
+pub mod logger;
+pub mod pair;
+
+pub use explain::{Explain, Explanation, Field, Judgement};
+pub use fault::{Fault, FaultKind};
+pub use session::{
+    Acceptor, Admission, Claim, CloseReason, Input, Known, Limits, Now, Opening, Output, Proof, Question, Refusal,
+    Session, Verdict,
+};
+
+/// One protocol: everything that the rest of Loggerhead needs in order to serve, simulate and explain it.
+pub struct Protocol {
+    /// The word for it in configuration, verbs, metrics and logs.
+    pub name: &'static str,
+    /// What it is, in a line for people.
+    pub title: &'static str,
+    /// The TCP port on which its devices expect a head-end.
+    pub port: u16,
+    /// Makes the head-end's side of a listener from its settings and those of the devices that it serves.
+    pub acceptor:
+        fn(&toml::Table, &mut dyn Iterator<Item = DeviceSettings<'_>>) -> Result<Box<dyn Acceptor>, SettingsError>,
+    /// Checks the protocol's own settings of one device.
+    pub check_device: fn(&toml::Table) -> Result<(), SettingsError>,
+    /// Makes the device's side of a conversation, for simulation and tests.
+    pub device: fn(&toml::Table, Opening) -> Result<Box<dyn Session>, SettingsError>,
+    /// Gives every byte of a capture its meaning.
+    pub explain: fn(&Explain<'_>) -> Explanation,
+}
+
+/// The protocol's own settings of one device, such as its cipher key.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceSettings<'a> {
+    /// The device's name for itself.
+    pub identity: &'a loggerhead_model::Identity,
+    /// Its settings.
+    pub table: &'a toml::Table,
+}
+
+/// A setting that cannot be.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: {reason}")]
+pub struct SettingsError {
+    /// Path of the key below the table that was given: `aes_keys[2]`.
+    pub key: String,
+    /// What is wrong with it and what would be right.
+    pub reason: String,
+}
+
+/// The table of protocols.
+pub static ALL: &[Protocol] = &[logger::PROTOCOL];
+
+/// The protocol of that name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Protocol> {
+    ALL.iter().find(|protocol| protocol.name == name)
+}

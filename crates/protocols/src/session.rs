@@ -1,0 +1,268 @@
+//! The contract between a protocol and whoever drives it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use loggerhead_model::{
+    Command, CommandId, CommandState, DeviceId, Event, Identity, Learnt, Receipt, Records, Report, Ticket, Timestamp,
+};
+
+use crate::Fault;
+
+/// One conversation with one peer, from either side. Does no I/O, reads no clock, never blocks.
+///
+/// After every `handle`, call `poll` until it says `Idle`.
+pub trait Session: Send {
+    /// Takes in that something happened.
+    ///
+    /// # Errors
+    /// A `Fault` after which this conversation cannot go on: poll what is left to send, then close.
+    fn handle(&mut self, now: Now, input: Input<'_>) -> Result<(), Fault>;
+
+    /// The next thing to do, in order; `Idle` when there is nothing until the next input.
+    fn poll(&mut self) -> Output;
+}
+
+/// The head-end's side of one configured listener: makes a session for every connection.
+pub trait Acceptor: Send + Sync {
+    /// A session for a peer that has just connected.
+    fn open(&self, now: Now, opening: Opening) -> Box<dyn Session>;
+}
+
+/// Both clocks, read once per input.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Since the process started; never goes back. Every wait is measured with it.
+    pub elapsed: Duration,
+    /// The wall clock, which may jump.
+    pub wall: Timestamp,
+}
+
+/// What a session is born with.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// The address at the other end, for texts.
+    pub peer: Arc<str>,
+    /// Fresh random bytes, for a challenge or for jitter.
+    pub entropy: [u8; 32],
+    /// How long the peer may take.
+    pub limits: Limits,
+}
+
+/// How long a peer may take before it has proven who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From the connection to its first whole frame.
+    pub first_frame: Duration,
+    /// From the connection to its login.
+    pub login: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { first_frame: Duration::from_secs(5), login: Duration::from_secs(10) }
+    }
+}
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// Bytes came. They are the session's only during the call.
+    Bytes(&'a [u8]),
+    /// The peer will send nothing more. It may still read.
+    Eof,
+    /// The moment asked for by `Idle` has come.
+    Wake,
+    /// Answers `Question::Who`.
+    Known(Known),
+    /// Answers `Question::Prove`.
+    Verdict(Verdict),
+    /// Answers `Output::Store`: committed and synced.
+    Stored(Receipt),
+    /// Answers `Output::Store`: not kept, and never will be. No acknowledgement may be sent.
+    NotStored(Ticket),
+    /// An operator asks something of the device. Answer with `Output::Command`.
+    Command(Command),
+    /// End the conversation in good order; the text says why.
+    Shutdown(CloseReason),
+    /// Device's side: a new connection stands.
+    Connected,
+    /// Device's side: the connection is gone.
+    Disconnected,
+    /// Device's side: readings to send up. Answered by `Output::Delivered` once the head-end acknowledged them.
+    Offer(Ticket, Report),
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub enum Output {
+    /// Send these bytes, in one write.
+    Send(Bytes),
+    /// Find out, and answer with `Input::Known` or `Input::Verdict`. Questions are answered in order.
+    Ask(Question),
+    /// Keep these records and answer with `Input::Stored` or `Input::NotStored`.
+    Store(Ticket, Records),
+    /// Keep these records; nobody waits for them.
+    Keep(Records),
+    /// Tell operators. Counted always, stored within a rate.
+    Event(Event),
+    /// The peer kept to the protocol less than it should, but the conversation goes on. Counted and shown.
+    Fault(Fault),
+    /// Remember these findings about the device that is logged in.
+    Learnt(Learnt),
+    /// Remember `note` for `keep` under this identity and the peer's address, for a peer that connects anew for every
+    /// message. Comes back in `Known::note`.
+    Remember {
+        /// Under which name.
+        identity: Identity,
+        /// What; the session's own form.
+        note: Bytes,
+        /// How long.
+        keep: Duration,
+    },
+    /// The peer should be heard from at least this often; beyond it, its presence is silent.
+    ExpectWithin(Duration),
+    /// A command moved on.
+    Command(CommandId, CommandState),
+    /// Device's side: open a connection.
+    Connect,
+    /// Device's side: the head-end acknowledged what was offered under this ticket.
+    Delivered(Ticket),
+    /// Send what was said so far, then close. Nothing follows.
+    Close(CloseReason),
+    /// Nothing to do until the next input, or until `wake_at` on the clock of `Now::elapsed`.
+    Idle {
+        /// When to send `Input::Wake`.
+        wake_at: Option<Duration>,
+    },
+}
+
+/// Why a conversation ends; the word is stored and counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The peer said that it is done, or ended its side.
+    PeerDone,
+    /// The peer was silent for too long.
+    Silent(Duration),
+    /// The peer did not prove who it is.
+    Refused,
+    /// A newer connection of the same device is here.
+    TakenOver,
+    /// This process is stopping.
+    Stopping,
+    /// The device was removed or its settings changed.
+    Reconfigured,
+    /// The peer broke the rules.
+    Fault(Cow<'static, str>),
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PeerDone => formatter.write_str("closed by the device"),
+            Self::Silent(limit) => write!(formatter, "silent for {} s", limit.as_secs()),
+            Self::Refused => formatter.write_str("refused"),
+            Self::TakenOver => formatter.write_str("a newer connection took over"),
+            Self::Stopping => formatter.write_str("the head-end is stopping"),
+            Self::Reconfigured => formatter.write_str("the device's settings changed"),
+            Self::Fault(reason) => formatter.write_str(reason),
+        }
+    }
+}
+
+/// What a session asks of the head-end, which alone knows secrets and sessions.
+#[derive(Debug)]
+pub enum Question {
+    /// What is known under this name? Answered also for names that nobody knows, with nothing in it.
+    Who(Identity),
+    /// Is this peer who it says it is, and may it log in?
+    Prove(Claim),
+}
+
+/// What is known about a name before it is proven.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The protocol's own settings of the device; empty for an unknown name.
+    pub settings: Arc<toml::Table>,
+    /// What was learnt about it earlier.
+    pub learnt: Learnt,
+    /// What `Output::Remember` left under this name and the peer's address, if its time has not run out.
+    pub note: Option<Bytes>,
+}
+
+/// A peer says who it is.
+#[derive(Debug)]
+pub struct Claim {
+    /// The name that it gave.
+    pub identity: Identity,
+    /// How it proves it.
+    pub proof: Proof,
+    /// For how long a `Proof::Remembered` from the same address will do after this login.
+    pub remember: Option<Duration>,
+}
+
+/// How a peer proves who it is.
+pub enum Proof {
+    /// It answered a challenge; `check` says whether `answer` fits `challenge` and a secret, in constant time.
+    Response {
+        /// What we sent.
+        challenge: Box<[u8]>,
+        /// What came back.
+        answer: Box<[u8]>,
+        /// The protocol's rule, given challenge, answer and secret.
+        check: fn(&[u8], &[u8], &[u8]) -> bool,
+    },
+    /// Its messages decipher under the device's own key. Enough only where the device's settings say so.
+    Cipher,
+    /// It logged in from the same address a while ago.
+    Remembered,
+}
+
+impl fmt::Debug for Proof {
+    /// The kind of proof only.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Response { .. } => "Response",
+            Self::Cipher => "Cipher",
+            Self::Remembered => "Remembered",
+        })
+    }
+}
+
+/// The answer to a claim.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// It is who it says it is.
+    Accepted(Admission),
+    /// It is not let in. The peer is never told why.
+    Refused(Refusal),
+}
+
+/// A device that is logged in.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// Our name for it.
+    pub device: DeviceId,
+    /// The protocol's own settings of it.
+    pub settings: Arc<toml::Table>,
+    /// What was learnt about it earlier.
+    pub learnt: Learnt,
+}
+
+/// Why a claim was not believed; for operators only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nobody knows this name.
+    Unknown,
+    /// The name waits for an operator's yes.
+    Pending,
+    /// The proof does not fit.
+    WrongProof,
+    /// Too many failures; not even looked at.
+    Throttled,
+    /// A limit of sessions is reached.
+    Full,
+}

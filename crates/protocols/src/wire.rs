@@ -1,0 +1,75 @@
+//! Reading peer bytes without ever indexing them.
+
+use crate::{Fault, FaultKind};
+
+/// Reads fields off the front of a byte slice and remembers how far it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Starts at the first byte.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, offset: 0 }
+    }
+
+    /// Bytes read so far.
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// What was not read yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The next `count` bytes.
+    ///
+    /// # Errors
+    /// `Malformed` when there are fewer.
+    pub fn take(&mut self, count: usize) -> Result<&'a [u8], Fault> {
+        let Some((taken, rest)) = self.bytes.split_at_checked(count) else {
+            let reason = format!("{count} bytes expected, {} left", self.bytes.len());
+            return Err(Fault::new(FaultKind::Malformed, reason).at(self.offset));
+        };
+        self.bytes = rest;
+        self.offset += count;
+        Ok(taken)
+    }
+
+    /// The next `N` bytes.
+    ///
+    /// # Errors
+    /// `Malformed` when there are fewer.
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.take(N)?);
+        Ok(array)
+    }
+
+    /// The next byte.
+    ///
+    /// # Errors
+    /// `Malformed` at the end.
+    pub fn u8(&mut self) -> Result<u8, Fault> {
+        self.array().map(u8::from_be_bytes)
+    }
+
+    /// The next four bytes, lowest first.
+    ///
+    /// # Errors
+    /// `Malformed` when there are fewer.
+    pub fn u32_le(&mut self) -> Result<u32, Fault> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    /// The next four bytes, highest first.
+    ///
+    /// # Errors
+    /// `Malformed` when there are fewer.
+    pub fn u32_be(&mut self) -> Result<u32, Fault> {
+        self.array().map(u32::from_be_bytes)
+    }
+}

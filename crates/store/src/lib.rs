@@ -1,0 +1,1 @@
+//! Durable records: what an acknowledgement means.
