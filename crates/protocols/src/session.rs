@@ -24,6 +24,12 @@ pub trait Session: Send {
 
     /// The next thing to do, in order; `Idle` when there is nothing until the next input.
     fn poll(&mut self) -> Output;
+
+    /// Whether more bytes are welcome. While it says no, the driver leaves them unread, so that the transport slows the
+    /// peer down. Ask again after every `Idle`.
+    fn wants_bytes(&self) -> bool {
+        true
+    }
 }
 
 /// The head-end's side of one configured listener: makes a session for every connection.
@@ -114,7 +120,7 @@ pub enum Output {
     /// Remember these findings about the device that is logged in.
     Learnt(Learnt),
     /// Remember `note` for `keep` under this identity and the peer's address, for a peer that connects anew for every
-    /// message. Comes back in `Known::note`.
+    /// message. Comes back in `Known::note`. An empty note forgets the one before.
     Remember {
         /// Under which name.
         identity: Identity,
@@ -131,7 +137,8 @@ pub enum Output {
     Connect,
     /// Device's side: the head-end acknowledged what was offered under this ticket.
     Delivered(Ticket),
-    /// Send what was said so far, then close. Nothing follows.
+    /// Send what was said so far, then close. Nothing follows from the head-end's side; a device's side is then given
+    /// `Input::Disconnected` and may connect again.
     Close(CloseReason),
     /// Nothing to do until the next input, or until `wake_at` on the clock of `Now::elapsed`.
     Idle {
