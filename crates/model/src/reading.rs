@@ -48,14 +48,15 @@ impl Decimal {
             [b'-', rest @ ..] => (true, rest),
             rest => (false, rest),
         };
-        if digits.len() > DECIMAL_DIGITS_MAX + 1 {
+        // A zero before the point and the point itself do not count.
+        if digits.len() > DECIMAL_DIGITS_MAX + 2 {
             return None;
         }
         let mut mantissa = 0_i64;
         let mut point = None;
         for (index, &byte) in digits.iter().enumerate() {
             match byte {
-                b'0'..=b'9' => mantissa = mantissa.checked_mul(10)? + i64::from(byte - b'0'),
+                b'0'..=b'9' => mantissa = mantissa.checked_mul(10)?.checked_add(i64::from(byte - b'0'))?,
                 b'.' if point.is_none() && index > 0 => point = Some(index),
                 _ => return None,
             }
@@ -65,7 +66,7 @@ impl Decimal {
         let printable = whole > 0
             && (whole == 1 || digits.first() != Some(&b'0'))
             && (point.is_none() || scale > 0)
-            && whole + scale <= DECIMAL_DIGITS_MAX
+            && whole - usize::from(digits.first() == Some(&b'0')) + scale <= DECIMAL_DIGITS_MAX
             && !(negative && mantissa == 0);
         let scale = u8::try_from(scale).ok()?;
         printable.then_some(Self { mantissa: if negative { -mantissa } else { mantissa }, scale })
@@ -169,9 +170,23 @@ mod tests {
 
     #[test]
     fn what_would_print_differently_stays_text() {
-        for text in
-            ["", "-", ".5", "5.", "007", "00", "-0", "-0.0", "+5", "1e3", " 5", "1.2.3", "data0", "9999999999999999999"]
-        {
+        for text in [
+            "",
+            "-",
+            ".5",
+            "5.",
+            "007",
+            "00",
+            "-0",
+            "-0.0",
+            "+5",
+            "1e3",
+            " 5",
+            "1.2.3",
+            "data0",
+            "9999999999999999999",
+            "9223372036854775809",
+        ] {
             assert_eq!(Value::parse(text), Value::Text(text));
         }
     }

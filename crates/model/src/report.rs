@@ -76,8 +76,32 @@ impl Report {
     }
 
     /// The readings in the order in which they came.
+    #[must_use]
     pub fn readings(&self) -> impl ExactSizeIterator<Item = Reading<'_>> {
-        self.rows.iter().map(|row| Reading {
+        self.rows.iter().map(|row| self.reading(row))
+    }
+
+    /// The meters in the order in which they came; one named twice stands here twice.
+    #[must_use]
+    pub fn meters(&self) -> impl ExactSizeIterator<Item = Meter<'_>> {
+        self.meters.iter().map(|meter| Meter { id: self.text(meter.id), attributes: self.text(meter.attributes) })
+    }
+
+    /// The meters in the order in which they came, each with its readings.
+    #[must_use]
+    pub fn by_meter(&self) -> impl ExactSizeIterator<Item = (Meter<'_>, impl ExactSizeIterator<Item = Reading<'_>>)> {
+        let mut rest = self.rows.as_slice();
+        self.meters.iter().enumerate().map(move |(index, meter)| {
+            let count = rest.iter().take_while(|row| row.meter as usize == index).count();
+            let (own, behind) = rest.split_at_checked(count).unwrap_or_default();
+            rest = behind;
+            let meter = Meter { id: self.text(meter.id), attributes: self.text(meter.attributes) };
+            (meter, own.iter().map(|row| self.reading(row)))
+        })
+    }
+
+    fn reading(&self, row: &Row) -> Reading<'_> {
+        Reading {
             meter: self.meters.get(row.meter as usize).map_or("", |meter| self.text(meter.id)),
             function: self.text(row.function),
             coding: self.text(row.coding),
@@ -89,12 +113,7 @@ impl Report {
                 StoredValue::Text(span) => Value::Text(self.text(span)),
             },
             attributes: self.text(row.attributes),
-        })
-    }
-
-    /// The meters in the order in which they came; one named twice stands here twice.
-    pub fn meters(&self) -> impl ExactSizeIterator<Item = Meter<'_>> {
-        self.meters.iter().map(|meter| Meter { id: self.text(meter.id), attributes: self.text(meter.attributes) })
+        }
     }
 
     fn text(&self, span: Span) -> &str {
@@ -209,6 +228,8 @@ mod tests {
         builder.reading(&expected[3]).expect("room");
         let report = builder.finish();
         assert_eq!(report.readings().collect::<Vec<_>>(), expected);
+        let by_meter = report.by_meter().map(|(meter, readings)| (meter.id, readings.collect::<Vec<_>>()));
+        assert_eq!(by_meter.collect::<Vec<_>>(), [("1", expected[..2].to_vec()), ("塔2", expected[2..].to_vec())]);
         assert_eq!(report.meters().map(|meter| meter.attributes).collect::<Vec<_>>(), ["addr\t000000000001", ""]);
     }
 }
