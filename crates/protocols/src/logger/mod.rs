@@ -1,5 +1,18 @@
 //! The building-energy data-logger protocol, in every dialect that devices speak.
 
+pub mod cipher;
+pub mod compress;
+pub mod crc;
+pub mod decode;
+pub mod dialect;
+pub mod encode;
+pub mod frame;
+pub mod identity;
+pub mod message;
+pub mod text;
+pub mod time;
+pub mod xml;
+
 use crate::session::{Acceptor, Opening, Session};
 use crate::{DeviceSettings, Explain, Explanation, Protocol, SettingsError};
 

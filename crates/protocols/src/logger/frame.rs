@@ -1,0 +1,558 @@
+//! Cuts frames from the bytes of a connection, whatever dialect they are in, and finds the next one behind garbage.
+//!
+//! A frame is cut as soon as its body and check are there: its tail says nothing new, and a device that lost a byte of it
+//! waits for an answer before it sends more. What the result is never depends on how the bytes were split on their way.
+//! Limits come before memory: nothing is reserved for bytes that were only announced. Source: [2], [3].
+
+use std::ops::Range;
+
+use bytes::{Buf, Bytes, BytesMut};
+use memchr::memmem;
+
+use super::crc::CrcVariant;
+use super::dialect::{ALL_DIALECTS, CipherUse, Dialect, Kinds, Length};
+use super::text;
+use crate::wire::Reader;
+use crate::{Fault, FaultKind};
+
+/// Largest frame unless settings say otherwise; a report of 50 meters has 5 to 20 kB.
+pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
+/// Most bytes without a valid frame before a connection is given up.
+pub const GARBAGE_BYTES_MAX: usize = 64 * 1024;
+/// Most bytes of false frames that are checked while looking for the next one, so that nobody can make us compute for long.
+const CHECKED_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of a check.
+const CRC_BYTES: usize = 2;
+/// Bytes that the end of an XML text is looked for in again when more bytes came: `</root` and blanks.
+const ROOT_END_OVERLAP: usize = 64;
+
+/// One frame.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// In which dialect it is.
+    pub dialect: &'static Dialect,
+    /// Its type; 0 where frames have none.
+    pub kind: u8,
+    /// Its sequence, to be given back; zeros where frames have none.
+    pub sequence: [u8; 4],
+    /// The check that fits, if one does. `None` also where frames have none.
+    pub crc: Option<CrcVariant>,
+    bytes: BytesMut,
+    body: Range<usize>,
+}
+
+impl Frame {
+    /// The whole frame. Its tail is there only if it had come by then.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Its body.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        self.bytes.get(self.body.clone()).unwrap_or_default()
+    }
+
+    /// Its body, to be deciphered in place.
+    pub fn body_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.body.clone()).unwrap_or_default()
+    }
+
+    /// True while its body has to be deciphered before it can be read.
+    #[must_use]
+    pub fn is_enciphered(&self) -> bool {
+        is_enciphered(self.dialect, self.kind, self.body())
+    }
+
+    /// The frame as it is kept: whole, and plain where its body was deciphered in place.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes.freeze()
+    }
+}
+
+pub(super) fn is_enciphered(dialect: &Dialect, kind: u8, body: &[u8]) -> bool {
+    match dialect.cipher {
+        CipherUse::Never => false,
+        CipherUse::Always => true,
+        CipherUse::Kinds(kinds) => kinds.contains(&kind) && !text::trim_start(body).starts_with(b"<"),
+    }
+}
+
+/// The next thing that was found.
+#[derive(Debug)]
+pub enum Cut {
+    /// A frame.
+    Frame(Frame),
+    /// Something that is no frame, or not quite one. What follows is looked at all the same.
+    Fault(Fault),
+}
+
+/// Cuts the bytes of one connection. Holds no memory while nothing is left over.
+#[derive(Debug)]
+pub struct Cutter {
+    buffer: BytesMut,
+    /// The dialect that is expected: given by settings, or of the first valid frame.
+    dialect: Option<&'static Dialect>,
+    /// The check that fitted last.
+    crc: Option<CrcVariant>,
+    /// Bytes of the last frame's tail that came, while not all of them did.
+    tail_bytes: Option<u8>,
+    /// True while looking for a frame behind garbage.
+    lost: bool,
+    /// Bytes that were skipped since the last frame.
+    skipped_bytes: u32,
+    /// Bytes from which on the end of an XML text is looked for.
+    searched_bytes: u32,
+    frame_bytes_max: u32,
+}
+
+impl Cutter {
+    /// For a new connection. Without `dialect` it is that of the first valid frame. `frame_bytes_max` counts everything from
+    /// head to tail.
+    #[must_use]
+    pub fn new(dialect: Option<&'static Dialect>, frame_bytes_max: usize) -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            dialect,
+            crc: None,
+            tail_bytes: None,
+            lost: false,
+            skipped_bytes: 0,
+            searched_bytes: 0,
+            frame_bytes_max: u32::try_from(frame_bytes_max).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// The dialect of this connection, once it is known.
+    #[must_use]
+    pub fn dialect(&self) -> Option<&'static Dialect> {
+        self.dialect
+    }
+
+    /// Tries this check first; two of them may fit the same bytes.
+    pub fn expect_crc(&mut self, variant: CrcVariant) {
+        self.crc = Some(variant);
+    }
+
+    /// Sets the limit of a frame from head to tail.
+    pub fn set_frame_bytes_max(&mut self, frame_bytes_max: usize) {
+        self.frame_bytes_max = u32::try_from(frame_bytes_max).unwrap_or(u32::MAX);
+    }
+
+    /// Takes in bytes as they came.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next frame or fault; `None` until more bytes come.
+    ///
+    /// # Errors
+    /// `Malformed` when the connection has to be given up: over `GARBAGE_BYTES_MAX` without a valid frame, or a dialect
+    /// without heads out of step.
+    pub fn cut(&mut self) -> Result<Option<Cut>, Fault> {
+        loop {
+            if let Some(fault) = self.tail() {
+                return Ok(Some(Cut::Fault(fault)));
+            }
+            self.separators();
+            if self.buffer.is_empty() {
+                // An idle connection keeps no memory.
+                self.buffer = BytesMut::new();
+                return Ok(None);
+            }
+            if self.lost {
+                match self.find()? {
+                    Some(fault) => return Ok(Some(Cut::Fault(fault))),
+                    None if self.lost => return Ok(None),
+                    None => continue,
+                }
+            }
+            return match self.at_head() {
+                Step::Wait => Ok(None),
+                Step::Frame(frame) => Ok(Some(Cut::Frame(frame))),
+                Step::Refused(fault) => {
+                    self.lost = true;
+                    self.searched_bytes = 0;
+                    if self.dialect.is_some_and(|dialect| dialect.heads.is_empty()) {
+                        return Err(fault);
+                    }
+                    self.skip(1)?;
+                    Ok(Some(Cut::Fault(fault)))
+                }
+                Step::NoHead => {
+                    self.lost = true;
+                    continue;
+                }
+            };
+        }
+    }
+
+    /// Drops what is left of the last frame's tail.
+    fn tail(&mut self) -> Option<Fault> {
+        let tail = self.dialect.map_or(&[][..], |dialect| dialect.tail);
+        let mut found = usize::from(self.tail_bytes?);
+        while let (Some(expected), Some(byte)) = (tail.get(found), self.buffer.first()) {
+            if byte != expected {
+                self.tail_bytes = None;
+                let reason = format!("tail of {found} bytes, {} expected", tail.len());
+                return Some(Fault::new(FaultKind::Damaged, reason));
+            }
+            self.buffer.advance(1);
+            found += 1;
+        }
+        self.tail_bytes = (found < tail.len()).then(|| u8::try_from(found).unwrap_or(0));
+        None
+    }
+
+    /// Drops what devices put between texts. NUL may be the first byte of a length while no dialect is known.
+    fn separators(&mut self) {
+        let xml_follows = self.dialect.is_none_or(|dialect| matches!(dialect.length, Length::Hex | Length::RootEnd));
+        if !xml_follows || self.lost {
+            return;
+        }
+        let rest = text::trim_start(&self.buffer);
+        let dropped = self.buffer.len() - rest.len();
+        let dropped = match self.dialect {
+            Some(_) => dropped,
+            None => self.buffer.iter().take(dropped).position(|&byte| byte == 0).unwrap_or(dropped),
+        };
+        self.buffer.advance(dropped);
+    }
+
+    /// Looks at the first byte, where a frame has to begin.
+    fn at_head(&mut self) -> Step {
+        let Some(dialect) = (match head_at(self.dialect, &self.buffer) {
+            Head::Whole(dialect) => Some(dialect),
+            Head::Cut => return Step::Wait,
+            Head::Absent => None,
+        }) else {
+            return Step::NoHead;
+        };
+        let limit = usize::try_from(self.frame_bytes_max).unwrap_or(usize::MAX);
+        let searched = usize::try_from(self.searched_bytes).unwrap_or(0);
+        let shape = match measure(dialect, &self.buffer, limit, searched) {
+            Measured::Whole(shape) => shape,
+            Measured::Short => {
+                let searched = self.buffer.len().saturating_sub(ROOT_END_OVERLAP);
+                self.searched_bytes = u32::try_from(searched).unwrap_or(0);
+                return Step::Wait;
+            }
+            Measured::Refused(fault) => return Step::Refused(fault),
+        };
+        let (crc, tail) = self.check(dialect, &self.buffer, &shape);
+        let tail_bytes = match (crc, tail) {
+            (Some(_) | None, Tail::Whole) => dialect.tail.len(),
+            (Some(_), Tail::Cut | Tail::Wrong) => 0,
+            (None, Tail::Cut) => return Step::Wait,
+            (None, Tail::Wrong) => {
+                return Step::Refused(
+                    Fault::new(FaultKind::Damaged, "neither check nor tail of the frame fit").at(shape.end),
+                );
+            }
+        };
+        Step::Frame(self.take(dialect, shape, crc, tail_bytes))
+    }
+
+    fn take(&mut self, dialect: &'static Dialect, shape: Shape, crc: Option<CrcVariant>, tail_bytes: usize) -> Frame {
+        self.dialect = Some(dialect);
+        self.crc = crc.or(self.crc);
+        self.tail_bytes = (tail_bytes < dialect.tail.len()).then_some(0);
+        self.skipped_bytes = 0;
+        self.searched_bytes = 0;
+        let end = shape.end + tail_bytes;
+        let bytes = if end == self.buffer.len() { std::mem::take(&mut self.buffer) } else { self.buffer.split_to(end) };
+        Frame { dialect, kind: shape.kind, sequence: shape.sequence, crc, bytes, body: shape.body }
+    }
+
+    /// Whether check and tail of a whole frame at the start of `bytes` fit.
+    fn check(&self, dialect: &Dialect, bytes: &[u8], shape: &Shape) -> (Option<CrcVariant>, Tail) {
+        let Some(usual) = dialect.crc else { return (None, Tail::Whole) };
+        let covered = bytes.get(..shape.body.end).unwrap_or_default();
+        let found = bytes.get(shape.body.end..).and_then(<[u8]>::first_chunk);
+        let crc = found.and_then(|&found| CrcVariant::matching(self.crc.unwrap_or(usual), covered, found));
+        (crc, tail_at(dialect, bytes.get(shape.end..).unwrap_or_default()))
+    }
+
+    /// Looks for the next frame behind garbage: of all that check and tail confirm, the one that ends first. So a false head
+    /// that announces much does not swallow the true frames behind it.
+    fn find(&mut self) -> Result<Option<Fault>, Fault> {
+        let limit = usize::try_from(self.frame_bytes_max).unwrap_or(usize::MAX);
+        let mut pending = None;
+        let mut best: Option<(usize, usize)> = None;
+        let mut checked_bytes = 0;
+        for start in 0..self.buffer.len() {
+            if best.is_some_and(|(_, end)| start >= end) {
+                break;
+            }
+            let candidate = self.buffer.get(start..).unwrap_or_default();
+            let dialect = match head_at_garbage(self.dialect, candidate) {
+                Head::Whole(dialect) => dialect,
+                Head::Cut => {
+                    pending = pending.or(Some(start));
+                    continue;
+                }
+                Head::Absent => continue,
+            };
+            match measure(dialect, candidate, limit, 0) {
+                Measured::Short => pending = pending.or(Some(start)),
+                Measured::Refused(_) => {}
+                Measured::Whole(shape) => match tail_at(dialect, candidate.get(shape.end..).unwrap_or_default()) {
+                    Tail::Cut => pending = pending.or(Some(start)),
+                    Tail::Wrong => {}
+                    Tail::Whole => {
+                        checked_bytes += if dialect.crc.is_some() { shape.end } else { 0 };
+                        if checked_bytes > CHECKED_BYTES_MAX {
+                            return Err(Fault::new(FaultKind::Malformed, "too many false heads in garbage"));
+                        }
+                        let fits = dialect.crc.is_none() || self.check(dialect, candidate, &shape).0.is_some();
+                        let end = start + shape.end + dialect.tail.len();
+                        if fits && shape.is_sane && best.is_none_or(|(_, best_end)| end < best_end) {
+                            best = Some((start, end));
+                        }
+                    }
+                },
+            }
+        }
+        let Some((start, _)) = best else {
+            self.skip(pending.unwrap_or(self.buffer.len()))?;
+            return Ok(None);
+        };
+        self.skip(start)?;
+        self.lost = false;
+        let skipped = self.skipped_bytes;
+        Ok((skipped > 0).then(|| Fault::new(FaultKind::Malformed, format!("{skipped} bytes skipped before a frame"))))
+    }
+
+    fn skip(&mut self, count: usize) -> Result<(), Fault> {
+        self.buffer.advance(count.min(self.buffer.len()));
+        self.skipped_bytes = self.skipped_bytes.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        if usize::try_from(self.skipped_bytes).is_ok_and(|skipped| skipped <= GARBAGE_BYTES_MAX) {
+            return Ok(());
+        }
+        let reason = format!("more than {GARBAGE_BYTES_MAX} bytes without a valid frame");
+        Err(Fault::new(FaultKind::Malformed, reason))
+    }
+}
+
+enum Step {
+    Wait,
+    Frame(Frame),
+    Refused(Fault),
+    NoHead,
+}
+
+/// What stands where a head may be.
+pub(super) enum Head {
+    /// The head of a dialect, or the length of the one without.
+    Whole(&'static Dialect),
+    /// The beginning of one; more bytes will tell.
+    Cut,
+    /// None.
+    Absent,
+}
+
+/// The head at the start of `bytes`: of `dialect`, or of any.
+pub(super) fn head_at(dialect: Option<&'static Dialect>, bytes: &[u8]) -> Head {
+    match (dialect, head_at_garbage(dialect, bytes)) {
+        (Some(dialect), Head::Absent) if dialect.heads.is_empty() => Head::Whole(dialect),
+        (None, Head::Absent) => {
+            // By elimination: a length below 16 MiB begins with a zero, and no head does.
+            let bare = ALL_DIALECTS.into_iter().find(|dialect| dialect.heads.is_empty());
+            bare.filter(|_| bytes.first() == Some(&0)).map_or(Head::Absent, Head::Whole)
+        }
+        (_, head) => head,
+    }
+}
+
+/// The same behind garbage, where a dialect without a head cannot be found.
+fn head_at_garbage(dialect: Option<&'static Dialect>, bytes: &[u8]) -> Head {
+    let mut cut = false;
+    let candidates =
+        ALL_DIALECTS.iter().copied().filter(|candidate| dialect.is_none_or(|dialect| dialect == *candidate));
+    for candidate in candidates {
+        for head in candidate.heads {
+            if bytes.starts_with(head) {
+                return Head::Whole(candidate);
+            }
+            cut |= head.starts_with(bytes);
+        }
+    }
+    if cut { Head::Cut } else { Head::Absent }
+}
+
+/// Where the parts of a frame stand, from its first byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub kind: u8,
+    pub sequence: [u8; 4],
+    /// What the length says, where it says something.
+    pub length: Option<usize>,
+    pub body: Range<usize>,
+    /// Behind the check, before the tail.
+    pub end: usize,
+    /// False for what may be a frame only where one has to begin.
+    pub is_sane: bool,
+}
+
+/// What the bytes at a head say of a frame.
+pub(super) enum Measured {
+    /// Too few of them.
+    Short,
+    /// It is all there, but perhaps for its tail.
+    Whole(Shape),
+    /// It cannot be one.
+    Refused(Fault),
+}
+
+/// Measures the frame at the start of `bytes`, which begin with a head of `dialect`. The end of a text is looked for from
+/// `searched_bytes` on.
+pub(super) fn measure(dialect: &Dialect, bytes: &[u8], frame_bytes_max: usize, searched_bytes: usize) -> Measured {
+    if dialect.length == Length::RootEnd {
+        return measure_text(bytes, 0, frame_bytes_max, searched_bytes).map_or_else(Measured::Refused, |end| {
+            end.map_or(Measured::Short, |end| {
+                Measured::Whole(Shape { kind: 0, sequence: [0; 4], length: None, body: 0..end, end, is_sane: true })
+            })
+        });
+    }
+    let Ok(header) = read_header(dialect, bytes) else { return Measured::Short };
+    let start = dialect.header_bytes();
+    let (body_end, check_bytes) = match dialect.length {
+        Length::Little => (start + header.length.unwrap_or(0).saturating_sub(header.sequence.len()), CRC_BYTES),
+        Length::Big | Length::Hex | Length::RootEnd => (start + header.length.unwrap_or(0), 0),
+    };
+    let shape = |body_end: usize| Shape {
+        kind: header.kind,
+        sequence: header.sequence,
+        length: header.length,
+        body: start..body_end,
+        end: body_end + check_bytes,
+        is_sane: header.is_known_kind,
+    };
+    if dialect.length == Length::Hex {
+        return measure_hex(dialect, bytes, frame_bytes_max, searched_bytes, &header, shape);
+    }
+    let whole = shape(body_end);
+    let frame_bytes = whole.end + dialect.tail.len();
+    if frame_bytes > frame_bytes_max {
+        let reason = format!("frame of {frame_bytes} bytes over {frame_bytes_max}");
+        return Measured::Refused(Fault::new(FaultKind::TooLarge, reason));
+    }
+    let cipher_bytes = whole.body.len();
+    if dialect.cipher == CipherUse::Always && (cipher_bytes == 0 || cipher_bytes % super::cipher::BLOCK_BYTES != 0) {
+        let reason = format!("cipher of {cipher_bytes} bytes is not made of whole blocks of 16");
+        return Measured::Refused(Fault::new(FaultKind::Malformed, reason));
+    }
+    if bytes.len() < whole.end { Measured::Short } else { Measured::Whole(whole) }
+}
+
+/// A frame whose length is only a help: text ends with its root element, and at the latest before the next head.
+fn measure_hex(
+    dialect: &Dialect,
+    bytes: &[u8],
+    frame_bytes_max: usize,
+    searched_bytes: usize,
+    header: &Header,
+    shape: impl Fn(usize) -> Shape,
+) -> Measured {
+    let start = dialect.header_bytes();
+    let body = bytes.get(start..).unwrap_or_default();
+    let Some(first) = text::trim_start(body).first() else {
+        return if body.len() > ROOT_END_OVERLAP { refused("a frame of blanks") } else { Measured::Short };
+    };
+    if *first != b'<' {
+        let Some(length) = header.length else { return refused("a length that is not of hex digits") };
+        let end = start + length;
+        if end > frame_bytes_max {
+            return Measured::Refused(Fault::new(
+                FaultKind::TooLarge,
+                format!("frame of {end} bytes over {frame_bytes_max}"),
+            ));
+        }
+        return if bytes.len() < end { Measured::Short } else { Measured::Whole(shape(end)) };
+    }
+    let next_head = dialect.heads.iter().filter_map(|head| memmem::find(body, head)).min();
+    match measure_text(bytes, start, frame_bytes_max, searched_bytes) {
+        Err(fault) => Measured::Refused(fault),
+        Ok(Some(end)) if next_head.is_none_or(|next| start + next >= end) => Measured::Whole(shape(end)),
+        Ok(_) if next_head.is_some() => refused("a text cut short by the next head"),
+        Ok(_) => Measured::Short,
+    }
+}
+
+/// Offset behind the root element of the text that begins at `start`; `None` while it is not there.
+fn measure_text(bytes: &[u8], start: usize, limit: usize, searched_bytes: usize) -> Result<Option<usize>, Fault> {
+    let looked_at = bytes.get(..bytes.len().min(limit)).unwrap_or_default();
+    let mut from = start.max(searched_bytes);
+    while let Some(found) = memmem::find(looked_at.get(from..).unwrap_or_default(), b"</root") {
+        let behind = from + found + b"</root".len();
+        let rest = looked_at.get(behind..).unwrap_or_default().trim_ascii_start();
+        match rest.first() {
+            Some(b'>') => return Ok(Some(looked_at.len() - rest.len() + 1)),
+            Some(_) => from = behind,
+            None => break,
+        }
+    }
+    if bytes.len() > limit {
+        return Err(Fault::new(FaultKind::TooLarge, format!("text without an end in {limit} bytes")));
+    }
+    Ok(None)
+}
+
+fn refused(reason: &'static str) -> Measured {
+    Measured::Refused(Fault::new(FaultKind::Malformed, reason))
+}
+
+struct Header {
+    kind: u8,
+    is_known_kind: bool,
+    length: Option<usize>,
+    sequence: [u8; 4],
+}
+
+/// Reads everything before the body. `length` is `None` where it is not written as it should be.
+fn read_header(dialect: &Dialect, bytes: &[u8]) -> Result<Header, Fault> {
+    let mut reader = Reader::new(bytes);
+    reader.take(dialect.heads.first().map_or(0, |head| head.len()))?;
+    let (kind, is_known_kind) = match dialect.kinds {
+        Kinds::Absent => (0, true),
+        Kinds::Byte { other, .. } => {
+            let kind = reader.u8()?;
+            (kind, kind == other || dialect.word_of(kind).is_some())
+        }
+    };
+    let length = match dialect.length {
+        Length::Little => usize::try_from(reader.u32_le()?).ok(),
+        Length::Big => usize::try_from(reader.u32_be()?).ok(),
+        Length::Hex => {
+            let digits = reader.array::<4>()?;
+            let digits = std::str::from_utf8(&digits).ok().filter(|digits| !digits.starts_with('+'));
+            digits.and_then(|digits| usize::from_str_radix(digits, 16).ok())
+        }
+        Length::RootEnd => None,
+    };
+    let sequence = match dialect.sequence {
+        Some(_) => reader.array()?,
+        None => [0; 4],
+    };
+    Ok(Header { kind, is_known_kind, length, sequence })
+}
+
+/// How much of a tail is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tail {
+    Whole,
+    Cut,
+    Wrong,
+}
+
+pub(super) fn tail_at(dialect: &Dialect, bytes: &[u8]) -> Tail {
+    if bytes.starts_with(dialect.tail) {
+        Tail::Whole
+    } else if dialect.tail.starts_with(bytes) {
+        Tail::Cut
+    } else {
+        Tail::Wrong
+    }
+}

@@ -1,0 +1,643 @@
+//! XML as devices write it, which is not always XML.
+//!
+//! [`Scanner`] goes through a text once and gives its parts as slices of it. It knows no document types and no entities but
+//! the five of every XML and numeric ones, keeps to a depth, and forgives what firmware gets wrong: blanks inside tag
+//! names, `<x/>` that is closed again by `</x>`, an element that is not closed before its parent is, attributes without
+//! quotes, a missing declaration. [`Writer`] writes. Source: [1] annex 4, whose own samples are malformed; [2].
+
+use std::borrow::Cow;
+
+use bytes::{BufMut, BytesMut};
+use loggerhead_model::Decimal;
+use memchr::{memchr, memchr3};
+
+use crate::{Fault, FaultKind};
+
+/// Elements within elements; the deepest message known has six.
+pub const DEPTH_MAX: usize = 32;
+/// Elements in a tree; a list of 1,000 meters with 10 points of 10 attributes each is far below.
+pub const ELEMENTS_MAX: usize = 100_000;
+
+/// The next part of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Token<'a> {
+    /// An element begins. One that is empty is closed by the next token.
+    Open(Tag<'a>),
+    /// The element that was opened last ends.
+    Close,
+    /// Characters, with references in them.
+    Text(&'a str),
+    /// Characters without references in them.
+    Verbatim(&'a str),
+    /// The root element ended. What stands behind it is not looked at.
+    End,
+}
+
+/// An opening tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tag<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What stands behind the name.
+    attributes: &'a str,
+}
+
+impl<'a> Tag<'a> {
+    /// Its attributes, in order.
+    pub(super) fn attributes(&self) -> Attributes<'a> {
+        Attributes { rest: self.attributes }
+    }
+
+    /// The value of an attribute.
+    pub(super) fn attribute(&self, name: &str) -> Option<&'a str> {
+        self.attributes().find(|(found, _)| same_name(found, name)).map(|(_, value)| value)
+    }
+}
+
+/// Goes through a text, part by part.
+#[derive(Clone, Debug)]
+pub(super) struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+    open: [&'a str; DEPTH_MAX],
+    depth: usize,
+    closing: usize,
+    began: bool,
+}
+
+impl<'a> Scanner<'a> {
+    /// Starts at the first character.
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text, at: 0, open: [""; DEPTH_MAX], depth: 0, closing: 0, began: false }
+    }
+
+    /// How many elements are open.
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// What was not looked at yet.
+    pub(super) fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// The next part.
+    ///
+    /// # Errors
+    /// `Malformed` when the text ends within an element or holds a document type, `TooLarge` when it is too deep.
+    #[inline]
+    pub(super) fn next(&mut self) -> Result<Token<'a>, Fault> {
+        loop {
+            if self.closing > 0 {
+                self.closing -= 1;
+                self.depth = self.depth.saturating_sub(1);
+                return Ok(Token::Close);
+            }
+            if self.began && self.depth == 0 {
+                return Ok(Token::End);
+            }
+            let rest = self.rest();
+            let Some(text_bytes) = memchr(b'<', rest.as_bytes()) else {
+                return Err(self.malformed("the text ends within an element"));
+            };
+            if text_bytes > 0 {
+                self.at += text_bytes;
+                if self.began {
+                    return Ok(Token::Text(rest.get(..text_bytes).unwrap_or_default()));
+                }
+                continue;
+            }
+            if let Some(token) = self.markup(rest)? {
+                return Ok(token);
+            }
+        }
+    }
+
+    /// Reads what begins with `<`.
+    #[inline]
+    fn markup(&mut self, rest: &'a str) -> Result<Option<Token<'a>>, Fault> {
+        let inside = rest.get(1..).unwrap_or_default();
+        let tag = match inside.as_bytes() {
+            [b' ' | b'\t' | b'\r' | b'\n', ..] => inside.trim_ascii_start(),
+            _ => inside,
+        };
+        match tag.as_bytes() {
+            [b'/', ..] => {
+                let end = memchr(b'>', rest.as_bytes()).ok_or_else(|| self.malformed("a tag without an end"))?;
+                self.at += end + 1;
+                let start = rest.len() - tag.len() + 1;
+                self.close(rest.get(start..end).unwrap_or_default().trim_ascii());
+                Ok(None)
+            }
+            [b'?', ..] => self.skip(rest, "?>"),
+            [b'!', ..] if tag.starts_with("!--") => self.skip(rest, "-->"),
+            [b'!', ..] if tag.starts_with("![CDATA[") => {
+                let end = memchr::memmem::find(rest.as_bytes(), b"]]>");
+                let end = end.ok_or_else(|| self.malformed("character data without an end"))?;
+                self.at += end + 3;
+                let start = rest.len() - tag.len() + "![CDATA[".len();
+                Ok(Some(Token::Verbatim(rest.get(start..end).unwrap_or_default())))
+            }
+            [b'!', ..] => Err(self.malformed("a document type, which is not allowed")),
+            _ => self.open(tag).map(Some),
+        }
+    }
+
+    fn skip(&mut self, rest: &str, end: &str) -> Result<Option<Token<'a>>, Fault> {
+        let found = memchr::memmem::find(rest.as_bytes(), end.as_bytes());
+        self.at += found.ok_or_else(|| self.malformed("a declaration or a remark without an end"))? + end.len();
+        Ok(None)
+    }
+
+    /// Reads an opening tag; `tag` begins with its name.
+    #[inline]
+    fn open(&mut self, tag: &'a str) -> Result<Token<'a>, Fault> {
+        let end = tag_end(tag.as_bytes()).ok_or_else(|| self.malformed("a tag without an end"))?;
+        self.at = self.text.len() - tag.len() + end + 1;
+        let mut inside = tag.get(..end).unwrap_or_default();
+        if let Some(shorter) = inside.strip_suffix('/') {
+            inside = shorter;
+            self.closing = 1;
+        }
+        let name_end = inside.bytes().position(|byte| byte.is_ascii_whitespace()).unwrap_or(inside.len());
+        let (name, attributes) = inside.split_at_checked(name_end).unwrap_or((inside, ""));
+        if name.is_empty() {
+            return Err(self.malformed("a tag without a name"));
+        }
+        let Some(place) = self.open.get_mut(self.depth) else {
+            let reason = format!("elements more than {DEPTH_MAX} deep");
+            return Err(Fault::new(FaultKind::TooLarge, reason).at(self.at));
+        };
+        *place = name;
+        self.depth += 1;
+        self.began = true;
+        Ok(Token::Open(Tag { name, attributes }))
+    }
+
+    /// A closing tag ends the innermost element of its name, with all that stand in it; one of no such name ends nothing.
+    #[inline]
+    fn close(&mut self, name: &str) {
+        let open = self.open.get(..self.depth).unwrap_or_default();
+        if let Some(behind) = open.iter().rev().position(|open| same_name(open, name)) {
+            self.closing = behind + 1;
+        }
+    }
+
+    /// All characters of the element that was just opened, up to its end. Elements in it are passed over.
+    #[inline]
+    pub(super) fn text(&mut self) -> Result<Cow<'a, str>, Fault> {
+        let depth = self.depth;
+        let mut text = Cow::Borrowed("");
+        loop {
+            let piece = match self.next()? {
+                Token::Text(piece) => unescape(piece),
+                Token::Verbatim(piece) => Cow::Borrowed(piece),
+                Token::Open(_) => continue,
+                Token::Close if self.depth >= depth => continue,
+                Token::Close | Token::End => return Ok(text),
+            };
+            if text.is_empty() {
+                text = piece;
+            } else {
+                text.to_mut().push_str(&piece);
+            }
+        }
+    }
+
+    /// Passes over the rest of the element that was just opened.
+    pub(super) fn pass(&mut self) -> Result<(), Fault> {
+        let depth = self.depth;
+        while self.depth >= depth {
+            self.next()?;
+        }
+        Ok(())
+    }
+
+    /// The element that was just opened, with everything in it.
+    pub(super) fn element(&mut self, tag: &Tag<'a>) -> Result<Element, Fault> {
+        let depth = self.depth;
+        let mut root = Element::of(tag);
+        let mut path: Vec<Element> = Vec::new();
+        let mut count = 1;
+        loop {
+            let innermost = path.last_mut().unwrap_or(&mut root);
+            match self.next()? {
+                Token::Open(tag) => {
+                    count += 1;
+                    if count > ELEMENTS_MAX {
+                        let reason = format!("more than {ELEMENTS_MAX} elements");
+                        return Err(Fault::new(FaultKind::TooLarge, reason).at(self.at));
+                    }
+                    path.push(Element::of(&tag));
+                }
+                Token::Text(piece) => innermost.text.push_str(&unescape(piece)),
+                Token::Verbatim(piece) => innermost.text.push_str(piece),
+                Token::Close => {
+                    innermost.settle();
+                    let done = path.pop();
+                    let Some(done) = done else { return Ok(root) };
+                    path.last_mut().unwrap_or(&mut root).children.push(done);
+                    debug_assert!(self.depth >= depth, "the element itself is closed only when its path is empty");
+                }
+                Token::End => return Ok(root),
+            }
+        }
+    }
+
+    fn malformed(&self, reason: &'static str) -> Fault {
+        Fault::new(FaultKind::Malformed, reason).at(self.at)
+    }
+}
+
+/// Offset of the `>` that ends a tag: the first outside quotes, or the first of all where quotes do not match.
+#[inline]
+fn tag_end(tag: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let rest = tag.get(at..)?;
+        let Some(found) = memchr3(b'>', b'"', b'\'', rest) else { return memchr(b'>', tag) };
+        let quote = *rest.get(found)?;
+        at += found + 1;
+        if quote == b'>' {
+            return Some(at - 1);
+        }
+        match memchr(quote, tag.get(at..)?) {
+            Some(length) => at += length + 1,
+            None => return memchr(b'>', tag),
+        }
+    }
+}
+
+/// True for the same name, whatever its case: some devices are careless with it.
+#[inline]
+pub(super) fn same_name(found: &str, name: &str) -> bool {
+    found == name || found.eq_ignore_ascii_case(name)
+}
+
+/// The attributes of a tag: `name="value"`, with blanks, single quotes or no quotes forgiven.
+#[derive(Clone, Debug)]
+pub(super) struct Attributes<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = (&'a str, &'a str);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let text = self.rest.trim_ascii_start();
+            if text.is_empty() {
+                return None;
+            }
+            let name_end =
+                text.bytes().position(|byte| byte == b'=' || byte.is_ascii_whitespace()).unwrap_or(text.len());
+            let (name, behind) = text.split_at_checked(name_end)?;
+            let behind = behind.trim_ascii_start();
+            let Some(value) = behind.strip_prefix('=') else {
+                self.rest = behind;
+                continue;
+            };
+            let value = value.trim_ascii_start();
+            let (quoted, end) = match value.as_bytes() {
+                [quote @ (b'"' | b'\''), inside @ ..] => (1, memchr(*quote, inside).unwrap_or(inside.len())),
+                bare => (0, bare.iter().position(u8::is_ascii_whitespace).unwrap_or(bare.len())),
+            };
+            let value_text = value.get(quoted..quoted + end).unwrap_or_default();
+            self.rest = value.get(quoted + end + quoted..).unwrap_or_default();
+            if !name.is_empty() {
+                return Some((name, value_text));
+            }
+        }
+    }
+}
+
+/// `text` with its references replaced; one that is not known stays as it is.
+#[inline]
+pub(super) fn unescape(text: &str) -> Cow<'_, str> {
+    if memchr(b'&', text.as_bytes()).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once('&') {
+        plain.push_str(before);
+        let known = behind.split_once(';').and_then(|(name, behind)| Some((reference(name)?, behind)));
+        if let Some((character, behind)) = known {
+            plain.push(character);
+            rest = behind;
+        } else {
+            plain.push('&');
+            rest = behind;
+        }
+    }
+    plain.push_str(rest);
+    Cow::Owned(plain)
+}
+
+fn reference(name: &str) -> Option<char> {
+    match name {
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "amp" => Some('&'),
+        "quot" => Some('"'),
+        "apos" => Some('\''),
+        _ => {
+            let number = name.strip_prefix('#')?;
+            let code = match number.strip_prefix(['x', 'X']) {
+                Some(hex) => u32::from_str_radix(hex, 16).ok()?,
+                None => number.parse().ok()?,
+            };
+            char::from_u32(code).filter(|&character| !character.is_control() || character == '\t' || character == '\n')
+        }
+    }
+}
+
+/// An element with everything in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Element {
+    /// Its name.
+    pub name: String,
+    /// Its attributes in order.
+    pub attributes: Vec<(String, String)>,
+    /// Its characters, without the blanks around them.
+    pub text: String,
+    /// The elements in it, in order.
+    pub children: Vec<Element>,
+}
+
+impl Element {
+    /// One with characters in it.
+    #[must_use]
+    pub fn new(name: &str, text: &str) -> Self {
+        Self { name: name.to_owned(), text: text.to_owned(), ..Self::default() }
+    }
+
+    fn of(tag: &Tag<'_>) -> Self {
+        let attributes =
+            tag.attributes().map(|(name, value)| (name.to_owned(), unescape(value).trim().to_owned())).collect();
+        Self { name: tag.name.to_owned(), attributes, ..Self::default() }
+    }
+
+    fn settle(&mut self) {
+        let trimmed = self.text.trim();
+        if trimmed.len() < self.text.len() {
+            self.text = trimmed.to_owned();
+        }
+    }
+
+    /// The first child of that name.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Option<&Self> {
+        self.children.iter().find(|child| same_name(&child.name, name))
+    }
+
+    /// The characters of the first child of that name; empty when there is none.
+    #[must_use]
+    pub fn child_text(&self, name: &str) -> &str {
+        self.child(name).map_or("", |child| &child.text)
+    }
+
+    /// The value of an attribute.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(found, _)| same_name(found, name)).map(|(_, value)| value.as_str())
+    }
+
+    /// All of it as lines for people: `meter_info/meter/id: 1`. At most `bytes_max` bytes.
+    #[must_use]
+    pub fn lines(&self, bytes_max: usize) -> String {
+        let mut lines = String::new();
+        self.write_lines("", &mut lines, bytes_max);
+        lines
+    }
+
+    fn write_lines(&self, path: &str, lines: &mut String, bytes_max: usize) {
+        let said = self.attributes.iter().filter(|(name, _)| name != "operation");
+        let said = said.map(|(name, value)| (format!("{path}@{name}"), value.as_str()));
+        let own = (!self.text.is_empty()).then(|| (path.to_owned(), self.text.as_str()));
+        for (place, value) in own.into_iter().chain(said) {
+            if lines.len() + place.len() + value.len() + 3 > bytes_max {
+                return;
+            }
+            lines.extend([place.as_str(), ": ", value, "\n"]);
+        }
+        for child in &self.children {
+            let place = if path.is_empty() { child.name.clone() } else { format!("{path}/{}", child.name) };
+            child.write_lines(&place, lines, bytes_max);
+        }
+    }
+}
+
+/// How XML is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// What stands before the root element.
+    pub declaration: &'static str,
+    /// What stands before every element but the root.
+    pub newline: &'static str,
+    /// What stands behind that, once for every element around it.
+    pub indent: &'static str,
+    /// How a tag without content ends.
+    pub empty: &'static str,
+    /// What stands behind the root element.
+    pub end: &'static str,
+}
+
+impl Style {
+    /// With a declaration, in one line.
+    pub const FLAT: Self = Self {
+        declaration: "<?xml version=\"1.0\" encoding=\"utf-8\"?>",
+        newline: "",
+        indent: "",
+        empty: "/>",
+        end: "",
+    };
+    /// Without a declaration, in lines. `vectors/sequence-zhejiang.hex`.
+    pub const INDENTED: Self = Self { declaration: "", newline: "\n", indent: "  ", empty: "/>", end: "" };
+    /// With a declaration of its own line that says `standalone`. `vectors/request-supcon.hex`.
+    pub const STANDALONE: Self = Self {
+        declaration: "<?xml version=\"1.0\" encoding=\"utf-8\" standalone=\"yes\" ?>\n",
+        newline: "\n",
+        indent: "    ",
+        empty: " />",
+        end: "\n",
+    };
+}
+
+/// Writes XML.
+pub(super) struct Writer<'o> {
+    out: &'o mut BytesMut,
+    style: Style,
+    depth: usize,
+}
+
+impl<'o> Writer<'o> {
+    /// Begins a text with its declaration.
+    pub(super) fn new(out: &'o mut BytesMut, style: Style) -> Self {
+        out.put_slice(style.declaration.as_bytes());
+        Self { out, style, depth: 0 }
+    }
+
+    fn line(&mut self) {
+        if self.depth > 0 {
+            self.out.put_slice(self.style.newline.as_bytes());
+            for _ in 0..self.depth {
+                self.out.put_slice(self.style.indent.as_bytes());
+            }
+        }
+    }
+
+    fn start(&mut self, name: &str, attributes: &[(&str, &str)]) {
+        self.line();
+        self.out.put_u8(b'<');
+        self.out.put_slice(name.as_bytes());
+        for (name, value) in attributes {
+            self.attribute(name, value);
+        }
+    }
+
+    /// Adds an attribute to a tag that was begun with `begin`.
+    #[inline]
+    pub(super) fn attribute(&mut self, name: &str, value: &str) {
+        self.out.put_u8(b' ');
+        self.out.put_slice(name.as_bytes());
+        self.out.put_slice(b"=\"");
+        self.escaped(value);
+        self.out.put_u8(b'"');
+    }
+
+    /// Begins a tag to which attributes are added; `end_of_tag` or `characters_of_tag` must follow.
+    #[inline]
+    pub(super) fn begin(&mut self, name: &str) {
+        self.start(name, &[]);
+    }
+
+    /// Ends the tag of an element with elements in it.
+    pub(super) fn end_of_tag(&mut self) {
+        self.out.put_u8(b'>');
+        self.depth += 1;
+    }
+
+    /// Ends the tag of an element whose characters are written next; `close_leaf` must follow.
+    #[inline]
+    pub(super) fn characters_of_tag(&mut self) {
+        self.out.put_u8(b'>');
+    }
+
+    /// Ends an element with characters in it.
+    #[inline]
+    pub(super) fn close_leaf(&mut self, name: &str) {
+        self.end_tag(name);
+    }
+
+    /// A number, as its digits came.
+    #[inline]
+    pub(super) fn decimal(&mut self, decimal: Decimal) {
+        // 19 digits, a point, a sign and a zero before the point.
+        let mut text = [b'0'; 22];
+        let mut start = text.len();
+        let mut rest = decimal.mantissa.unsigned_abs();
+        let mut written = 0;
+        for place in text.iter_mut().rev() {
+            if written == usize::from(decimal.scale) && written > 0 && start + written == 22 {
+                *place = b'.';
+                start -= 1;
+                continue;
+            }
+            if rest == 0 && written > usize::from(decimal.scale) {
+                break;
+            }
+            *place = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+            rest /= 10;
+            written += 1;
+            start -= 1;
+        }
+        if decimal.mantissa < 0 {
+            self.out.put_u8(b'-');
+        }
+        self.out.put_slice(text.get(start..).unwrap_or_default());
+    }
+
+    #[inline]
+    fn end_tag(&mut self, name: &str) {
+        self.out.put_slice(b"</");
+        self.out.put_slice(name.as_bytes());
+        self.out.put_u8(b'>');
+    }
+
+    /// Opens an element with elements in it.
+    pub(super) fn open(&mut self, name: &str, attributes: &[(&str, &str)]) {
+        self.start(name, attributes);
+        self.end_of_tag();
+    }
+
+    /// Closes what `open` opened.
+    pub(super) fn close(&mut self, name: &str) {
+        self.depth = self.depth.saturating_sub(1);
+        if self.depth == 0 {
+            self.out.put_slice(self.style.newline.as_bytes());
+        } else {
+            self.line();
+        }
+        self.end_tag(name);
+        if self.depth == 0 {
+            self.out.put_slice(self.style.end.as_bytes());
+        }
+    }
+
+    /// An element with characters in it.
+    pub(super) fn leaf(&mut self, name: &str, text: &str) {
+        self.start(name, &[]);
+        self.out.put_u8(b'>');
+        self.escaped(text);
+        self.end_tag(name);
+    }
+
+    /// An element without content.
+    pub(super) fn empty(&mut self, name: &str, attributes: &[(&str, &str)]) {
+        self.start(name, attributes);
+        self.out.put_slice(self.style.empty.as_bytes());
+    }
+
+    /// A whole element, with the attribute that names the operation in front unless it has one.
+    pub(super) fn element(&mut self, element: &Element) {
+        self.start(&element.name, &[]);
+        for (name, value) in &element.attributes {
+            self.attribute(name, value);
+        }
+        if element.children.is_empty() {
+            if element.text.is_empty() {
+                self.out.put_slice(self.style.empty.as_bytes());
+            } else {
+                self.out.put_u8(b'>');
+                self.escaped(&element.text);
+                self.end_tag(&element.name);
+            }
+            return;
+        }
+        self.end_of_tag();
+        for child in &element.children {
+            self.element(child);
+        }
+        self.close(&element.name);
+    }
+
+    /// Characters with everything replaced that means something to XML.
+    #[inline]
+    pub(super) fn escaped(&mut self, text: &str) {
+        if !text.bytes().any(|byte| matches!(byte, b'<' | b'>' | b'&' | b'"')) {
+            self.out.put_slice(text.as_bytes());
+            return;
+        }
+        for character in text.chars() {
+            match character {
+                '<' => self.out.put_slice(b"&lt;"),
+                '>' => self.out.put_slice(b"&gt;"),
+                '&' => self.out.put_slice(b"&amp;"),
+                '"' => self.out.put_slice(b"&quot;"),
+                other => self.out.put_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+    }
+}
