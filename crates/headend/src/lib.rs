@@ -1,1 +1,38 @@
 //! Everything asynchronous: listeners, the connection loop, identity, presence, the hub.
+//!
+//! [`HeadEnd`] is the door. Behind it, `serving` opens listeners, `connection` is the one loop of every connection,
+//! `identity` knows who may log in, `device` and `presence` know who is there, `commands` carries orders, `hub` passes
+//! committed batches on, and `journal` keeps what nobody waits for. Bytes are the business of the protocols, records of
+//! the store.
+
+mod budget;
+mod clock;
+mod commands;
+pub mod config;
+mod connection;
+mod core;
+mod device;
+mod directory;
+mod door;
+mod error;
+mod expiring;
+mod head_end;
+mod hub;
+mod identity;
+mod journal;
+mod listener;
+mod mailbox;
+mod metrics;
+mod opening;
+mod presence;
+mod serving;
+mod socket;
+mod status;
+mod throttle;
+mod tls;
+
+pub use error::{CommandError, DeviceError, StartError};
+pub use head_end::HeadEnd;
+pub use hub::{Filter, Kinds, Live, Packet, SUBSCRIBER_BATCHES_MAX, Subscription};
+pub use metrics::{Histogram, Metrics, ProtocolMetrics};
+pub use status::{BoundAddress, CommandStatus, DeviceCounters, DeviceStatus, Health, NewDevice, ReloadReport};

@@ -1,0 +1,246 @@
+//! What operators ask of devices: kept, handed to the device's session when there is one, and followed to its end.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use loggerhead_model::{Command, CommandId, CommandState, DeviceId, Order, Timestamp};
+use loggerhead_store::CommandRecord;
+
+use crate::device::{Device, SessionNumber};
+use crate::error::CommandError;
+use crate::status::CommandStatus;
+
+/// Commands that wait for one device.
+pub(crate) const WAITING_MAX: usize = 32;
+/// Finished commands that are remembered for listings; older ones are in the store.
+const FINISHED_MAX: usize = 1_000;
+/// A command that could not be sent for this long expires: it was meant for about now.
+const SEND_WITHIN: Duration = Duration::from_hours(1);
+/// A device that has not answered for this long will not.
+const ANSWER_WITHIN: Duration = Duration::from_mins(5);
+
+/// Every command that is not finished, and the last ones that are.
+#[derive(Default)]
+pub(crate) struct Commands {
+    rows: Mutex<Rows>,
+}
+
+#[derive(Default)]
+struct Rows {
+    by_id: BTreeMap<CommandId, Row>,
+    /// Those not finished, in the order in which they were asked.
+    open: HashMap<DeviceId, Vec<CommandId>>,
+    last: u64,
+}
+
+struct Row {
+    record: CommandRecord,
+    /// The session that has it.
+    with: Option<SessionNumber>,
+}
+
+/// The words of `CommandState`, in its order.
+pub(crate) const STATE_WORDS: [&str; 5] = ["accepted", "sent", "answered", "failed", "expired"];
+
+/// The word for a state that is counted and shown.
+pub(crate) fn state_word(state: &CommandState) -> &'static str {
+    match state {
+        CommandState::Accepted => "accepted",
+        CommandState::Sent => "sent",
+        CommandState::Answered(_) => "answered",
+        CommandState::Failed(_) => "failed",
+        CommandState::Expired => "expired",
+    }
+}
+
+fn is_finished(state: &CommandState) -> bool {
+    match state {
+        CommandState::Accepted | CommandState::Sent => false,
+        CommandState::Answered(_) | CommandState::Failed(_) | CommandState::Expired => true,
+    }
+}
+
+impl Commands {
+    /// Takes in what an earlier process left. What was sent then can have no answer now; those records come back
+    /// changed, to be stored.
+    pub(crate) fn recall(&self, last: CommandId, records: Vec<CommandRecord>, now: Timestamp) -> Vec<CommandRecord> {
+        let mut rows = self.lock();
+        rows.last = last.0;
+        let mut changed = Vec::new();
+        for mut record in records {
+            if record.state == CommandState::Sent {
+                record.state = CommandState::Failed("the head-end stopped before the answer".to_owned());
+                record.changed_at = now;
+                changed.push(record.clone());
+            }
+            rows.put(record);
+        }
+        changed
+    }
+
+    /// A new command for a device, not in the list yet.
+    ///
+    /// # Errors
+    /// `Full` when too many wait already.
+    pub(crate) fn draft(&self, device: &DeviceId, order: Order, now: Timestamp) -> Result<CommandRecord, CommandError> {
+        let mut rows = self.lock();
+        let waiting = rows.open.get(device).map_or(0, Vec::len);
+        if waiting >= WAITING_MAX {
+            return Err(CommandError::Full { device: device.clone(), waiting });
+        }
+        rows.last += 1;
+        let id = CommandId(rows.last);
+        let device = device.clone();
+        Ok(CommandRecord { id, device, order, state: CommandState::Accepted, accepted_at: now, changed_at: now })
+    }
+
+    /// Puts a command that is stored into the list.
+    pub(crate) fn add(&self, record: CommandRecord) {
+        self.lock().put(record);
+    }
+
+    /// Hands what waits for a device to its newest session, in order.
+    pub(crate) fn deliver(&self, device: &Device) {
+        let Some((session, mailbox)) = device.newest() else { return };
+        let mut rows = self.lock();
+        let Rows { by_id, open, .. } = &mut *rows;
+        for id in open.get(&device.id).into_iter().flatten() {
+            if let Some(row) = by_id.get_mut(id)
+                && row.record.state == CommandState::Accepted
+                && row.with.is_none()
+            {
+                row.with = Some(session);
+                mailbox.command(Command { id: *id, order: row.record.order.clone() });
+            }
+        }
+    }
+
+    /// A command moved on; the record to store, unless it was finished before.
+    pub(crate) fn moved(&self, id: CommandId, state: CommandState, now: Timestamp) -> Option<CommandRecord> {
+        self.lock().change(id, state, now)
+    }
+
+    /// A session ended. What it had not sent waits again; what it had sent can have no answer any more.
+    pub(crate) fn session_ended(
+        &self,
+        device: &DeviceId,
+        session: SessionNumber,
+        now: Timestamp,
+    ) -> Vec<CommandRecord> {
+        let mut rows = self.lock();
+        let ids: Vec<_> = rows.open.get(device).into_iter().flatten().copied().collect();
+        let mut changed = Vec::new();
+        for id in ids {
+            let Some(row) = rows.by_id.get_mut(&id).filter(|row| row.with == Some(session)) else { continue };
+            row.with = None;
+            if row.record.state == CommandState::Sent {
+                let state = CommandState::Failed("the session ended before the answer".to_owned());
+                changed.extend(rows.change(id, state, now));
+            }
+        }
+        changed
+    }
+
+    /// Ends what waited for too long; the records to store.
+    pub(crate) fn expire(&self, now: Timestamp) -> Vec<CommandRecord> {
+        let mut rows = self.lock();
+        let overdue: Vec<_> = rows
+            .open
+            .values()
+            .flatten()
+            .filter(|id| rows.by_id.get(id).is_some_and(|row| is_overdue(&row.record, now)))
+            .copied()
+            .collect();
+        overdue.into_iter().filter_map(|id| rows.change(id, CommandState::Expired, now)).collect()
+    }
+
+    /// Ends what waits for a device that is removed.
+    pub(crate) fn forsake(&self, device: &DeviceId, now: Timestamp) -> Vec<CommandRecord> {
+        let mut rows = self.lock();
+        let ids: Vec<_> = rows.open.get(device).into_iter().flatten().copied().collect();
+        let state = CommandState::Failed("the device was removed".to_owned());
+        ids.into_iter().filter_map(|id| rows.change(id, state.clone(), now)).collect()
+    }
+
+    /// The newest first, of one device or of all.
+    pub(crate) fn list(&self, device: Option<&DeviceId>) -> Vec<CommandStatus> {
+        let rows = self.lock();
+        let wanted = rows.by_id.values().rev().filter(|row| device.is_none_or(|device| *device == row.record.device));
+        wanted.map(|row| status(&row.record)).collect()
+    }
+
+    /// One of them.
+    pub(crate) fn find(&self, id: CommandId) -> Option<CommandStatus> {
+        self.lock().by_id.get(&id).map(|row| status(&row.record))
+    }
+
+    /// How many there are by the word of their state.
+    pub(crate) fn tally(&self) -> Vec<(&'static str, u64)> {
+        let rows = self.lock();
+        let count = |word| rows.by_id.values().filter(|row| state_word(&row.record.state) == word).count() as u64;
+        STATE_WORDS.into_iter().map(|word| (word, count(word))).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().expect("nothing panics while it holds the commands")
+    }
+}
+
+impl Rows {
+    fn put(&mut self, record: CommandRecord) {
+        if !is_finished(&record.state) {
+            self.open.entry(record.device.clone()).or_default().push(record.id);
+        }
+        self.by_id.insert(record.id, Row { record, with: None });
+    }
+
+    fn change(&mut self, id: CommandId, state: CommandState, now: Timestamp) -> Option<CommandRecord> {
+        let row = self.by_id.get_mut(&id).filter(|row| !is_finished(&row.record.state) && row.record.state != state)?;
+        row.record.state = state;
+        row.record.changed_at = now;
+        let record = row.record.clone();
+        if is_finished(&record.state) {
+            self.finish(&record);
+        }
+        Some(record)
+    }
+
+    fn finish(&mut self, record: &CommandRecord) {
+        if let Some(open) = self.open.get_mut(&record.device) {
+            open.retain(|id| *id != record.id);
+            if open.is_empty() {
+                self.open.remove(&record.device);
+            }
+        }
+        let unfinished: usize = self.open.values().map(Vec::len).sum();
+        if self.by_id.len() > FINISHED_MAX + unfinished {
+            let oldest = self.by_id.iter().find(|(_, row)| is_finished(&row.record.state)).map(|(id, _)| *id);
+            oldest.and_then(|id| self.by_id.remove(&id));
+        }
+    }
+}
+
+fn is_overdue(record: &CommandRecord, now: Timestamp) -> bool {
+    match record.state {
+        CommandState::Accepted => now.since(record.accepted_at) >= SEND_WITHIN,
+        CommandState::Sent => now.since(record.changed_at) >= ANSWER_WITHIN,
+        CommandState::Answered(_) | CommandState::Failed(_) | CommandState::Expired => false,
+    }
+}
+
+/// What operators see: everything but keys.
+pub(crate) fn status(record: &CommandRecord) -> CommandStatus {
+    let order = match &record.order {
+        Order::SetKey { kind, .. } => Order::SetKey { kind: *kind, key: "***".to_owned() },
+        order @ (Order::Period { .. } | Order::Query { .. } | Order::Describe | Order::Control { .. }) => order.clone(),
+    };
+    CommandStatus {
+        id: record.id,
+        device: record.device.clone(),
+        order,
+        state: record.state.clone(),
+        accepted_at: record.accepted_at,
+        changed_at: record.changed_at,
+    }
+}

@@ -1,0 +1,190 @@
+//! What a configuration says, after it was read and checked.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use loggerhead_model::{DeviceId, Identity};
+use loggerhead_store::{FrameKeeping, Login, Options, Retention, Secret};
+
+/// Everything that a head-end needs to know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where the store is.
+    pub data_dir: PathBuf,
+    /// How long stopping may take.
+    pub stop_within: Duration,
+    /// What is logged.
+    pub log: Log,
+    /// Whether the raw frames of packets are kept.
+    pub frames: FrameKeeping,
+    /// For how long things are kept.
+    pub retention: Retention,
+    /// Where operators and their tools connect to.
+    pub api: Api,
+    /// What devices connect to.
+    pub listeners: Vec<Listener>,
+    /// The devices that the configuration knows.
+    pub devices: Vec<Device>,
+}
+
+impl Config {
+    /// How the store is to behave.
+    #[must_use]
+    pub fn store_options(&self) -> Options {
+        Options { frames: self.frames, retention: self.retention, ..Options::default() }
+    }
+
+    /// The socket of the API, which is always there: private, in the data directory.
+    #[must_use]
+    pub fn api_socket(&self) -> PathBuf {
+        self.data_dir.join(API_SOCKET)
+    }
+}
+
+/// Name of the API's socket in the data directory.
+pub const API_SOCKET: &str = "api.sock";
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// What is worth a line: `info`, or a list such as `info,loggerhead_headend=debug`.
+    pub level: String,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where operators and their tools connect to, besides the socket in the data directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Api {
+    /// A TCP address; none: the socket only.
+    pub address: Option<SocketAddr>,
+    /// The file that holds the token which TCP peers must show; always there with an address.
+    pub token_file: Option<PathBuf>,
+}
+
+/// The files of a listener with TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// The private key, PEM.
+    pub key: PathBuf,
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// An address and a port; port 0 is any free one.
+    Tcp(SocketAddr),
+    /// A socket file.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    /// As it is written: `[::]:36829`, `unix:/run/loggers.sock`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(formatter),
+            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// What becomes of an unknown device that proves a secret of its listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Enroll {
+    /// It is not let in.
+    #[default]
+    Refuse,
+    /// It waits for an operator's yes.
+    Pending,
+    /// It becomes a device.
+    Accept,
+}
+
+/// A listener.
+#[derive(Clone, PartialEq)]
+pub struct Listener {
+    /// Its name, in logs and metrics.
+    pub name: String,
+    /// Which protocol is spoken there.
+    pub protocol: String,
+    /// Where it listens.
+    pub addresses: Vec<Address>,
+    /// IPv6 addresses take no IPv4 peers.
+    pub v6_only: bool,
+    /// What becomes of unknown devices.
+    pub enroll: Enroll,
+    /// What unknown devices, and known ones without a secret of their own, may prove.
+    pub secrets: Vec<Secret>,
+    /// Connections at once.
+    pub connections_max: usize,
+    /// Connections at once from one address.
+    pub connections_per_address_max: usize,
+    /// Connections at once of a device that opens one for every message.
+    pub connections_per_device_max: usize,
+    /// From the connection to its first whole frame.
+    pub first_frame: Duration,
+    /// From the connection to its login.
+    pub login: Duration,
+    /// Its certificate, for TLS.
+    pub tls: Option<Tls>,
+    /// The protocol's own settings. Hold keys.
+    pub settings: toml::Table,
+}
+
+impl fmt::Debug for Listener {
+    /// Everything but the protocol's settings, which hold keys.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Listener")
+            .field("name", &self.name)
+            .field("protocol", &self.protocol)
+            .field("addresses", &self.addresses)
+            .field("enroll", &self.enroll)
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A device.
+#[derive(Clone, PartialEq)]
+pub struct Device {
+    /// Our name for it.
+    pub id: DeviceId,
+    /// Which protocol it speaks.
+    pub protocol: String,
+    /// Its name for itself.
+    pub identity: Identity,
+    /// With what it proves who it is.
+    pub secret: Option<Secret>,
+    /// What it has to prove.
+    pub login: Login,
+    /// The protocol's own settings of it. Hold keys.
+    pub settings: toml::Table,
+}
+
+impl fmt::Debug for Device {
+    /// Everything but the secret and the protocol's settings, which hold keys.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Device")
+            .field("id", &self.id)
+            .field("protocol", &self.protocol)
+            .field("identity", &self.identity)
+            .field("login", &self.login)
+            .finish_non_exhaustive()
+    }
+}

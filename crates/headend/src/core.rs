@@ -1,0 +1,278 @@
+//! What every part of the head-end shares.
+
+use std::sync::Arc;
+
+use loggerhead_model::{
+    CommandId, CommandState, DEVICE_ID_BYTES_MAX, DeviceId, Event, EventKind, Evidence, Identity, Order, Presence,
+    Severity,
+};
+use loggerhead_protocols::{CloseReason, Refusal, SettingsError, find};
+use loggerhead_store::{Change, CommandRecord, DeviceRecord, DeviceSource, DeviceState, Login, Secret, Store};
+
+use crate::clock::Clock;
+use crate::commands::Commands;
+use crate::device::{Device, Past, Rules, SessionNumber};
+use crate::directory::PENDING_MAX;
+use crate::error::{CommandError, DeviceError};
+use crate::hub::Hub;
+use crate::identity::{Admittance, Enroll, Identities};
+use crate::journal::Journal;
+use crate::metrics::Counters;
+use crate::status::NewDevice;
+
+/// Of an id that is taken, what a number is put behind. Four bytes a character and ten digits still fit.
+const IDENTITY_CHARACTERS_KEPT: usize = (DEVICE_ID_BYTES_MAX - 11) / 4;
+
+/// The shared parts. Nothing in it holds a lock while it waits.
+pub(crate) struct Core {
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) identities: Identities,
+    pub(crate) journal: Journal,
+    pub(crate) commands: Commands,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl Core {
+    /// A device's presence changed: keep it, and tell who watches.
+    pub(crate) fn presence_changed(&self, device: &Device, evidence: Evidence) {
+        tracing::debug!(device = device.id.as_str(), presence = evidence.presence.word(), "presence");
+        self.hub.presence(&device.id, &evidence);
+        self.journal.presence(&device.id, evidence);
+    }
+
+    /// Judges every device anew: silence makes no noise of its own.
+    pub(crate) fn review(&self) {
+        let now = self.clock.now();
+        for device in self.identities.directory.all() {
+            if let Some(evidence) = device.review(now) {
+                self.presence_changed(&device, evidence);
+            }
+        }
+        for record in self.commands.expire(now.wall) {
+            self.command_changed(record);
+        }
+    }
+
+    /// How many devices are in each presence.
+    pub(crate) fn presence_tally(&self) -> Vec<(&'static str, u64)> {
+        let devices = self.identities.directory.all();
+        let count = |presence| devices.iter().filter(|device| device.presence() == presence).count() as u64;
+        Presence::ALL.into_iter().map(|presence| (presence.word(), count(presence))).collect()
+    }
+
+    /// Says something that no connection says.
+    pub(crate) fn tell(&self, severity: Severity, kind: EventKind, device: Option<&DeviceId>, text: String) {
+        let now = self.clock.now();
+        let device_word = device.map_or("", DeviceId::as_str);
+        match severity {
+            Severity::Info => tracing::info!(device = device_word, kind = kind.word(), "{text}"),
+            Severity::Warning => tracing::warn!(device = device_word, kind = kind.word(), "{text}"),
+            Severity::Error => tracing::error!(device = device_word, kind = kind.word(), "{text}"),
+        }
+        let event = Event { at: now.wall, severity, kind, device: device.cloned(), peer: None, text: text.into() };
+        self.journal.event(now.elapsed, event);
+    }
+
+    /// A session says that a command moved on.
+    pub(crate) fn command_moved(&self, id: CommandId, state: CommandState) {
+        if let Some(record) = self.commands.moved(id, state, self.clock.now().wall) {
+            self.command_changed(record);
+        }
+    }
+
+    /// A session of a device is over: what it had not sent goes to the next one.
+    pub(crate) fn session_ended(&self, device: &Device, session: SessionNumber) {
+        for record in self.commands.session_ended(&device.id, session, self.clock.now().wall) {
+            self.command_changed(record);
+        }
+        self.commands.deliver(device);
+    }
+
+    fn command_changed(&self, record: CommandRecord) {
+        let severity = match record.state {
+            CommandState::Accepted | CommandState::Sent | CommandState::Answered(_) => Severity::Info,
+            CommandState::Failed(_) | CommandState::Expired => Severity::Warning,
+        };
+        let word = crate::commands::state_word(&record.state);
+        let detail = match &record.state {
+            CommandState::Answered(detail) | CommandState::Failed(detail) => detail.as_str(),
+            CommandState::Accepted | CommandState::Sent | CommandState::Expired => "",
+        };
+        let text = format!("command {} {word} {detail}", record.id.0);
+        self.tell(severity, EventKind::Command, Some(&record.device), text.trim_end().to_owned());
+        self.journal.command(record);
+    }
+
+    /// Takes a command for a device.
+    pub(crate) async fn command(&self, id: &DeviceId, order: Order) -> Result<CommandId, CommandError> {
+        let device = self.identities.directory.by_id(id).ok_or_else(|| CommandError::Unknown(id.clone()))?;
+        if device.rules().state != DeviceState::Active {
+            return Err(CommandError::NotActive(id.clone()));
+        }
+        let record = self.commands.draft(id, order, self.clock.now().wall)?;
+        self.store.write(Change::Command(record.clone())).await?;
+        let (command, text) = (record.id, format!("command {} accepted: {:?}", record.id.0, record.order));
+        self.commands.add(record);
+        self.tell(Severity::Info, EventKind::Command, Some(id), text);
+        self.commands.deliver(&device);
+        Ok(command)
+    }
+
+    /// An unknown device proved a secret of its listener.
+    ///
+    /// # Errors
+    /// `Pending` when it has to wait for a yes, `Full` when no more are taken or the store does not take it.
+    pub(crate) async fn enroll(
+        &self,
+        admittance: &Admittance,
+        identity: &Identity,
+        secret: Secret,
+        peer: &str,
+    ) -> Result<Arc<Device>, Refusal> {
+        let state = match admittance.enroll {
+            Enroll::Accept => DeviceState::Active,
+            Enroll::Pending => DeviceState::Pending,
+            Enroll::Refuse => return Err(Refusal::Unknown),
+        };
+        if state == DeviceState::Pending && self.identities.directory.pending() >= PENDING_MAX {
+            return Err(Refusal::Full);
+        }
+        let record = DeviceRecord {
+            id: self.vacant_id(identity),
+            protocol: admittance.protocol.to_owned(),
+            identity: identity.clone(),
+            state,
+            secret: Some(secret),
+            login: Login::Secret,
+            settings: String::new(),
+            learnt: loggerhead_model::Learnt::new(),
+            added_at: self.clock.now().wall,
+            source: DeviceSource::Enrolled,
+        };
+        let added = self.add(record, admittance.protocol, Arc::default()).await;
+        let device = added.map_err(|error| {
+            tracing::warn!(%identity, %error, "cannot enrol");
+            Refusal::Full
+        })?;
+        match state {
+            DeviceState::Active => {
+                let text = format!("{identity} enrolled from {peer}");
+                self.tell(Severity::Info, EventKind::Device, Some(&device.id), text);
+                Ok(device)
+            }
+            DeviceState::Pending => {
+                let text = format!("{identity} from {peer} waits for a yes");
+                self.tell(Severity::Warning, EventKind::Pending, Some(&device.id), text);
+                Err(Refusal::Pending)
+            }
+        }
+    }
+
+    /// An id for a device that nobody named: made from its identity, with a number where that is taken by another one.
+    fn vacant_id(&self, identity: &Identity) -> DeviceId {
+        let made = DeviceId::from_identity(identity);
+        if self.identities.directory.by_id(&made).is_none() {
+            return made;
+        }
+        let mut number = 2_u32;
+        loop {
+            let text: String = made.as_str().chars().take(IDENTITY_CHARACTERS_KEPT).collect();
+            let id = DeviceId::new(&format!("{text}-{number}")).expect("made of a legal id, shorter than one");
+            if self.identities.directory.by_id(&id).is_none() {
+                return id;
+            }
+            number += 1;
+        }
+    }
+
+    /// Takes a device that an operator names.
+    ///
+    /// # Errors
+    /// `DeviceError` says which name or setting does not fit, or that it could not be kept.
+    pub(crate) async fn add_device(&self, new: NewDevice) -> Result<Arc<Device>, DeviceError> {
+        let protocol = find(&new.protocol).ok_or_else(|| DeviceError::Protocol(new.protocol.clone()))?;
+        (protocol.check_device)(&new.settings)?;
+        let settings = toml::to_string(&new.settings)
+            .map_err(|error| SettingsError { key: "settings".to_owned(), reason: error.to_string() })?;
+        let record = DeviceRecord {
+            id: new.id.unwrap_or_else(|| self.vacant_id(&new.identity)),
+            protocol: new.protocol,
+            identity: new.identity,
+            state: DeviceState::Active,
+            secret: new.secret,
+            login: new.login,
+            settings,
+            learnt: loggerhead_model::Learnt::new(),
+            added_at: self.clock.now().wall,
+            source: DeviceSource::Operator,
+        };
+        let device = self.add(record, protocol.name, Arc::new(new.settings)).await?;
+        self.tell(Severity::Info, EventKind::Device, Some(&device.id), format!("{} added", device.identity));
+        Ok(device)
+    }
+
+    async fn add(
+        &self,
+        record: DeviceRecord,
+        protocol: &'static str,
+        settings: Arc<toml::Table>,
+    ) -> Result<Arc<Device>, DeviceError> {
+        self.identities.directory.vacant(&record.id, protocol, &record.identity)?;
+        self.store.write(Change::Device(record.clone())).await?;
+        let rules = Rules {
+            state: record.state,
+            source: record.source,
+            secret: record.secret,
+            login: record.login,
+            settings,
+            added_at: Some(record.added_at),
+        };
+        let device = Arc::new(Device::new(record.id, protocol, record.identity, rules, Past::default()));
+        self.identities.directory.add(Arc::clone(&device))?;
+        Ok(device)
+    }
+
+    /// Says yes to a device that waits for it.
+    ///
+    /// # Errors
+    /// `Unknown`, `NotPending`, or `Store` when it could not be kept.
+    pub(crate) async fn accept_pending(&self, id: &DeviceId) -> Result<Arc<Device>, DeviceError> {
+        let device = self.identities.directory.by_id(id).ok_or_else(|| DeviceError::Unknown(id.clone()))?;
+        let rules = device.rules();
+        if rules.state != DeviceState::Pending {
+            return Err(DeviceError::NotPending(id.clone()));
+        }
+        let rules = Rules { state: DeviceState::Active, ..Rules::clone(&rules) };
+        self.store.write(Change::Device(device.record(&rules))).await?;
+        device.set_rules(rules);
+        self.tell(Severity::Info, EventKind::Device, Some(id), format!("{} accepted", device.identity));
+        Ok(device)
+    }
+
+    /// Forgets a device; its readings stay.
+    ///
+    /// # Errors
+    /// `Unknown`, `Configured`, or `Store` when it could not be kept.
+    pub(crate) async fn remove_device(&self, id: &DeviceId) -> Result<Arc<Device>, DeviceError> {
+        let device = self.identities.directory.by_id(id).ok_or_else(|| DeviceError::Unknown(id.clone()))?;
+        if device.rules().source == DeviceSource::Configuration {
+            return Err(DeviceError::Configured(id.clone()));
+        }
+        self.store.write(Change::RemoveDevice(id.clone())).await?;
+        self.drop_device(&device);
+        self.tell(Severity::Info, EventKind::Device, Some(id), format!("{} removed", device.identity));
+        Ok(device)
+    }
+
+    /// Takes a device out of everything that runs.
+    pub(crate) fn drop_device(&self, device: &Device) {
+        self.identities.directory.remove(&device.id);
+        self.identities.forget(device);
+        device.expel(&CloseReason::Reconfigured);
+        for record in self.commands.forsake(&device.id, self.clock.now().wall) {
+            self.command_changed(record);
+        }
+    }
+}

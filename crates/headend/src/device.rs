@@ -1,0 +1,341 @@
+//! One known device while the process runs: its rules, its sessions, what it was heard to say.
+
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use loggerhead_model::{DeviceId, Evidence, Identity, Learnt, Presence, Timestamp};
+use loggerhead_protocols::{CloseReason, Now};
+use loggerhead_store::{DeviceRecord, DeviceSource, DeviceState, Login, Secret};
+
+use crate::listener::Pass;
+use crate::mailbox::Mailbox;
+use crate::metrics::Counter;
+use crate::presence::{EXPECT_WITHIN_DEFAULT, Facts, Habit, Manner, judge};
+use crate::status::{DeviceCounters, DeviceStatus};
+
+/// A device, shared by everybody who has to do with it.
+pub(crate) struct Device {
+    pub(crate) id: DeviceId,
+    pub(crate) protocol: &'static str,
+    pub(crate) identity: Identity,
+    rules: ArcSwap<Rules>,
+    life: Mutex<Life>,
+    /// `Presence` as it was judged last, as an index into `Presence::ALL`: read on every packet without a lock.
+    judged: AtomicU8,
+    /// Milliseconds on `Now::elapsed` of the last bytes; negative for none in this process.
+    heard_ms: AtomicI64,
+    /// Wall clock of the last bytes and the last reading; `i64::MIN` for none.
+    last_bytes_ms: AtomicI64,
+    last_reading_ms: AtomicI64,
+    pub(crate) counters: Counted,
+}
+
+/// What may change while a device is known.
+#[derive(Clone)]
+pub(crate) struct Rules {
+    pub(crate) state: DeviceState,
+    pub(crate) source: DeviceSource,
+    pub(crate) secret: Option<Secret>,
+    pub(crate) login: Login,
+    pub(crate) settings: Arc<toml::Table>,
+    pub(crate) added_at: Option<Timestamp>,
+}
+
+impl Rules {
+    /// Whether a session under these rules may go on under the others.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.state == other.state
+            && self.secret == other.secret
+            && self.login == other.login
+            && self.settings == other.settings
+    }
+}
+
+/// See `DeviceCounters`.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    pub(crate) logins: Counter,
+    pub(crate) refusals: Counter,
+    pub(crate) bytes_in: Counter,
+    pub(crate) bytes_out: Counter,
+    pub(crate) packets: Counter,
+    pub(crate) readings: Counter,
+    pub(crate) faults: Counter,
+}
+
+struct Life {
+    sessions: Vec<Live>,
+    learnt: Learnt,
+    habit: Habit,
+    ended: Manner,
+    expect_within: Duration,
+    presence: Presence,
+    since: Option<Timestamp>,
+    peer: Option<Arc<str>>,
+    closed_because: Option<String>,
+}
+
+/// A session of the device.
+struct Live {
+    number: SessionNumber,
+    mailbox: Arc<Mailbox>,
+}
+
+/// Names one session of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SessionNumber(u64);
+
+static SESSIONS: AtomicU64 = AtomicU64::new(1);
+
+impl SessionNumber {
+    /// One that nobody has.
+    pub(crate) fn next() -> Self {
+        Self(SESSIONS.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What an earlier process knew.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Past {
+    pub(crate) learnt: Learnt,
+    pub(crate) evidence: Option<Evidence>,
+}
+
+impl Device {
+    pub(crate) fn new(id: DeviceId, protocol: &'static str, identity: Identity, rules: Rules, past: Past) -> Self {
+        let evidence = past.evidence.as_ref();
+        let ms = |at: Option<Timestamp>| AtomicI64::new(at.map_or(i64::MIN, Timestamp::unix_ms));
+        let last_bytes_at = evidence.and_then(|evidence| evidence.last_bytes_at);
+        let last_reading_at = evidence.and_then(|evidence| evidence.last_reading_at);
+        // Whatever it was when the process before stopped, nobody is connected to this one yet.
+        let presence = if last_bytes_at.is_some() { Presence::Offline } else { Presence::Never };
+        let life = Life {
+            sessions: Vec::new(),
+            learnt: past.learnt,
+            habit: Habit::Keeps,
+            ended: Manner::Bad,
+            expect_within: EXPECT_WITHIN_DEFAULT,
+            presence,
+            since: evidence.and_then(|evidence| evidence.since),
+            peer: evidence.and_then(|evidence| evidence.peer.as_deref()).map(Arc::from),
+            closed_because: evidence.and_then(|evidence| evidence.closed_because.clone()),
+        };
+        Self {
+            id,
+            protocol,
+            identity,
+            rules: ArcSwap::from_pointee(rules),
+            life: Mutex::new(life),
+            judged: AtomicU8::new(place(presence)),
+            heard_ms: AtomicI64::new(-1),
+            last_bytes_ms: ms(last_bytes_at),
+            last_reading_ms: ms(last_reading_at),
+            counters: Counted::default(),
+        }
+    }
+
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        self.rules.load_full()
+    }
+
+    pub(crate) fn set_rules(&self, rules: Rules) {
+        self.rules.store(Arc::new(rules));
+    }
+
+    pub(crate) fn learnt(&self) -> Learnt {
+        self.life().learnt.clone()
+    }
+
+    /// Takes new findings in; true when they say something new.
+    pub(crate) fn learn(&self, learnt: &Learnt) -> bool {
+        let mut life = self.life();
+        let new = life.learnt != *learnt;
+        if new {
+            life.learnt.clone_from(learnt);
+        }
+        new
+    }
+
+    /// Bytes came. Cheap: no lock unless the device was not fresh; then the change, if there is one.
+    pub(crate) fn heard(&self, now: Now, bytes: u64) -> Option<Evidence> {
+        self.counters.bytes_in.add(bytes);
+        self.mark(now);
+        if self.judged.load(Ordering::Relaxed) == place(Presence::ConnectedFresh) { None } else { self.review(now) }
+    }
+
+    /// A reading came.
+    pub(crate) fn read(&self, now: Now, readings: u64) {
+        self.counters.readings.add(readings);
+        self.last_reading_ms.store(now.wall.unix_ms(), Ordering::Relaxed);
+    }
+
+    /// A session logged in. Whose turn is over is told so and counted in the answer: all others of a device that keeps
+    /// its connection, the oldest beyond `sessions_max` of one that connects for every message.
+    pub(crate) fn enter(&self, now: Now, pass: &Pass, peer: &Arc<str>, habit: Habit, sessions_max: usize) -> usize {
+        self.counters.logins.one_more();
+        self.mark(now);
+        let mut life = self.life();
+        life.sessions.retain(|live| live.number != pass.number);
+        let stay = match habit {
+            Habit::Keeps => 0,
+            Habit::PerMessage => sessions_max.saturating_sub(1).min(life.sessions.len()),
+        };
+        let over = life.sessions.len() - stay;
+        for live in life.sessions.drain(..over) {
+            live.mailbox.shutdown(CloseReason::TakenOver);
+        }
+        life.sessions.push(Live { number: pass.number, mailbox: Arc::clone(pass.mailbox()) });
+        life.habit = habit;
+        life.peer = Some(Arc::clone(peer));
+        over
+    }
+
+    /// A session ended. False when it was not one of the device's any more.
+    pub(crate) fn leave(&self, number: SessionNumber, because: &str, manner: Manner) -> bool {
+        let mut life = self.life();
+        let before = life.sessions.len();
+        life.sessions.retain(|live| live.number != number);
+        let left = life.sessions.len() < before;
+        if left && life.sessions.is_empty() {
+            life.closed_because = Some(because.to_owned());
+            life.ended = manner;
+        }
+        left
+    }
+
+    /// Ends every session of the device.
+    pub(crate) fn expel(&self, reason: &CloseReason) {
+        for live in &self.life().sessions {
+            live.mailbox.shutdown(reason.clone());
+        }
+    }
+
+    /// The newest session.
+    pub(crate) fn newest(&self) -> Option<(SessionNumber, Arc<Mailbox>)> {
+        self.life().sessions.last().map(|live| (live.number, Arc::clone(&live.mailbox)))
+    }
+
+    pub(crate) fn expect_within(&self, limit: Duration) {
+        self.life().expect_within = limit;
+    }
+
+    /// Judges anew; the evidence when the presence changed.
+    pub(crate) fn review(&self, now: Now) -> Option<Evidence> {
+        let mut life = self.life();
+        let presence = judge(&self.facts(&life, now));
+        if presence == life.presence {
+            return None;
+        }
+        life.presence = presence;
+        life.since = Some(now.wall);
+        self.judged.store(place(presence), Ordering::Relaxed);
+        Some(self.evidence_of(&life))
+    }
+
+    /// What is known about its presence now.
+    pub(crate) fn evidence(&self, now: Now) -> Evidence {
+        let life = self.life();
+        let presence = judge(&self.facts(&life, now));
+        Evidence { presence, ..self.evidence_of(&life) }
+    }
+
+    pub(crate) fn presence(&self) -> Presence {
+        self.life().presence
+    }
+
+    pub(crate) fn status(&self, now: Now) -> DeviceStatus {
+        let rules = self.rules();
+        DeviceStatus {
+            id: self.id.clone(),
+            protocol: self.protocol.to_owned(),
+            identity: self.identity.clone(),
+            state: rules.state,
+            source: rules.source,
+            added_at: rules.added_at,
+            evidence: self.evidence(now),
+            counters: self.counters.read(),
+            learnt: self.learnt(),
+        }
+    }
+
+    /// The device as the store keeps it, under these rules.
+    pub(crate) fn record(&self, rules: &Rules) -> DeviceRecord {
+        DeviceRecord {
+            id: self.id.clone(),
+            protocol: self.protocol.to_owned(),
+            identity: self.identity.clone(),
+            state: rules.state,
+            secret: rules.secret.clone(),
+            login: rules.login,
+            // What was parsed from TOML can be written as TOML.
+            settings: toml::to_string(rules.settings.as_ref()).unwrap_or_default(),
+            learnt: self.learnt(),
+            added_at: rules.added_at.unwrap_or_default(),
+            source: rules.source,
+        }
+    }
+
+    fn mark(&self, now: Now) {
+        let elapsed_ms = i64::try_from(now.elapsed.as_millis()).unwrap_or(i64::MAX);
+        self.heard_ms.store(elapsed_ms, Ordering::Relaxed);
+        self.last_bytes_ms.store(now.wall.unix_ms(), Ordering::Relaxed);
+    }
+
+    fn facts(&self, life: &Life, now: Now) -> Facts {
+        let heard = u64::try_from(self.heard_ms.load(Ordering::Relaxed)).ok();
+        Facts {
+            connected: !life.sessions.is_empty(),
+            habit: life.habit,
+            ended: life.ended,
+            silence: heard.map(|ms| now.elapsed.saturating_sub(Duration::from_millis(ms))),
+            expect_within: life.expect_within,
+            last_bytes_at: moment(&self.last_bytes_ms),
+        }
+    }
+
+    fn evidence_of(&self, life: &Life) -> Evidence {
+        Evidence {
+            presence: life.presence,
+            since: life.since,
+            last_bytes_at: moment(&self.last_bytes_ms),
+            last_reading_at: moment(&self.last_reading_ms),
+            peer: life.peer.as_deref().map(str::to_owned),
+            closed_because: life.closed_because.clone(),
+        }
+    }
+
+    fn life(&self) -> MutexGuard<'_, Life> {
+        self.life.lock().expect("nothing panics while it holds a device's life")
+    }
+}
+
+impl Counted {
+    fn read(&self) -> DeviceCounters {
+        DeviceCounters {
+            logins: self.logins.value(),
+            refusals: self.refusals.value(),
+            bytes_in: self.bytes_in.value(),
+            bytes_out: self.bytes_out.value(),
+            packets: self.packets.value(),
+            readings: self.readings.value(),
+            faults: self.faults.value(),
+        }
+    }
+}
+
+fn moment(ms: &AtomicI64) -> Option<Timestamp> {
+    let ms = ms.load(Ordering::Relaxed);
+    (ms != i64::MIN).then(|| Timestamp::from_unix_ms(ms))
+}
+
+/// The index in `Presence::ALL`.
+fn place(presence: Presence) -> u8 {
+    match presence {
+        Presence::ConnectedFresh => 0,
+        Presence::ConnectedSilent => 1,
+        Presence::Offline => 2,
+        Presence::Never => 3,
+    }
+}

@@ -1,0 +1,159 @@
+//! Accepting connections, and owning them until they end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use loggerhead_protocols::CloseReason;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::task::{JoinError, JoinSet};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::connection::{Peer, Stream, serve};
+use crate::core::Core;
+use crate::listener::{Listener, Pass};
+use crate::socket::{SocketFile, tune};
+
+/// How long accepting pauses when the process or the kernel is out of something: at first, and at most. Trying again at
+/// once would use a whole core and help nobody.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// One listening socket.
+pub(crate) enum Door {
+    Tcp(TcpListener),
+    /// The file is removed when the listener is dropped.
+    Unix {
+        listener: UnixListener,
+        _file: SocketFile,
+    },
+}
+
+enum Arrived {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+impl Door {
+    async fn accept(&self) -> io::Result<Arrived> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                tune(&stream)?;
+                Ok(Arrived::Tcp(stream, address))
+            }
+            Self::Unix { listener, .. } => listener.accept().await.map(|(stream, _)| Arrived::Unix(stream)),
+        }
+    }
+}
+
+/// Accepts until `stop`, then waits for the connections that are left; whoever stops tells them to end.
+pub(crate) async fn keep(
+    core: Arc<Core>,
+    listener: Arc<Listener>,
+    door: Door,
+    tls: Option<TlsAcceptor>,
+    stop: CancellationToken,
+) {
+    let mut connections = JoinSet::new();
+    let mut pause = PAUSE_MIN;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
+            arrived = door.accept() => match arrived {
+                Ok(arrived) => {
+                    pause = PAUSE_MIN;
+                    welcome(&core, &listener, tls.as_ref(), arrived, &mut connections);
+                }
+                Err(error) => {
+                    core.counters.accept_errors.one_more();
+                    if is_of_one_peer(&error) {
+                        continue;
+                    }
+                    tracing::warn!(listener = listener.name, %error, "cannot accept a connection");
+                    tokio::select! {
+                        () = stop.cancelled() => break,
+                        () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
+                    }
+                }
+            },
+        }
+    }
+    drop(door);
+    while let Some(ended) = connections.join_next().await {
+        report(ended);
+    }
+}
+
+/// The peer was gone before it was accepted; the next one is not.
+fn is_of_one_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::Interrupted
+    )
+}
+
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a connection's task broke");
+    }
+}
+
+fn welcome(
+    core: &Arc<Core>,
+    listener: &Arc<Listener>,
+    tls: Option<&TlsAcceptor>,
+    arrived: Arrived,
+    connections: &mut JoinSet<()>,
+) {
+    let peer = match &arrived {
+        Arrived::Tcp(_, address) => {
+            // An IPv4 peer on an IPv6 socket is an IPv4 peer to people and to limits.
+            let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+            Peer { text: address.to_string().into(), address: Some(address.ip()) }
+        }
+        Arrived::Unix(_) => Peer { text: "unix".into(), address: None },
+    };
+    let pass = match listener.admit(peer.address) {
+        Ok(pass) => pass,
+        Err(limit) => {
+            listener.counters.limited(limit);
+            tracing::debug!(listener = listener.name, peer = %peer.text, limit = limit.word(), "no room");
+            return;
+        }
+    };
+    let core = Arc::clone(core);
+    match (arrived, tls.cloned()) {
+        (Arrived::Tcp(stream, _), None) => connections.spawn(serve(core, pass, peer, stream)),
+        (Arrived::Unix(stream), None) => connections.spawn(serve(core, pass, peer, stream)),
+        (Arrived::Tcp(stream, _), Some(tls)) => connections.spawn(serve_tls(core, pass, peer, stream, tls)),
+        (Arrived::Unix(stream), Some(tls)) => connections.spawn(serve_tls(core, pass, peer, stream, tls)),
+    };
+}
+
+/// The same below TLS. The handshake counts towards the time to the first frame.
+async fn serve_tls<S: Stream>(core: Arc<Core>, pass: Pass, peer: Peer, stream: S, tls: TlsAcceptor) {
+    let within = pass.listener().settings().limits.first_frame;
+    match tokio::time::timeout(within, tls.accept(stream)).await {
+        // On the heap: the state of a TLS stream is large, and every task would be as large as the largest.
+        Ok(Ok(stream)) => serve(core, pass, peer, Box::new(stream)).await,
+        Ok(Err(error)) => {
+            pass.listener().counters.handshakes_failed.one_more();
+            tracing::debug!(peer = %peer.text, %error, "no TLS handshake");
+        }
+        Err(_) => {
+            pass.listener().counters.handshakes_failed.one_more();
+            tracing::debug!(peer = %peer.text, reason = %CloseReason::Silent(within), "no TLS handshake");
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! Committed batches on their way to whoever watches live.
+//!
+//! Every subscriber has a bounded queue of whole batches, shared with all others. One that falls behind loses batches
+//! from its queue, notices by their numbers, and reads them from the store; what the store does not have any more it is
+//! told as a gap. The hub never holds up a commit.
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use loggerhead_model::{Cursor, DeviceId, Event, Evidence, Origin, Reading, Records, Report, Timestamp};
+use loggerhead_store::{Catchup, Committed, Reader};
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{self, error::TrySendError};
+
+use crate::metrics::Counters;
+
+/// Batches that wait for one subscriber: a few hundred milliseconds of a busy store.
+pub const SUBSCRIBER_BATCHES_MAX: usize = 32;
+
+/// Batches that are read from the store at once to catch up.
+const CATCH_UP_BATCHES_MAX: usize = 16;
+
+/// What a subscriber wants to see. Nothing set: everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only of this device.
+    pub device: Option<DeviceId>,
+    /// Only readings of this meter.
+    pub meter: Option<String>,
+    /// Only readings of this function.
+    pub function: Option<String>,
+    /// Only these kinds of things.
+    pub kinds: Kinds,
+}
+
+/// Kinds of things in the live stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kinds {
+    /// Readings.
+    pub readings: bool,
+    /// Events.
+    pub events: bool,
+    /// Changes of presence.
+    pub presence: bool,
+}
+
+impl Default for Kinds {
+    fn default() -> Self {
+        Self { readings: true, events: true, presence: true }
+    }
+}
+
+/// One thing in the live stream.
+#[derive(Clone, Debug)]
+pub enum Live {
+    /// Readings of one packet, committed.
+    Readings(Packet),
+    /// An event, committed.
+    Event {
+        /// The batch in which it was committed.
+        cursor: Cursor,
+        /// Its place in the batch; see `Packet::place`.
+        place: usize,
+        /// What happened.
+        event: Event,
+    },
+    /// A device's presence changed.
+    Presence {
+        /// Whose.
+        device: DeviceId,
+        /// To what, and why.
+        evidence: Evidence,
+    },
+    /// Batches that this subscriber missed and that the store cannot give any more: those after `from`, up to `to`.
+    Gap {
+        /// The last batch that was seen.
+        from: Cursor,
+        /// The last batch that was missed.
+        to: Cursor,
+    },
+}
+
+/// The readings of one packet that fit a subscriber's filter.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    cursor: Cursor,
+    records: Arc<[Records]>,
+    place: usize,
+    filter: Arc<Filter>,
+}
+
+impl Packet {
+    /// The batch in which it was committed.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        self.cursor
+    }
+
+    /// Its place in the batch: packets count from 0, then the events in the packets, then the events beside them. It
+    /// does not depend on a filter.
+    #[must_use]
+    pub fn place(&self) -> usize {
+        self.place
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn device(&self) -> Option<&DeviceId> {
+        self.records.get(self.place).map(|records| &records.device)
+    }
+
+    /// When it was received; our clock.
+    #[must_use]
+    pub fn received_at(&self) -> Option<Timestamp> {
+        self.records.get(self.place).map(|records| records.received_at)
+    }
+
+    /// How it reached us.
+    #[must_use]
+    pub fn origin(&self) -> Option<Origin> {
+        self.records.get(self.place).and_then(|records| records.report.as_ref()).map(|report| report.origin)
+    }
+
+    /// Its readings that fit the filter, in the order in which they came.
+    pub fn readings(&self) -> impl Iterator<Item = Reading<'_>> {
+        let report = self.records.get(self.place).and_then(|records| records.report.as_ref());
+        report.into_iter().flat_map(Report::readings).filter(|reading| self.filter.fits(reading))
+    }
+}
+
+impl Filter {
+    fn fits(&self, reading: &Reading<'_>) -> bool {
+        self.meter.as_ref().is_none_or(|meter| meter == reading.meter)
+            && self.function.as_ref().is_none_or(|function| function == reading.function)
+    }
+
+    fn fits_device(&self, device: Option<&DeviceId>) -> bool {
+        self.device.as_ref().is_none_or(|wanted| Some(wanted) == device)
+    }
+
+    fn fits_packet(&self, records: &Records) -> bool {
+        self.kinds.readings
+            && self.fits_device(Some(&records.device))
+            && records.report.as_ref().is_some_and(|report| report.readings().any(|reading| self.fits(&reading)))
+    }
+}
+
+/// Where committed batches and changes of presence are published.
+pub(crate) struct Hub {
+    inside: Mutex<Inside>,
+    counters: Arc<Counters>,
+}
+
+struct Inside {
+    subscribers: Vec<Subscriber>,
+    /// The last batch that was published.
+    last: Cursor,
+}
+
+/// The hub's end of a subscription.
+struct Subscriber {
+    queue: mpsc::Sender<Arc<Committed>>,
+    presence: Arc<PresenceSlot>,
+}
+
+/// Changes of presence that a subscriber has not seen: the newest of each device, so no limit is needed and none is
+/// lost.
+#[derive(Default)]
+struct PresenceSlot {
+    changes: Mutex<HashMap<DeviceId, Evidence>>,
+    changed: Notify,
+}
+
+impl PresenceSlot {
+    fn changes(&self) -> MutexGuard<'_, HashMap<DeviceId, Evidence>> {
+        self.changes.lock().expect("nothing panics while it holds changes of presence")
+    }
+
+    fn take(&self) -> Option<(DeviceId, Evidence)> {
+        let mut changes = self.changes();
+        let device = changes.keys().next()?.clone();
+        changes.remove_entry(&device)
+    }
+}
+
+impl Hub {
+    pub(crate) fn new(counters: Arc<Counters>) -> Self {
+        Self { inside: Mutex::new(Inside { subscribers: Vec::new(), last: Cursor::START }), counters }
+    }
+
+    /// Where the log stood when nothing was published yet.
+    pub(crate) fn begin_after(&self, cursor: Cursor) {
+        let mut inside = self.lock();
+        inside.last = inside.last.max(cursor);
+    }
+
+    /// Publishes a batch. Called by the store's writer: never waits, and costs nothing without subscribers.
+    pub(crate) fn publish(&self, committed: Committed) {
+        let mut inside = self.lock();
+        inside.last = committed.cursor;
+        if inside.subscribers.is_empty() {
+            return;
+        }
+        let committed = Arc::new(committed);
+        // A full queue loses the batch; its subscriber notices by the next one's number.
+        inside.subscribers.retain(|subscriber| {
+            !matches!(subscriber.queue.try_send(Arc::clone(&committed)), Err(TrySendError::Closed(_)))
+        });
+    }
+
+    /// Publishes a change of presence.
+    pub(crate) fn presence(&self, device: &DeviceId, evidence: &Evidence) {
+        for subscriber in &self.lock().subscribers {
+            subscriber.presence.changes().insert(device.clone(), evidence.clone());
+            subscriber.presence.changed.notify_one();
+        }
+    }
+
+    /// Begins a subscription after `from`, or with the next batch.
+    pub(crate) fn subscribe(&self, filter: Filter, from: Option<Cursor>, reader: Reader) -> Subscription {
+        let (sender, queue) = mpsc::channel(SUBSCRIBER_BATCHES_MAX);
+        let presence = Arc::<PresenceSlot>::default();
+        let mut inside = self.lock();
+        inside.subscribers.push(Subscriber { queue: sender, presence: Arc::clone(&presence) });
+        let last = inside.last;
+        drop(inside);
+        self.counters.subscribers.one_more();
+        Subscription {
+            filter: Arc::new(filter),
+            queue,
+            presence,
+            reader,
+            counters: Arc::clone(&self.counters),
+            ready: VecDeque::new(),
+            position: from.unwrap_or(last).min(last),
+            behind: from.filter(|from| *from < last).map(|_| last),
+            held: None,
+        }
+    }
+
+    /// Ends every subscription.
+    pub(crate) fn close(&self) {
+        self.lock().subscribers.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().expect("nothing panics while it holds the hub")
+    }
+}
+
+/// A live view of what is committed.
+pub struct Subscription {
+    filter: Arc<Filter>,
+    queue: mpsc::Receiver<Arc<Committed>>,
+    presence: Arc<PresenceSlot>,
+    reader: Reader,
+    counters: Arc<Counters>,
+    /// Things of a batch that was taken, not given out yet.
+    ready: VecDeque<Live>,
+    /// The last batch that was taken.
+    position: Cursor,
+    /// The store has to be read up to here before the queue goes on.
+    behind: Option<Cursor>,
+    /// The batch after the ones that were missed.
+    held: Option<Arc<Committed>>,
+}
+
+impl Subscription {
+    /// The next thing that fits the filter; `None` when the head-end stopped. Nothing is lost when the future is dropped
+    /// before it is ready.
+    pub async fn next(&mut self) -> Option<Live> {
+        loop {
+            if let Some(live) = self.try_next() {
+                return Some(live);
+            }
+            if let Some(target) = self.behind {
+                self.catch_up(target).await;
+                continue;
+            }
+            tokio::select! {
+                committed = self.queue.recv() => self.take(&committed?),
+                () = self.presence.changed.notified() => {}
+            }
+        }
+    }
+
+    /// The next thing that fits the filter and is here already; `None` is not the end.
+    pub fn try_next(&mut self) -> Option<Live> {
+        loop {
+            if let Some(live) = self.ready.pop_front() {
+                return Some(live);
+            }
+            if let Some((device, evidence)) = self.presence.take() {
+                if self.filter.kinds.presence && self.filter.fits_device(Some(&device)) {
+                    return Some(Live::Presence { device, evidence });
+                }
+            } else if self.behind.is_some() {
+                return None;
+            } else if let Some(held) = self.held.take() {
+                self.take(&held);
+            } else {
+                let committed = self.queue.try_recv().ok()?;
+                self.take(&committed);
+            }
+        }
+    }
+
+    /// The last batch of which everything was given out or is about to be.
+    #[must_use]
+    pub fn position(&self) -> Cursor {
+        self.position
+    }
+
+    fn take(&mut self, committed: &Arc<Committed>) {
+        let number = committed.cursor.number();
+        if number <= self.position.number() {
+            return;
+        }
+        if number > self.position.number() + 1 {
+            self.counters.subscriber_gaps.one_more();
+            self.behind = Some(Cursor::new(number - 1));
+            self.held = Some(Arc::clone(committed));
+            return;
+        }
+        self.give(committed);
+    }
+
+    fn give(&mut self, committed: &Committed) {
+        let cursor = committed.cursor;
+        self.position = self.position.max(cursor);
+        for (place, records) in committed.records.iter().enumerate() {
+            if self.filter.fits_packet(records) {
+                let (records, filter) = (Arc::clone(&committed.records), Arc::clone(&self.filter));
+                self.ready.push_back(Live::Readings(Packet { cursor, records, place, filter }));
+            }
+        }
+        let within = committed.records.iter().flat_map(|records| &records.events);
+        let events = within.chain(committed.events.iter()).enumerate();
+        for (number, event) in events {
+            if self.filter.kinds.events && self.filter.fits_device(event.device.as_ref()) {
+                let place = committed.records.len() + number;
+                self.ready.push_back(Live::Event { cursor, place, event: event.clone() });
+            }
+        }
+    }
+
+    /// Reads some of what was missed from the store.
+    async fn catch_up(&mut self, target: Cursor) {
+        let (reader, position) = (self.reader.clone(), self.position);
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut batches = Vec::new();
+            let reached = reader.since(position, CATCH_UP_BATCHES_MAX, &mut |batch| {
+                batches.push(batch);
+                ControlFlow::Continue(())
+            });
+            (batches, reached)
+        });
+        let Ok((batches, reached)) = reading.await else {
+            // The runtime is stopping: the queue ends as well.
+            self.behind = None;
+            return;
+        };
+        for batch in &batches {
+            if batch.cursor > self.position {
+                self.give(batch);
+            }
+        }
+        let reached = match reached {
+            Ok(Catchup::UpTo(cursor)) if cursor > position => cursor,
+            Ok(Catchup::Gap(cursor)) if cursor > position => self.lose(cursor),
+            Ok(Catchup::UpTo(_) | Catchup::Gap(_)) => self.lose(target),
+            Err(error) => {
+                tracing::warn!(%error, "a subscriber cannot catch up");
+                self.lose(target)
+            }
+        };
+        self.position = self.position.max(reached);
+        if self.position >= target {
+            self.behind = None;
+        }
+    }
+
+    fn lose(&mut self, to: Cursor) -> Cursor {
+        self.ready.push_back(Live::Gap { from: self.position, to });
+        to
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.counters.subscribers.one_less();
+    }
+}

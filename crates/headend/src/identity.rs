@@ -1,0 +1,227 @@
+//! Who a peer is, and whether it may log in.
+//!
+//! A claim costs the same whether the name is known or not, and whatever is wrong with it the peer is told the same.
+//! The reason is for operators.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use loggerhead_model::{DeviceId, Identity};
+use loggerhead_protocols::{Claim, Known, Proof, Refusal};
+use loggerhead_store::{DeviceState, Login, Secret};
+
+use crate::device::Device;
+use crate::directory::Directory;
+use crate::expiring::Expiring;
+use crate::throttle::{Gate, Throttle};
+
+/// Logins that are remembered for devices that connect anew for every message.
+const LOGINS_MAX: usize = 100_000;
+/// Notes of conversations that go on over several connections.
+const NOTES_MAX: usize = 20_000;
+/// Longest note: a challenge and what belongs to it.
+const NOTE_BYTES_MAX: usize = 1024;
+/// A note or a login is remembered for at most this long, whatever a protocol asks.
+const REMEMBER_MAX: Duration = Duration::from_hours(24);
+
+/// What a listener says about who may log in.
+#[derive(Clone, Debug)]
+pub(crate) struct Admittance {
+    pub(crate) protocol: &'static str,
+    pub(crate) enroll: Enroll,
+    /// What unknown devices, and known ones without a secret of their own, may prove.
+    pub(crate) secrets: Vec<Secret>,
+}
+
+/// What becomes of an unknown device that proves a secret of its listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Enroll {
+    Refuse,
+    Pending,
+    Accept,
+}
+
+/// What a claim is worth.
+pub(crate) enum Judgement {
+    /// It is this device.
+    Accepted(Arc<Device>),
+    /// It is not let in.
+    Refused(Refusal),
+    /// Nobody knows it, but it proved this secret of a listener that enrols.
+    Stranger(Secret),
+}
+
+/// Everything that is known about names.
+pub(crate) struct Identities {
+    pub(crate) directory: Directory,
+    pub(crate) throttle: Throttle,
+    memory: Mutex<Memory>,
+    /// Checked where there is no secret to check, so that the cost does not tell.
+    dummy: Secret,
+}
+
+/// One name at one address, or on a Unix socket.
+pub(crate) type Place = (&'static str, Identity, Option<IpAddr>);
+
+struct Memory {
+    logins: Expiring<Place, DeviceId>,
+    notes: Expiring<Place, Bytes>,
+}
+
+impl Identities {
+    pub(crate) fn new() -> Self {
+        let memory = Memory { logins: Expiring::new(LOGINS_MAX), notes: Expiring::new(NOTES_MAX) };
+        Self {
+            directory: Directory::default(),
+            throttle: Throttle::new(),
+            memory: Mutex::new(memory),
+            dummy: Secret::new(rand::random::<[u8; 16]>().to_vec()),
+        }
+    }
+
+    /// What is known about a name before it is proven; nothing for a name that nobody knows.
+    pub(crate) fn known(
+        &self,
+        now: Duration,
+        protocol: &'static str,
+        identity: &Identity,
+        peer: Option<IpAddr>,
+    ) -> Known {
+        let note = self.memory().notes.find(now, &(protocol, identity.clone(), peer)).cloned();
+        match self.directory.by_identity(protocol, identity) {
+            Some(device) => Known { settings: Arc::clone(&device.rules().settings), learnt: device.learnt(), note },
+            None => Known { note, ..Known::default() },
+        }
+    }
+
+    /// Keeps a note for the next connection from this place; an empty one takes the note back. One that is too long is
+    /// not kept.
+    pub(crate) fn remember(&self, now: Duration, place: Place, note: Bytes, keep: Duration) {
+        if note.is_empty() {
+            self.memory().notes.remove(&place);
+        } else if note.len() <= NOTE_BYTES_MAX {
+            self.memory().notes.insert(now, place, note, keep.min(REMEMBER_MAX));
+        }
+    }
+
+    /// Judges a claim, and counts it.
+    pub(crate) fn judge(
+        &self,
+        now: Duration,
+        admittance: &Admittance,
+        claim: &Claim,
+        peer: Option<IpAddr>,
+    ) -> Judgement {
+        let identity = &claim.identity;
+        if self.throttle.gate(now, identity, peer) == Gate::Locked {
+            return Judgement::Refused(Refusal::Throttled);
+        }
+        let device = self.directory.by_identity(admittance.protocol, identity);
+        let named = device.clone();
+        let shown = self.shown(now, admittance, claim, peer, device.as_deref());
+        let judgement = match (device, shown) {
+            (Some(device), Shown::Own) => match device.rules().state {
+                DeviceState::Active => Judgement::Accepted(device),
+                DeviceState::Pending => Judgement::Refused(Refusal::Pending),
+            },
+            (None, Shown::Listener(secret)) if admittance.enroll != Enroll::Refuse => Judgement::Stranger(secret),
+            (Some(_), Shown::Nothing | Shown::Listener(_)) => Judgement::Refused(Refusal::WrongProof),
+            (None, Shown::Nothing | Shown::Listener(_) | Shown::Own) => Judgement::Refused(Refusal::Unknown),
+        };
+        if let Judgement::Refused(refusal) = judgement {
+            self.count(now, claim, peer, refusal, named.as_deref());
+        }
+        judgement
+    }
+
+    /// A device was let in: its next connection may do without a proof for as long as its protocol says.
+    pub(crate) fn admitted(&self, now: Duration, device: &Device, claim: &Claim, peer: Option<IpAddr>) {
+        self.throttle.succeeded(now, &claim.identity, peer);
+        if let Some(keep) = claim.remember {
+            let place = (device.protocol, claim.identity.clone(), peer);
+            self.memory().logins.insert(now, place, device.id.clone(), keep.min(REMEMBER_MAX));
+        }
+    }
+
+    /// Whether this very device is still known.
+    pub(crate) fn holds(&self, device: &Arc<Device>) -> bool {
+        self.directory.by_id(&device.id).is_some_and(|held| Arc::ptr_eq(&held, device))
+    }
+
+    /// Forgets the remembered logins of a device that was removed or changed.
+    pub(crate) fn forget(&self, device: &Device) {
+        self.memory()
+            .logins
+            .retain(|(protocol, identity, _)| *protocol != device.protocol || *identity != device.identity);
+    }
+
+    fn count(&self, now: Duration, claim: &Claim, peer: Option<IpAddr>, refusal: Refusal, named: Option<&Device>) {
+        if let Some(device) = named {
+            device.counters.refusals.one_more();
+        }
+        // A login that ran out is how things are, not an attempt to guess.
+        let guess = !matches!(claim.proof, Proof::Remembered);
+        if guess && matches!(refusal, Refusal::Unknown | Refusal::WrongProof) {
+            self.throttle.failed(now, &claim.identity, peer);
+        }
+    }
+
+    /// What the claim proves. Every secret that could matter is checked, in every case.
+    fn shown(
+        &self,
+        now: Duration,
+        admittance: &Admittance,
+        claim: &Claim,
+        peer: Option<IpAddr>,
+        device: Option<&Device>,
+    ) -> Shown {
+        let rules = device.map(Device::rules);
+        match &claim.proof {
+            Proof::Response { challenge, answer, check } => {
+                let own = rules.as_ref().and_then(|rules| rules.secret.as_ref());
+                let fits = |secret: &Secret| check(challenge, answer, secret.expose());
+                let own_fits = fits(own.unwrap_or(&self.dummy)) && own.is_some();
+                let mut listener = None;
+                for secret in &admittance.secrets {
+                    if fits(secret) {
+                        listener = Some(secret);
+                    }
+                }
+                match (own_fits, listener) {
+                    (true, _) => Shown::Own,
+                    // A device without a secret of its own proves one of its listener.
+                    (false, Some(_)) if rules.is_some() && own.is_none() => Shown::Own,
+                    (false, Some(secret)) => Shown::Listener(secret.clone()),
+                    (false, None) => Shown::Nothing,
+                }
+            }
+            Proof::Cipher if rules.is_some_and(|rules| rules.login == Login::Cipher) => Shown::Own,
+            Proof::Cipher => Shown::Nothing,
+            Proof::Remembered => {
+                let memory = self.memory();
+                let place = (admittance.protocol, claim.identity.clone(), peer);
+                let remembered = memory.logins.find(now, &place);
+                if remembered.is_some() && remembered == device.map(|device| &device.id) {
+                    Shown::Own
+                } else {
+                    Shown::Nothing
+                }
+            }
+        }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().expect("nothing panics while it holds the memory of logins")
+    }
+}
+
+/// What a proof shows.
+enum Shown {
+    /// That it is the device.
+    Own,
+    /// That it knows this secret of the listener.
+    Listener(Secret),
+    Nothing,
+}

@@ -1,0 +1,178 @@
+//! What must be kept but nobody waits for: events, presence, findings about devices, states of commands.
+//!
+//! One task writes it in the background. Newer presence and findings of a device replace older ones that are not
+//! written yet; events have a limit and a rate, and what is over them is counted. While the store fails, what is
+//! pending waits.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use loggerhead_model::{DeviceId, Event, Evidence, Learnt};
+use loggerhead_store::{Change, CommandRecord, Store, StoreError};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::budget::Budget;
+use crate::metrics::Counters;
+
+/// Events that wait to be written.
+const EVENTS_MAX: usize = 10_000;
+/// States of commands that wait to be written.
+const COMMANDS_MAX: usize = 10_000;
+/// Events without a device that are stored at once, and after which time one more is: whoever connects and talks
+/// nonsense, again and again, must not fill the disk.
+const STRANGERS_BURST: u16 = 200;
+const STRANGER_EVERY: Duration = Duration::from_millis(500);
+/// Changes that wait for one commit together.
+const WRITES_MAX: usize = 256;
+/// How long to wait before a failed write is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Where changes are left.
+pub(crate) struct Journal {
+    pending: Mutex<Pending>,
+    more: Notify,
+    done: Notify,
+    counters: Arc<Counters>,
+}
+
+#[derive(Default)]
+struct Batch {
+    events: Vec<Event>,
+    presence: HashMap<DeviceId, Evidence>,
+    learnt: HashMap<DeviceId, Learnt>,
+    commands: Vec<CommandRecord>,
+}
+
+struct Pending {
+    batch: Batch,
+    strangers: Budget,
+    writing: bool,
+}
+
+impl Batch {
+    fn len(&self) -> usize {
+        self.events.len() + self.presence.len() + self.learnt.len() + self.commands.len()
+    }
+
+    /// What is to be written, as few changes as there can be.
+    fn changes(&self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        if !self.events.is_empty() {
+            changes.push(Change::Events(self.events.clone()));
+        }
+        changes.extend(self.learnt.iter().map(|(device, learnt)| Change::Learnt(device.clone(), learnt.clone())));
+        changes
+            .extend(self.presence.iter().map(|(device, evidence)| Change::Presence(device.clone(), evidence.clone())));
+        changes.extend(self.commands.iter().cloned().map(Change::Command));
+        changes
+    }
+}
+
+/// Writes a batch. The store commits together what waits for it together, so nothing here waits for one change alone.
+async fn write(store: &Store, batch: &Batch) -> Result<(), StoreError> {
+    let mut changes = batch.changes().into_iter();
+    let mut writes = JoinSet::new();
+    loop {
+        while writes.len() < WRITES_MAX
+            && let Some(change) = changes.next()
+        {
+            let store = store.clone();
+            writes.spawn(async move { store.write(change).await });
+        }
+        match writes.join_next().await {
+            // A write that was cut off by the end of the runtime is not written, and nobody is left to mind.
+            Some(Ok(Ok(_)) | Err(_)) => {}
+            Some(Ok(Err(error))) => return Err(error),
+            None => return Ok(()),
+        }
+    }
+}
+
+impl Journal {
+    pub(crate) fn new(counters: Arc<Counters>) -> Self {
+        let pending = Pending {
+            batch: Batch::default(),
+            strangers: Budget::new(STRANGERS_BURST, STRANGER_EVERY),
+            writing: false,
+        };
+        Self { pending: Mutex::new(pending), more: Notify::new(), done: Notify::new(), counters }
+    }
+
+    /// Leaves an event.
+    pub(crate) fn event(&self, now: Duration, event: Event) {
+        let mut pending = self.lock();
+        let allowed = event.device.is_some() || pending.strangers.take(now);
+        if !allowed || pending.batch.events.len() >= EVENTS_MAX {
+            self.counters.events_dropped.one_more();
+            return;
+        }
+        pending.batch.events.push(event);
+        drop(pending);
+        self.more.notify_one();
+    }
+
+    /// Leaves a device's presence.
+    pub(crate) fn presence(&self, device: &DeviceId, evidence: Evidence) {
+        self.lock().batch.presence.insert(device.clone(), evidence);
+        self.more.notify_one();
+    }
+
+    /// Leaves what was found out about a device.
+    pub(crate) fn learnt(&self, device: &DeviceId, learnt: Learnt) {
+        self.lock().batch.learnt.insert(device.clone(), learnt);
+        self.more.notify_one();
+    }
+
+    /// Leaves the state of a command.
+    pub(crate) fn command(&self, command: CommandRecord) {
+        let mut pending = self.lock();
+        if pending.batch.commands.len() < COMMANDS_MAX {
+            pending.batch.commands.push(command);
+        }
+        drop(pending);
+        self.more.notify_one();
+    }
+
+    /// How much waits.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().batch.len()
+    }
+
+    /// Writes what is left, for ever.
+    pub(crate) async fn run(&self, store: Store) {
+        loop {
+            self.more.notified().await;
+            let batch = {
+                let mut pending = self.lock();
+                pending.writing = true;
+                std::mem::take(&mut pending.batch)
+            };
+            while let Err(error) = write(&store, &batch).await {
+                tracing::warn!(%error, waiting = batch.len(), "changes could not be stored; trying again");
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+            self.lock().writing = false;
+            self.done.notify_waiters();
+        }
+    }
+
+    /// Waits until everything is written.
+    pub(crate) async fn flushed(&self) {
+        loop {
+            let done = self.done.notified();
+            {
+                let pending = self.lock();
+                if pending.batch.len() == 0 && !pending.writing {
+                    return;
+                }
+            }
+            done.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().expect("nothing panics while it holds the journal")
+    }
+}

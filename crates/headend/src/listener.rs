@@ -1,0 +1,157 @@
+//! One configured listener: what it lets in, and who came in by it.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use arc_swap::ArcSwap;
+use loggerhead_protocols::{Acceptor, CloseReason, Limits};
+
+use crate::device::SessionNumber;
+use crate::identity::Admittance;
+use crate::mailbox::Mailbox;
+use crate::metrics::{ConnectionLimit, ProtocolCounters};
+
+/// A listener, shared by its sockets and its connections.
+pub(crate) struct Listener {
+    pub(crate) name: String,
+    pub(crate) protocol: &'static str,
+    pub(crate) counters: Arc<ProtocolCounters>,
+    settings: ArcSwap<Settings>,
+    /// Rebuilt when devices or settings change; sessions that stand keep what they were made with.
+    acceptor: ArcSwap<Box<dyn Acceptor>>,
+    guests: Mutex<Guests>,
+}
+
+/// What may change without closing connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) admittance: Admittance,
+    pub(crate) limits: Limits,
+    pub(crate) connections_max: usize,
+    pub(crate) connections_per_address_max: usize,
+    pub(crate) connections_per_device_max: usize,
+}
+
+#[derive(Default)]
+struct Guests {
+    mailboxes: HashMap<SessionNumber, Arc<Mailbox>>,
+    by_address: HashMap<IpAddr, usize>,
+    /// Nobody is let in any more.
+    closed: bool,
+}
+
+impl Listener {
+    pub(crate) fn new(
+        name: String,
+        protocol: &'static str,
+        counters: Arc<ProtocolCounters>,
+        settings: Settings,
+        acceptor: Box<dyn Acceptor>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            protocol,
+            counters,
+            settings: ArcSwap::from_pointee(settings),
+            acceptor: ArcSwap::from_pointee(acceptor),
+            guests: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    pub(crate) fn set(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
+    }
+
+    pub(crate) fn acceptor(&self) -> Arc<Box<dyn Acceptor>> {
+        self.acceptor.load_full()
+    }
+
+    pub(crate) fn set_acceptor(&self, acceptor: Box<dyn Acceptor>) {
+        self.acceptor.store(Arc::new(acceptor));
+    }
+
+    /// Lets a connection in, or says which limit keeps it out.
+    ///
+    /// # Errors
+    /// The limit that is reached.
+    pub(crate) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Pass, ConnectionLimit> {
+        let settings = self.settings.load();
+        let mut guests = self.guests();
+        if guests.closed || guests.mailboxes.len() >= settings.connections_max {
+            return Err(ConnectionLimit::Total);
+        }
+        if let Some(address) = address {
+            let count = guests.by_address.entry(address).or_default();
+            if *count >= settings.connections_per_address_max {
+                return Err(ConnectionLimit::Address);
+            }
+            *count += 1;
+        }
+        let number = SessionNumber::next();
+        let mailbox = Arc::<Mailbox>::default();
+        guests.mailboxes.insert(number, Arc::clone(&mailbox));
+        self.counters.connections_accepted.one_more();
+        self.counters.connections_open.one_more();
+        Ok(Pass { listener: Arc::clone(self), number, address, mailbox })
+    }
+
+    /// Ends every conversation, and lets nobody in any more.
+    pub(crate) fn close(&self, reason: &CloseReason) {
+        let mailboxes: Vec<_> = {
+            let mut guests = self.guests();
+            guests.closed = true;
+            guests.mailboxes.values().map(Arc::clone).collect()
+        };
+        for mailbox in mailboxes {
+            mailbox.shutdown(reason.clone());
+        }
+    }
+
+    /// Connections that are open.
+    pub(crate) fn open(&self) -> usize {
+        self.guests().mailboxes.len()
+    }
+
+    fn guests(&self) -> MutexGuard<'_, Guests> {
+        self.guests.lock().expect("nothing panics while it holds a listener's guests")
+    }
+}
+
+/// The right of one connection to be open; given back when it is dropped.
+pub(crate) struct Pass {
+    listener: Arc<Listener>,
+    pub(crate) number: SessionNumber,
+    address: Option<IpAddr>,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Pass {
+    pub(crate) fn listener(&self) -> &Arc<Listener> {
+        &self.listener
+    }
+
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        let mut guests = self.listener.guests();
+        guests.mailboxes.remove(&self.number);
+        if let Some(address) = self.address
+            && let Some(count) = guests.by_address.get_mut(&address)
+        {
+            *count -= 1;
+            if *count == 0 {
+                guests.by_address.remove(&address);
+            }
+        }
+        self.listener.counters.connections_open.one_less();
+    }
+}

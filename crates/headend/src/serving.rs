@@ -1,0 +1,241 @@
+//! The listeners that run: opening, changing and closing them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use loggerhead_protocols::{Acceptor, CloseReason, DeviceSettings, Limits, Protocol, find};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::config;
+use crate::core::Core;
+use crate::door::{self, Door};
+use crate::error::StartError;
+use crate::identity::{Admittance, Enroll};
+use crate::listener::{Listener, Settings};
+use crate::socket::{Families, UNIX_MODE_DEFAULT, listen_tcp, listen_unix};
+use crate::status::{BoundAddress, ReloadReport};
+use crate::tls::{Certificate, FileError, Files};
+
+/// Sessions of a listener that the configuration does not have any more get this long to end.
+const RECONFIGURE_WITHIN: Duration = Duration::from_secs(10);
+
+/// The listeners that run.
+#[derive(Default)]
+pub(crate) struct Serving {
+    running: Vec<Running>,
+}
+
+/// One of them.
+struct Running {
+    config: config::Listener,
+    listener: Arc<Listener>,
+    addresses: Vec<BoundAddress>,
+    certificate: Option<Arc<Certificate>>,
+    stop: CancellationToken,
+    doors: JoinSet<()>,
+}
+
+impl Serving {
+    /// Opens all of them, or none.
+    ///
+    /// # Errors
+    /// `StartError` names the listener and what is wrong with it.
+    pub(crate) fn open(core: &Arc<Core>, listeners: &[config::Listener]) -> Result<Self, StartError> {
+        let running = listeners.iter().map(|config| Running::open(core, config)).collect::<Result<_, _>>()?;
+        Ok(Self { running })
+    }
+
+    /// Where they listen.
+    pub(crate) fn addresses(&self) -> Vec<(String, BoundAddress)> {
+        let each = |running: &Running| {
+            let name = running.config.name.clone();
+            running.addresses.iter().cloned().map(move |address| (name.clone(), address)).collect::<Vec<_>>()
+        };
+        self.running.iter().flat_map(each).collect()
+    }
+
+    /// The certificates in use.
+    pub(crate) fn certificates(&self) -> Vec<Arc<Certificate>> {
+        self.running.iter().filter_map(|running| running.certificate.clone()).collect()
+    }
+
+    /// Makes every acceptor of a protocol anew, with the devices as they are now.
+    ///
+    /// # Errors
+    /// `Settings` when the protocol does not accept them; then the acceptors stay as they were.
+    pub(crate) fn rebuild(&self, core: &Core, protocol: &str) -> Result<(), StartError> {
+        for running in self.running.iter().filter(|running| running.listener.protocol == protocol) {
+            running.listener.set_acceptor(acceptor(core, known(&running.config)?, &running.config)?);
+        }
+        Ok(())
+    }
+
+    /// Goes over to a new configuration. Listeners of the same name and sockets keep their connections.
+    ///
+    /// # Errors
+    /// `StartError` names the listener that cannot be; what was done before it stays done.
+    pub(crate) async fn reload(
+        &mut self,
+        core: &Arc<Core>,
+        listeners: &[config::Listener],
+        report: &mut ReloadReport,
+    ) -> Result<(), StartError> {
+        // What cannot be is found before anything is closed.
+        for config in listeners {
+            acceptor(core, known(config)?, config)?;
+            certificate(config)?;
+        }
+        let stays = |running: &Running| listeners.iter().any(|config| running.is_same_door(config));
+        let (kept, closed): (Vec<_>, Vec<_>) = std::mem::take(&mut self.running).into_iter().partition(stays);
+        self.running = kept;
+        for running in closed {
+            report.listeners_closed.push(running.config.name.clone());
+            running.close(CloseReason::Reconfigured, RECONFIGURE_WITHIN).await;
+        }
+        for config in listeners {
+            let Some(running) = self.running.iter_mut().find(|running| running.is_same_door(config)) else {
+                self.running.push(Running::open(core, config)?);
+                report.listeners_opened.push(config.name.clone());
+                continue;
+            };
+            let protocol = known(config)?;
+            running.listener.set(settings(config, protocol));
+            running.listener.set_acceptor(acceptor(core, protocol, config)?);
+            if running.config != *config {
+                report.listeners_changed.push(config.name.clone());
+                running.config = config.clone();
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes all sockets, tells all sessions to end, and waits for them until `within` is over.
+    pub(crate) async fn close(&mut self, within: Duration) {
+        let mut ends = JoinSet::new();
+        for running in std::mem::take(&mut self.running) {
+            ends.spawn(running.close(CloseReason::Stopping, within));
+        }
+        while ends.join_next().await.is_some() {}
+    }
+}
+
+impl Running {
+    fn open(core: &Arc<Core>, config: &config::Listener) -> Result<Self, StartError> {
+        let protocol = known(config)?;
+        let counters = core.counters.protocol(protocol.name);
+        let acceptor = acceptor(core, protocol, config)?;
+        let listener =
+            Listener::new(config.name.clone(), protocol.name, counters, settings(config, protocol), acceptor);
+        let certificate = certificate(config)?;
+        let tls =
+            certificate.as_ref().map(Certificate::acceptor).transpose().map_err(|error| tls_error(config, error))?;
+        let mut opened = Vec::new();
+        for address in &config.addresses {
+            opened.push(open_door(config, address)?);
+        }
+        let mut running = Self {
+            config: config.clone(),
+            listener,
+            addresses: Vec::new(),
+            certificate,
+            stop: CancellationToken::new(),
+            doors: JoinSet::new(),
+        };
+        for (door, address) in opened {
+            tracing::info!(listener = config.name, protocol = protocol.name, %address, "listening");
+            running.addresses.push(address);
+            running.keep(core, door, tls.clone());
+        }
+        Ok(running)
+    }
+
+    fn keep(&mut self, core: &Arc<Core>, door: Door, tls: Option<TlsAcceptor>) {
+        let (core, listener, stop) = (Arc::clone(core), Arc::clone(&self.listener), self.stop.clone());
+        self.doors.spawn(door::keep(core, listener, door, tls, stop));
+    }
+
+    /// Whether this configuration can be had without opening sockets anew.
+    fn is_same_door(&self, config: &config::Listener) -> bool {
+        let mine = &self.config;
+        mine.name == config.name
+            && mine.protocol == config.protocol
+            && mine.addresses == config.addresses
+            && mine.v6_only == config.v6_only
+            && mine.tls == config.tls
+    }
+
+    /// Closes its sockets, tells its sessions to end, and waits for them until `within` is over.
+    async fn close(mut self, reason: CloseReason, within: Duration) {
+        self.stop.cancel();
+        self.listener.close(&reason);
+        let ended = async { while self.doors.join_next().await.is_some() {} };
+        if tokio::time::timeout(within, ended).await.is_err() {
+            tracing::warn!(listener = self.config.name, left = self.listener.open(), "connections were cut off");
+        }
+    }
+}
+
+fn known(config: &config::Listener) -> Result<&'static Protocol, StartError> {
+    let unknown =
+        || StartError::Protocol { owner: format!("listener {}", config.name), protocol: config.protocol.clone() };
+    find(&config.protocol).ok_or_else(unknown)
+}
+
+/// The protocol's side of a listener, with the settings of every device that speaks it.
+fn acceptor(
+    core: &Core,
+    protocol: &'static Protocol,
+    config: &config::Listener,
+) -> Result<Box<dyn Acceptor>, StartError> {
+    let devices: Vec<_> = core.identities.directory.all();
+    let speaking = devices.iter().filter(|device| device.protocol == protocol.name);
+    let settings: Vec<_> = speaking.map(|device| (&device.identity, Arc::clone(&device.rules().settings))).collect();
+    let mut rows = settings.iter().map(|(identity, table)| DeviceSettings { identity, table });
+    (protocol.acceptor)(&config.settings, &mut rows)
+        .map_err(|source| StartError::Settings { owner: format!("listener {}", config.name), source })
+}
+
+fn settings(config: &config::Listener, protocol: &'static Protocol) -> Settings {
+    Settings {
+        admittance: Admittance {
+            protocol: protocol.name,
+            enroll: match config.enroll {
+                config::Enroll::Refuse => Enroll::Refuse,
+                config::Enroll::Pending => Enroll::Pending,
+                config::Enroll::Accept => Enroll::Accept,
+            },
+            secrets: config.secrets.clone(),
+        },
+        limits: Limits { first_frame: config.first_frame, login: config.login },
+        connections_max: config.connections_max,
+        connections_per_address_max: config.connections_per_address_max,
+        connections_per_device_max: config.connections_per_device_max,
+    }
+}
+
+fn certificate(config: &config::Listener) -> Result<Option<Arc<Certificate>>, StartError> {
+    let Some(tls) = &config.tls else { return Ok(None) };
+    let files = Files { certificate: tls.certificate.clone(), key: tls.key.clone() };
+    Certificate::load(files).map(Some).map_err(|error| tls_error(config, error))
+}
+
+fn tls_error(config: &config::Listener, error: FileError) -> StartError {
+    StartError::Tls { listener: config.name.clone(), path: error.path, reason: error.reason }
+}
+
+fn open_door(config: &config::Listener, address: &config::Address) -> Result<(Door, BoundAddress), StartError> {
+    let opened = match address {
+        config::Address::Tcp(address) => {
+            let families = if config.v6_only { Families::OwnOnly } else { Families::Both };
+            listen_tcp(*address, families).and_then(|listener| {
+                let address = BoundAddress::Tcp(listener.local_addr()?);
+                Ok((Door::Tcp(listener), address))
+            })
+        }
+        config::Address::Unix(path) => listen_unix(path, UNIX_MODE_DEFAULT)
+            .map(|(listener, file)| (Door::Unix { listener, _file: file }, BoundAddress::Unix(path.clone()))),
+    };
+    opened.map_err(|source| StartError::Listen { listener: config.name.clone(), address: address.to_string(), source })
+}

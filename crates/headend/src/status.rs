@@ -1,0 +1,138 @@
+//! What operators are told about devices, commands and listeners.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use loggerhead_model::{CommandId, CommandState, DeviceId, Evidence, Identity, Learnt, Order, Timestamp};
+use loggerhead_store::{DeviceSource, DeviceState, Login, Secret};
+
+/// A device, whether it is there, and what it did since the process started.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct DeviceStatus {
+    /// Our name for it.
+    pub id: DeviceId,
+    /// Which protocol it speaks.
+    pub protocol: String,
+    /// Its name for itself.
+    pub identity: Identity,
+    /// Whether it may log in.
+    pub state: DeviceState,
+    /// Who told us about it.
+    pub source: DeviceSource,
+    /// When it became known; our clock. None for a device that only the configuration knows.
+    pub added_at: Option<Timestamp>,
+    /// Whether it is there, and how we know.
+    pub evidence: Evidence,
+    /// What it did since the process started.
+    pub counters: DeviceCounters,
+    /// What its protocol found out about it, such as the dialect.
+    pub learnt: Learnt,
+}
+
+/// What a device did since the process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct DeviceCounters {
+    /// Times that it logged in.
+    pub logins: u64,
+    /// Claims in its name that were not believed.
+    pub refusals: u64,
+    /// Bytes received while it was logged in.
+    pub bytes_in: u64,
+    /// Bytes sent while it was logged in.
+    pub bytes_out: u64,
+    /// Packets that are stored.
+    pub packets: u64,
+    /// Readings in its packets, resent ones too.
+    pub readings: u64,
+    /// Times that it broke the rules of its protocol.
+    pub faults: u64,
+}
+
+/// A device that an operator adds.
+#[derive(Clone)]
+pub struct NewDevice {
+    /// Our name for it; made from the identity where none is given.
+    pub id: Option<DeviceId>,
+    /// Which protocol it speaks.
+    pub protocol: String,
+    /// Its name for itself.
+    pub identity: Identity,
+    /// With what it proves who it is.
+    pub secret: Option<Secret>,
+    /// What it has to prove.
+    pub login: Login,
+    /// The protocol's own settings of it.
+    pub settings: toml::Table,
+}
+
+impl fmt::Debug for NewDevice {
+    /// Everything but the secret and the settings, which hold keys.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "NewDevice({:?}, {}, {})", self.id, self.protocol, self.identity)
+    }
+}
+
+/// A command and what became of it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct CommandStatus {
+    /// Its name.
+    pub id: CommandId,
+    /// To whom.
+    pub device: DeviceId,
+    /// What is asked; a key in it is replaced by `***`.
+    pub order: Order,
+    /// How far it is.
+    pub state: CommandState,
+    /// When it was taken; our clock.
+    pub accepted_at: Timestamp,
+    /// When its state last changed; our clock.
+    pub changed_at: Timestamp,
+}
+
+/// Where a listener really listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum BoundAddress {
+    /// With the real port where the configuration said 0.
+    Tcp(SocketAddr),
+    /// A socket file.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for BoundAddress {
+    /// As in the configuration: `[::]:36829`, `unix:/run/loggers.sock`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(formatter),
+            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Whether the head-end does its work.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Health {
+    /// The process runs and its parts answer.
+    pub live: bool,
+    /// It accepts devices and keeps what they send.
+    pub ready: bool,
+    /// Why it is not ready, in words; empty when it is.
+    pub reasons: Vec<String>,
+}
+
+/// What a reload changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct ReloadReport {
+    /// Listeners that were opened.
+    pub listeners_opened: Vec<String>,
+    /// Listeners that were closed; their connections went with them.
+    pub listeners_closed: Vec<String>,
+    /// Listeners that took new settings and kept their connections.
+    pub listeners_changed: Vec<String>,
+    /// Devices that were added.
+    pub devices_added: Vec<DeviceId>,
+    /// Devices that changed; their sessions start anew.
+    pub devices_changed: Vec<DeviceId>,
+    /// Devices that were removed.
+    pub devices_removed: Vec<DeviceId>,
+}

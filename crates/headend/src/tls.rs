@@ -1,0 +1,151 @@
+//! Certificates of listeners, and their exchange while connections go on.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use notify::{RecursiveMode, Watcher};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+/// Both files are written one after the other: wait this long after a change before reading them.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// The files of one listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Files {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// A file that cannot be used, and why not.
+#[derive(Debug)]
+pub(crate) struct FileError {
+    pub(crate) path: PathBuf,
+    pub(crate) reason: String,
+}
+
+/// The certificate of one listener, as new connections see it.
+#[derive(Debug)]
+pub(crate) struct Certificate {
+    files: Files,
+    now: ArcSwap<CertifiedKey>,
+}
+
+impl Certificate {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// `FileError` when one cannot be read, or they do not belong together.
+    pub(crate) fn load(files: Files) -> Result<Arc<Self>, FileError> {
+        let certified = read(&files)?;
+        Ok(Arc::new(Self { files, now: ArcSwap::from_pointee(certified) }))
+    }
+
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Reads the files again; what was in use stays when they are wrong.
+    ///
+    /// # Errors
+    /// `FileError` as for `load`.
+    pub(crate) fn reload(&self) -> Result<(), FileError> {
+        self.now.store(Arc::new(read(&self.files)?));
+        Ok(())
+    }
+
+    /// What a listener accepts TLS with.
+    ///
+    /// # Errors
+    /// `FileError` when the library refuses its own defaults.
+    pub(crate) fn acceptor(self: &Arc<Self>) -> Result<TlsAcceptor, FileError> {
+        let refused =
+            |error: rustls::Error| FileError { path: self.files.certificate.clone(), reason: error.to_string() };
+        let config = rustls::ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(refused)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.now.load_full())
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+fn read(files: &Files) -> Result<CertifiedKey, FileError> {
+    let wrong = |path: &Path, reason: String| FileError { path: path.to_owned(), reason };
+    let chain = CertificateDer::pem_file_iter(&files.certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| wrong(&files.certificate, error.to_string()))?;
+    if chain.is_empty() {
+        return Err(wrong(&files.certificate, "no certificate in it".to_owned()));
+    }
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| wrong(&files.key, error.to_string()))?;
+    // Also checks that key and certificate belong together.
+    CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| wrong(&files.key, error.to_string()))
+}
+
+/// Reads certificates again when their files change, until `stop`.
+pub(crate) async fn watch(certificates: Vec<Arc<Certificate>>, stop: CancellationToken) {
+    // One note is enough: whatever changed, everything is read again.
+    let (sender, mut changes) = mpsc::channel(1);
+    let noted = move |event: notify::Result<notify::Event>| {
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            // Full means that a note is there already.
+            let _noted = sender.try_send(());
+        }
+    };
+    let mut watcher = match notify::recommended_watcher(noted) {
+        Ok(watcher) => watcher,
+        Err(error) => {
+            tracing::warn!(%error, "cannot watch certificates: they are read again on reload only");
+            return;
+        }
+    };
+    // The folders, since files are mostly replaced and not written.
+    for certificate in &certificates {
+        let files = certificate.files();
+        for folder in [&files.certificate, &files.key].into_iter().filter_map(|path| path.parent()) {
+            if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
+                tracing::warn!(folder = %folder.display(), %error, "cannot watch certificates");
+            }
+        }
+    }
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _noted = changes.recv() => tokio::time::sleep(SETTLE).await,
+        }
+        let _settled = changes.try_recv();
+        for certificate in &certificates {
+            report(certificate, certificate.reload());
+        }
+    }
+}
+
+/// Says how reading a certificate again went.
+pub(crate) fn report(certificate: &Certificate, reloaded: Result<(), FileError>) {
+    match reloaded {
+        Ok(()) => tracing::info!(file = %certificate.files().certificate.display(), "certificate read"),
+        Err(error) => {
+            tracing::error!(file = %error.path.display(), reason = error.reason, "the old certificate stays in use");
+        }
+    }
+}
