@@ -141,6 +141,12 @@ impl Cutter {
         self.frame_bytes_max = u32::try_from(frame_bytes_max).unwrap_or(u32::MAX);
     }
 
+    /// Bytes that wait to be looked at.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Takes in bytes as they came.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);

@@ -120,6 +120,18 @@ pub enum Message {
     Ack(Ack),
 }
 
+impl Message {
+    /// The word of the national text for it.
+    #[must_use]
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Talk(talk) => talk.word(),
+            Self::Data(data) => data.head.kind.word(),
+            Self::Ack(_) => "an acknowledgement",
+        }
+    }
+}
+
 /// Everything but data and its acknowledgements.
 #[derive(Clone, PartialEq)]
 pub enum Talk {

@@ -1,5 +1,19 @@
 //! The building-energy data-logger protocol, in every dialect that devices speak.
 
+mod acceptor;
+mod challenge;
+mod device;
+mod device_settings;
+mod keys;
+mod liveness;
+mod login;
+mod orders;
+mod outbox;
+mod outstanding;
+mod session;
+mod settings;
+mod talk;
+
 pub mod cipher;
 pub mod compress;
 pub mod crc;
@@ -13,39 +27,22 @@ pub mod text;
 pub mod time;
 pub mod xml;
 
-use crate::session::{Acceptor, Opening, Session};
-use crate::{DeviceSettings, Explain, Explanation, Protocol, SettingsError};
+use crate::{Explain, Explanation, Protocol};
 
 /// The row for the table of protocols.
 pub const PROTOCOL: Protocol = Protocol {
     name: "logger",
     title: "building-energy data loggers, six dialects",
     port: 36829,
-    acceptor,
-    check_device,
-    device,
+    acceptor: acceptor::acceptor,
+    check_device: acceptor::check_device,
+    device: device::device,
     explain,
 };
-
-fn acceptor(
-    _settings: &toml::Table,
-    _devices: &mut dyn Iterator<Item = DeviceSettings<'_>>,
-) -> Result<Box<dyn Acceptor>, SettingsError> {
-    Err(unfinished())
-}
-
-fn check_device(_settings: &toml::Table) -> Result<(), SettingsError> {
-    Ok(())
-}
-
-fn device(_settings: &toml::Table, _opening: Opening) -> Result<Box<dyn Session>, SettingsError> {
-    Err(unfinished())
-}
 
 fn explain(_request: &Explain<'_>) -> Explanation {
     Explanation::default()
 }
 
-fn unfinished() -> SettingsError {
-    SettingsError { key: "protocol".to_owned(), reason: "not built yet".to_owned() }
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,430 @@
+//! What a device says once it is in, and what it is asked.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use loggerhead_model::{
+    Command, CommandId, CommandState, Direction, Event, EventKind, Learnt, Order, RawFrame, Records, Severity,
+};
+
+use super::dialect::{AfterLogin, DataAnswer};
+use super::liveness::INTERVAL_MAX;
+use super::message::{Ack, ControlResult, Data, DataHead, DataKind, IdStyle, Message, Place, Talk, Word};
+use super::orders::Waiting;
+use super::outstanding::{Answer, Then};
+use super::session::{HeadEnd, Heard, Marks, Member, ReportedBefore, Stage};
+use super::settings::HeartbeatAnswer;
+use super::xml::Element;
+use crate::{Fault, FaultKind, Now, Output};
+
+/// Most characters of a device's own words in one event or answer.
+const WORDS_CHARS_MAX: usize = 1000;
+/// Most characters of one finding that is remembered.
+const FINDING_CHARS_MAX: usize = 64;
+/// What a device says of itself that is remembered with it.
+const FINDINGS: [&str; 5] = ["build_name", "dev_no", "factory", "hardware", "software"];
+/// Shortest interval between reports that is believed.
+const INTERVAL_MIN: Duration = Duration::from_secs(10);
+/// Longest that an order waits for a pause in what we send to a device that never stops.
+const GAP_WAIT_MAX: Duration = Duration::from_secs(2);
+
+impl HeadEnd {
+    /// Acts on a message that was understood.
+    pub(super) fn hear(&mut self, now: Now, heard: Heard) -> Result<(), Fault> {
+        let Heard { marks, speaker, message, raw } = heard;
+        match message {
+            Message::Talk(Talk::Request) => match speaker.or_else(|| self.member_envelope()) {
+                Some(envelope) => self.request(envelope, marks),
+                None => Ok(()),
+            },
+            Message::Talk(Talk::Md5 { md5 }) => self.md5(speaker, marks, md5),
+            message => {
+                let Stage::In(member) = &mut self.stage else {
+                    return self.stranger(Heard { marks, speaker, message, raw });
+                };
+                if speaker.is_some() {
+                    return self.other_speaker(Heard { marks, speaker, message, raw });
+                }
+                member.liveness.message(now.elapsed);
+                self.forgive();
+                match message {
+                    Message::Data(data) => self.data(now, marks, data, raw)?,
+                    Message::Talk(talk) => self.talk(now, marks, talk, raw)?,
+                    Message::Ack(_) => return self.wrong_side("an acknowledgement"),
+                }
+                self.tell_rhythm();
+                Ok(())
+            }
+        }
+    }
+
+    fn member_envelope(&self) -> Option<super::message::Envelope<'static>> {
+        if let Stage::In(member) = &self.stage { Some(member.envelope.clone()) } else { None }
+    }
+
+    /// Somebody else speaks on the connection of a device that is logged in.
+    fn other_speaker(&mut self, heard: Heard) -> Result<(), Fault> {
+        if self.allows_visits(heard.marks) {
+            return self.stranger(heard);
+        }
+        let reason = format!("{} of another device than the one that is logged in", heard.message.word());
+        self.fault(Fault::new(FaultKind::NotProven, reason))
+    }
+
+    fn wrong_side(&mut self, what: &str) -> Result<(), Fault> {
+        self.fault(Fault::new(FaultKind::OutOfOrder, format!("{what}, which only a head-end sends")))
+    }
+
+    /// Readings go to the store, and an acknowledgement waits for them.
+    fn data(&mut self, now: Now, marks: Marks, data: Data, raw: Bytes) -> Result<(), Fault> {
+        let Data { head, report, saw_192, untimed } = data;
+        let then = self.then(marks, &head, report.len());
+        let Stage::In(member) = &mut self.stage else { return Ok(()) };
+        let mut news = Learnt::new();
+        if saw_192 && !member.saw_192 {
+            member.saw_192 = true;
+            news.insert("saw_192".to_owned(), "yes".to_owned());
+        }
+        if head.kind == DataKind::Report
+            && let Some(time) = head.time
+        {
+            reported(member, time.unix_ms().div_euclid(1000), &mut news);
+        }
+        let records = Records {
+            device: member.device.clone(),
+            received_at: now.wall,
+            report: (!report.is_empty()).then_some(report),
+            frame: Some(RawFrame { direction: Direction::In, bytes: raw }),
+            events: Vec::new(),
+        };
+        if !news.is_empty() {
+            self.outputs.push_back(Output::Learnt(news));
+        }
+        if untimed > 0 {
+            let reason = format!("{untimed} readings without a readable time, stored under our own");
+            self.fault(Fault::new(FaultKind::Malformed, reason))?;
+        }
+        let ticket = self.outstanding.push(then);
+        self.outputs.push_back(Output::Store(ticket, records));
+        Ok(())
+    }
+
+    /// What follows when a packet is on disk.
+    fn then(&mut self, marks: Marks, head: &DataHead, readings: usize) -> Then {
+        let Stage::In(member) = &self.stage else { return Then::Nothing };
+        let habits = &marks.dialect.habits;
+        let is_project = member.envelope.style == IdStyle::Project;
+        let wanted = match head.kind {
+            DataKind::Report => {
+                let usual = if is_project { habits.report_of_project } else { habits.report };
+                self.settings.report_answer.unwrap_or(usual)
+            }
+            DataKind::Continuous => {
+                let usual = if is_project { habits.continuous_of_project } else { habits.continuous };
+                self.settings.continuous_answer.unwrap_or(usual)
+            }
+            DataKind::Reply => return self.then_of_reply(head, readings),
+        };
+        let is_last = head.kind == DataKind::Continuous && head.total.is_some() && head.total == head.current;
+        let place = if is_last { Place::Last } else { Place::Within };
+        let ack = match wanted {
+            DataAnswer::Nothing => return Then::Nothing,
+            DataAnswer::ReportAck => Ack::Report,
+            DataAnswer::ContinuousNumbered => Ack::Continuous { number: head.current },
+            DataAnswer::ContinuousEmpty => Ack::Continuous { number: None },
+            DataAnswer::ContinuousAtEnd if is_last => Ack::Continuous { number: None },
+            DataAnswer::ContinuousAtEnd => return Then::Nothing,
+            DataAnswer::EnergyOk => Ack::Energy { time: head.time_text, text: Word::new("OK").unwrap_or_default() },
+            DataAnswer::DataAck => Ack::Data { sequence: head.sequence, place },
+            DataAnswer::RecordArrive if is_last => Ack::Continuous { number: None },
+            DataAnswer::RecordArrive => Ack::RecordArrive,
+        };
+        Then::Ack(Answer { ack, sequence: marks.sequence })
+    }
+
+    /// A query may be answered in several packets; the last one settles it.
+    fn then_of_reply(&mut self, head: &DataHead, readings: usize) -> Then {
+        let is_whole = head.total.is_none() || head.total == head.current;
+        let answered = if is_whole { self.answered(Waiting::Reply) } else { None };
+        answered.map_or(Then::Nothing, |id| Then::Tell(id, format!("{readings} readings")))
+    }
+
+    /// Everything that carries no readings.
+    fn talk(&mut self, now: Now, marks: Marks, talk: Talk, raw: Bytes) -> Result<(), Fault> {
+        match talk {
+            // Both were taken care of before.
+            Talk::Request | Talk::Md5 { .. } => Ok(()),
+            Talk::Notify { .. } => {
+                let talk = self.heartbeat_answer(now);
+                self.reply(now, marks, &talk)
+            }
+            Talk::AutoHistory => self.reply(now, marks, &Talk::AutoHistoryAck),
+            Talk::Device(element) => {
+                self.describe(now, &element, raw);
+                self.reply(now, marks, &Talk::DeviceAck)?;
+                let follows = self.settings.after_login.unwrap_or(marks.dialect.habits.after_login);
+                if follows == AfterLogin::Archives {
+                    // One that has too many orders waiting is asked for its meters often enough.
+                    let _ = self.push_order(now, None, Order::Describe);
+                }
+                Ok(())
+            }
+            Talk::ArchivesAck(element) => {
+                self.describe(now, &element, raw);
+                self.settle(Waiting::Archives, CommandState::Answered(words_of(&element)));
+                Ok(())
+            }
+            Talk::PeriodAck => {
+                self.settle(Waiting::Period, CommandState::Answered("period set".to_owned()));
+                Ok(())
+            }
+            Talk::ControlAck(results) => {
+                self.settle(Waiting::Control, CommandState::Answered(words_of_control(&results)));
+                Ok(())
+            }
+            Talk::Standard { name, code } => {
+                self.standard(&name, code);
+                Ok(())
+            }
+            Talk::Unknown { kind, .. } => {
+                self.unknown(now, &kind, raw);
+                Ok(())
+            }
+            Talk::Sequence { .. }
+            | Talk::LoginResult { .. }
+            | Talk::Time { .. }
+            | Talk::HeartResult
+            | Talk::Query { .. }
+            | Talk::Period { .. }
+            | Talk::AutoHistoryAck
+            | Talk::DeviceAck
+            | Talk::Archives
+            | Talk::Control(_)
+            | Talk::SetKey { .. } => self.wrong_side(talk.word()),
+        }
+    }
+
+    fn reply(&mut self, now: Now, marks: Marks, talk: &Talk) -> Result<(), Fault> {
+        match self.member_envelope() {
+            Some(envelope) => self.say(now, &envelope, marks, talk),
+            None => Ok(()),
+        }
+    }
+
+    fn heartbeat_answer(&self, now: Now) -> Talk {
+        let time = Talk::Time { time: Some(now.wall) };
+        let is_project = matches!(&self.stage, Stage::In(member) if member.envelope.style == IdStyle::Project);
+        match self.settings.heartbeat_answer {
+            HeartbeatAnswer::ById if is_project => Talk::HeartResult,
+            HeartbeatAnswer::ById | HeartbeatAnswer::Time => time,
+            HeartbeatAnswer::HeartResult => Talk::HeartResult,
+        }
+    }
+
+    /// Keeps what a device says of itself, and remembers the best of it.
+    fn describe(&mut self, now: Now, element: &Element, raw: Bytes) {
+        let mut news = Learnt::new();
+        for name in FINDINGS {
+            if let Some(found) = find(element, name).filter(|found| !found.is_empty()) {
+                news.insert(name.to_owned(), found.chars().take(FINDING_CHARS_MAX).collect());
+            }
+        }
+        if !news.is_empty() {
+            self.outputs.push_back(Output::Learnt(news));
+        }
+        self.keep(now, EventKind::DeviceInfo, Severity::Info, words_of(element).into(), raw);
+    }
+
+    fn unknown(&mut self, now: Now, kind: &str, raw: Bytes) {
+        let kind: String = kind.chars().take(FINDING_CHARS_MAX).collect();
+        self.keep(now, EventKind::UnknownMessage, Severity::Warning, format!("message of type {kind:?}").into(), raw);
+    }
+
+    fn keep(&mut self, now: Now, kind: EventKind, severity: Severity, text: Cow<'static, str>, raw: Bytes) {
+        let Stage::In(member) = &self.stage else { return };
+        let device = member.device.clone();
+        let event = Event { at: now.wall, severity, kind, device: Some(device.clone()), peer: None, text };
+        let frame = Some(RawFrame { direction: Direction::In, bytes: raw });
+        let records = Records { device, received_at: now.wall, report: None, frame, events: vec![event] };
+        self.outputs.push_back(Output::Keep(records));
+    }
+
+    /// Tells what changed in the device's rhythm.
+    fn tell_rhythm(&mut self) {
+        let Stage::In(member) = &mut self.stage else { return };
+        let Some(expected) = member.liveness.news(&self.settings) else { return };
+        self.outputs.push_back(Output::ExpectWithin(expected));
+        if let Some(interval_s) = member.liveness.interval_s() {
+            let news = Learnt::from([("interval_s".to_owned(), interval_s.to_string())]);
+            self.outputs.push_back(Output::Learnt(news));
+        }
+    }
+
+    /// An operator asks something of the device.
+    pub(super) fn command(&mut self, now: Now, command: Command) -> Result<(), Fault> {
+        let Command { id, order } = command;
+        let taken = match &self.stage {
+            Stage::In(_) => self.push_order(now, Some(id), order),
+            Stage::Strange
+            | Stage::Asking(_)
+            | Stage::Challenged(_)
+            | Stage::Proving(_)
+            | Stage::Refused(_)
+            | Stage::Closed => Err("the device is not logged in on this connection".to_owned()),
+        };
+        match taken {
+            Ok(()) => self.order(now),
+            Err(reason) => {
+                self.outputs.push_back(Output::Command(id, CommandState::Failed(reason)));
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends the next order if it may be sent, and gives up on one that nobody answered.
+    pub(super) fn order(&mut self, now: Now) -> Result<(), Fault> {
+        let sendable_at = self.sendable_at();
+        let Some(orders) = self.orders.as_mut() else { return Ok(()) };
+        if let Some(Some(id)) = orders.expired(now.elapsed) {
+            self.outputs.push_back(Output::Command(id, CommandState::Expired));
+        }
+        if sendable_at > now.elapsed {
+            return Ok(());
+        }
+        let Some((id, order)) = orders.start(now.elapsed + self.settings.command_wait) else {
+            self.forget_orders();
+            return Ok(());
+        };
+        let Stage::In(member) = &self.stage else { return Ok(()) };
+        let (dialect, envelope) = (member.dialect, member.envelope.clone());
+        let marks = Marks { dialect, sequence: dialect.sequence.unwrap_or_default(), crc: self.crc };
+        self.say(now, &envelope, marks, &talk_of(order))?;
+        self.ordered_at = None;
+        if let Some(id) = id {
+            self.outputs.push_back(Output::Command(id, CommandState::Sent));
+        }
+        Ok(())
+    }
+}
+
+impl HeadEnd {
+    /// When an order may be sent: after a pause in what we send, but not never.
+    pub(super) fn sendable_at(&self) -> Duration {
+        let pause_ends = self.last_sent + self.settings.gap;
+        self.ordered_at.map_or(pause_ends, |ordered_at| pause_ends.min(ordered_at + GAP_WAIT_MAX))
+    }
+
+    /// The command that waits for this answer, if one does.
+    fn answered(&mut self, waiting: Waiting) -> Option<CommandId> {
+        let id = self.orders.as_mut()?.answered(waiting)?;
+        self.forget_orders();
+        id
+    }
+
+    fn settle(&mut self, waiting: Waiting, state: CommandState) {
+        if let Some(id) = self.answered(waiting) {
+            self.outputs.push_back(Output::Command(id, state));
+        }
+    }
+
+    fn standard(&mut self, name: &str, code: i32) {
+        let state = match code {
+            1 => CommandState::Answered("done".to_owned()),
+            0 => CommandState::Failed("the device does not support it".to_owned()),
+            code => CommandState::Failed(format!("the device answers error {code}")),
+        };
+        if let Some(waiting) = Waiting::named(name) {
+            self.settle(waiting, state);
+        }
+    }
+
+    fn push_order(&mut self, now: Now, id: Option<CommandId>, order: Order) -> Result<(), String> {
+        self.orders.get_or_insert_default().push(id, order)?;
+        self.ordered_at.get_or_insert(now.elapsed);
+        Ok(())
+    }
+
+    /// An idle connection keeps no memory.
+    fn forget_orders(&mut self) {
+        self.orders.take_if(|orders| orders.is_empty());
+    }
+}
+
+/// Learns from the device's own clock how often it reports, also over connections that were given up too early.
+fn reported(member: &mut Member, at_s: i64, news: &mut Learnt) {
+    if let ReportedBefore::At(before) = std::mem::replace(&mut member.reported_before, ReportedBefore::Past) {
+        let interval =
+            before.and_then(|before| u64::try_from(at_s.saturating_sub(before)).ok()).map(Duration::from_secs);
+        if let Some(interval) = interval.filter(|interval| (INTERVAL_MIN..=INTERVAL_MAX).contains(interval)) {
+            member.liveness.suppose(interval);
+        }
+        news.insert("reported_at".to_owned(), at_s.to_string());
+    }
+}
+
+fn talk_of(order: Order) -> Talk {
+    match order {
+        Order::Period { minutes } => Talk::Period { minutes },
+        Order::Query { from, to } => Talk::Query { from, to },
+        Order::Describe => Talk::Archives,
+        Order::Control { lines } => Talk::Control(lines),
+        Order::SetKey { kind, key } => Talk::SetKey { kind, key },
+    }
+}
+
+/// The first element of that name, anywhere.
+fn find<'a>(element: &'a Element, name: &str) -> Option<&'a str> {
+    if element.name.eq_ignore_ascii_case(name) {
+        return Some(&element.text);
+    }
+    element.children.iter().find_map(|child| find(child, name))
+}
+
+/// What stands in an element, as `name=text` one after another, cut to `WORDS_CHARS_MAX`.
+fn words_of(element: &Element) -> String {
+    let mut words = String::new();
+    collect_words(element, &mut words);
+    cut(words)
+}
+
+fn collect_words(element: &Element, words: &mut String) {
+    if words.len() > WORDS_CHARS_MAX {
+        return;
+    }
+    let separator = if words.is_empty() { "" } else { " " };
+    if !element.text.is_empty() {
+        words.push_str(separator);
+        words.extend([element.name.as_str(), "=", element.text.as_str()]);
+    } else if !element.attributes.is_empty() && !element.name.eq_ignore_ascii_case("instruction") {
+        words.push_str(separator);
+        words.push_str(&element.name);
+        for (name, value) in &element.attributes {
+            words.extend([" ", name, "=", value]);
+        }
+    }
+    for child in &element.children {
+        collect_words(child, words);
+    }
+}
+
+fn words_of_control(results: &[ControlResult]) -> String {
+    let mut words = String::new();
+    for ControlResult { meter, error, answer, .. } in results {
+        let separator = if words.is_empty() { "" } else { "; " };
+        // Writing to a text cannot fail.
+        let _ = write!(words, "{separator}meter {meter}: {error} {answer}");
+        if words.len() > WORDS_CHARS_MAX {
+            break;
+        }
+    }
+    cut(words)
+}
+
+fn cut(words: String) -> String {
+    match words.char_indices().nth(WORDS_CHARS_MAX) {
+        Some((end, _)) => format!("{}..", words.get(..end).unwrap_or_default()),
+        None => words,
+    }
+}

@@ -1,0 +1,1 @@
+//! Getting in, and not getting in.
