@@ -1,3 +1,23 @@
 //! Loggerhead: the head-end for data loggers and other field devices.
 
-fn main() {}
+mod cli;
+mod exit;
+mod terminal;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// Many small allocations of many connections come and go; this allocator gives their memory back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let command = cli::Cli::parse();
+    match command.run().await {
+        Ok(code) => code,
+        Err(error) => exit::report(&error),
+    }
+}

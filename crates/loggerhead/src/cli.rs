@@ -1,0 +1,34 @@
+//! The command line: one verb, one file.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{exit, verify};
+
+/// The head-end for data loggers and other field devices: connect, prove, store, acknowledge, see.
+#[derive(Debug, Parser)]
+#[command(name = "loggerhead", version, after_help = exit::HELP, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Read everything in a store back against its checksums
+    Verify(verify::VerifyArgs),
+}
+
+impl Cli {
+    /// Does what the command line says.
+    ///
+    /// # Errors
+    /// What the verb could not do; `exit::report` prints it and gives the exit code.
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        match self.verb {
+            Verb::Verify(args) => verify::run(&args),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! `verify`: reads everything in a store back against its checksums.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use crate::exit::Exit;
+use crate::terminal;
+
+/// Options of `verify`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: loggerhead verify --data /var/lib/loggerhead\nThe server must not be running.")]
+pub(crate) struct VerifyArgs {
+    /// The data directory
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/loggerhead", env = "LOGGERHEAD_DATA_DIR")]
+    data: PathBuf,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the verb: success when everything is as it was written.
+///
+/// # Errors
+/// When the store cannot be read at all.
+pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
+    let bar = terminal::byte_bar("reading back");
+    let report = loggerhead_store::verify(&args.data, &mut |progress| terminal::advance(&bar, progress));
+    bar.finish_and_clear();
+    let report = report.context("verify")?;
+    if args.json {
+        terminal::say_json(&report)?;
+    } else {
+        terminal::say(format_args!(
+            "read back: {} readings in {} batches and {} segments, {} blocks of frames",
+            report.readings, report.batches, report.segments, report.frame_blocks
+        ))?;
+        for damage in &report.damage {
+            let kept = if damage.quarantined { "set aside; the rest stays readable" } else { "still in place" };
+            terminal::say(format_args!("damaged: {}: {} ({kept})", damage.place, damage.what))?;
+        }
+        if report.is_sound() {
+            terminal::say("everything is as it was written")?;
+        }
+    }
+    Ok(if report.is_sound() { ExitCode::SUCCESS } else { Exit::Damaged.into() })
+}
