@@ -18,6 +18,13 @@ pub use session::{
     Session, Verdict,
 };
 
+/// Makes the head-end's side of a listener.
+pub type MakeAcceptor =
+    fn(&toml::Table, &mut dyn Iterator<Item = DeviceSettings<'_>>) -> Result<Box<dyn Acceptor>, SettingsError>;
+
+/// Makes the device's side of its conversations.
+pub type MakeDevice = fn(&toml::Table, Opening) -> Result<Box<dyn Session>, SettingsError>;
+
 /// One protocol: everything that the rest of Loggerhead needs in order to serve, simulate and explain it.
 pub struct Protocol {
     /// The word for it in configuration, verbs, metrics and logs.
@@ -27,12 +34,11 @@ pub struct Protocol {
     /// The TCP port on which its devices expect a head-end.
     pub port: u16,
     /// Makes the head-end's side of a listener from its settings and those of the devices that it serves.
-    pub acceptor:
-        fn(&toml::Table, &mut dyn Iterator<Item = DeviceSettings<'_>>) -> Result<Box<dyn Acceptor>, SettingsError>,
+    pub acceptor: MakeAcceptor,
     /// Checks the protocol's own settings of one device.
     pub check_device: fn(&toml::Table) -> Result<(), SettingsError>,
     /// Makes the device's side of a conversation, for simulation and tests.
-    pub device: fn(&toml::Table, Opening) -> Result<Box<dyn Session>, SettingsError>,
+    pub device: MakeDevice,
     /// Gives every byte of a capture its meaning.
     pub explain: fn(&Explain<'_>) -> Explanation,
 }

@@ -3,141 +3,30 @@
 //! Drives every protocol through its row in the table, for tests and for fuzzing. It opens no socket and knows no time but
 //! its own; what it does not do is model latency: bytes arrive at the moment at which they are sent.
 
+mod connection;
+mod script;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use loggerhead_model::{
-    Command, CommandId, CommandState, Cursor, DeviceId, Direction, Event, Identity, Learnt, Receipt, Records, Report,
-    Ticket, Timestamp,
+    Command, Cursor, DeviceId, Direction, Identity, Learnt, Receipt, Records, Report, Ticket, Timestamp,
 };
 
 use crate::{
-    Acceptor, Admission, Claim, CloseReason, Fault, Input, Known, Limits, Now, Opening, Output, Proof, Question,
-    Refusal, Session, Verdict,
+    Acceptor, Admission, Claim, CloseReason, Input, Known, Limits, Now, Opening, Output, Proof, Question, Refusal,
+    Session, Verdict,
 };
+
+use connection::Connection;
+pub use script::{Enrolled, Entry, Fate, Happening, Wire};
 
 /// Most outputs between two inputs: a session that talks more to itself is broken.
 const OUTPUTS_MAX: usize = 1_000_000;
 /// Where the wall clock of a `Pair` starts: 2026-01-01T00:00:00Z.
 const WALL_START_MS: i64 = 1_767_225_600_000;
-
-/// What the store does with the next records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// Commits at once.
-    Commit,
-    /// Commits after a while.
-    CommitAfter(Duration),
-    /// Never keeps them.
-    Fail,
-    /// Neither, until `Pair::release`.
-    Hold,
-}
-
-/// How bytes travel.
-#[derive(Clone, Copy, Debug)]
-pub struct Wire {
-    /// Most bytes that arrive in one piece.
-    pub piece_bytes_max: usize,
-    /// The connection breaks after so many bytes from the device.
-    pub cut_up_after: Option<usize>,
-    /// The connection breaks after so many bytes from the head-end.
-    pub cut_down_after: Option<usize>,
-    /// This byte from the device, counted from 0 on each connection, is xored with this value.
-    pub damage_up: Option<(usize, u8)>,
-}
-
-impl Default for Wire {
-    fn default() -> Self {
-        Self { piece_bytes_max: usize::MAX, cut_up_after: None, cut_down_after: None, damage_up: None }
-    }
-}
-
-/// A device that the head-end knows.
-#[derive(Clone, Debug)]
-pub struct Enrolled {
-    /// Our name for it.
-    pub device: DeviceId,
-    /// What proves it.
-    pub secret: Vec<u8>,
-    /// Whether knowing its cipher key is enough.
-    pub cipher_is_enough: bool,
-    /// The protocol's own settings of it.
-    pub settings: Arc<toml::Table>,
-    /// What was learnt about it.
-    pub learnt: Learnt,
-}
-
-/// One thing that could be seen from outside.
-#[derive(Debug)]
-pub enum Happening {
-    /// The device opened a connection.
-    Opened,
-    /// Bytes were put on the wire in one write.
-    Sent(Direction, Bytes),
-    /// A peer proved who it is.
-    Accepted(DeviceId),
-    /// A peer was not let in.
-    Refused(Identity, Refusal),
-    /// The session asked to store under this ticket.
-    Asked(Ticket),
-    /// The store committed what stands at this place in `Pair::kept`.
-    Committed(Ticket, usize),
-    /// The store gave up.
-    Lost(Ticket),
-    /// The session told operators.
-    Event(Event),
-    /// The session counted a fault and went on.
-    Fault(Fault),
-    /// The session gave up because of a fault.
-    Broken(Fault),
-    /// The session learnt something.
-    Learnt(Learnt),
-    /// The session expects to hear from its peer this often.
-    ExpectWithin(Duration),
-    /// A command moved on.
-    Command(CommandId, CommandState),
-    /// The device's side counts this as delivered.
-    Delivered(Ticket),
-    /// The head-end closed the connection.
-    Closed(CloseReason),
-    /// The device closed the connection.
-    Left(CloseReason),
-}
-
-/// A happening with its place and time.
-#[derive(Debug)]
-pub struct Entry {
-    /// On the pair's clock.
-    pub at: Duration,
-    /// Number of the connection, counted from 0; the newest for what the device's side says.
-    pub connection: usize,
-    /// What happened.
-    pub what: Happening,
-}
-
-struct Connection {
-    session: Box<dyn Session>,
-    wake_at: Option<Duration>,
-    up: BytesMut,
-    down: BytesMut,
-    up_bytes: usize,
-    down_bytes: usize,
-    /// The head-end's end is open.
-    open: bool,
-    /// The device's end is open.
-    joined: bool,
-    /// The head-end was told that nothing more will come.
-    ended: bool,
-    device: Option<DeviceId>,
-    fleeting: bool,
-    /// What the device's end received, where no device session reads it.
-    received: BytesMut,
-    /// What the session asked and nobody answered yet.
-    questions: VecDeque<Question>,
-}
 
 struct Due {
     at: Option<Duration>,
@@ -233,21 +122,7 @@ impl Pair {
         let opening = self.opening();
         let session = self.acceptor.open(self.now(), opening);
         let connection = self.connections.len();
-        self.connections.push(Connection {
-            session,
-            wake_at: None,
-            up: BytesMut::new(),
-            down: BytesMut::new(),
-            up_bytes: 0,
-            down_bytes: 0,
-            open: true,
-            joined: true,
-            ended: false,
-            device: None,
-            fleeting: false,
-            received: BytesMut::new(),
-            questions: VecDeque::new(),
-        });
+        self.connections.push(Connection::new(session));
         self.note(connection, Happening::Opened);
         self.drain(connection);
         connection
@@ -322,6 +197,7 @@ impl Pair {
     }
 
     /// The happenings so far, without their places.
+    #[must_use]
     pub fn happenings(&self) -> impl DoubleEndedIterator<Item = &Happening> {
         self.log.iter().map(|entry| &entry.what)
     }

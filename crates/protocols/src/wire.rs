@@ -4,32 +4,27 @@ use crate::{Fault, FaultKind};
 
 /// Reads fields off the front of a byte slice and remembers how far it came.
 #[derive(Clone, Copy, Debug)]
-pub struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     offset: usize,
 }
 
 impl<'a> Reader<'a> {
     /// Starts at the first byte.
-    pub fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, offset: 0 }
     }
 
     /// Bytes read so far.
-    pub fn offset(&self) -> usize {
+    pub(crate) fn offset(&self) -> usize {
         self.offset
-    }
-
-    /// What was not read yet.
-    pub fn rest(&self) -> &'a [u8] {
-        self.bytes
     }
 
     /// The next `count` bytes.
     ///
     /// # Errors
     /// `Malformed` when there are fewer.
-    pub fn take(&mut self, count: usize) -> Result<&'a [u8], Fault> {
+    pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], Fault> {
         let Some((taken, rest)) = self.bytes.split_at_checked(count) else {
             let reason = format!("{count} bytes expected, {} left", self.bytes.len());
             return Err(Fault::new(FaultKind::Malformed, reason).at(self.offset));
@@ -43,7 +38,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Malformed` when there are fewer.
-    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
         let mut array = [0; N];
         array.copy_from_slice(self.take(N)?);
         Ok(array)
@@ -53,7 +48,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Malformed` at the end.
-    pub fn u8(&mut self) -> Result<u8, Fault> {
+    pub(crate) fn u8(&mut self) -> Result<u8, Fault> {
         self.array().map(u8::from_be_bytes)
     }
 
@@ -61,7 +56,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Malformed` when there are fewer.
-    pub fn u32_le(&mut self) -> Result<u32, Fault> {
+    pub(crate) fn u32_le(&mut self) -> Result<u32, Fault> {
         self.array().map(u32::from_le_bytes)
     }
 
@@ -69,7 +64,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Malformed` when there are fewer.
-    pub fn u32_be(&mut self) -> Result<u32, Fault> {
+    pub(crate) fn u32_be(&mut self) -> Result<u32, Fault> {
         self.array().map(u32::from_be_bytes)
     }
 }

@@ -7,17 +7,17 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use loggerhead_model::{ControlLine, Event, EventKind, Origin, Report, ReportBuilder, Severity, Ticket, Timestamp};
+use loggerhead_model::{Event, EventKind, Origin, Report, ReportBuilder, Severity, Ticket, Timestamp};
 
 use super::decode::{DecodeRules, QualityRule, decode};
+use super::device_answers::{archives, control, description};
 use super::device_settings::{Connections, DeviceSide, Introduction, Live};
 use super::dialect::ProofStep;
 use super::encode::{Sending, encode, encode_data};
 use super::frame::{Cut, Cutter, FRAME_BYTES_MAX, Frame};
-use super::message::{Ack, ControlResult, DataHead, DataKind, Message, Outcome, Talk};
+use super::message::{Ack, DataHead, DataKind, Message, Outcome, Talk};
 use super::outbox::{Matching, Outbox, Packet, is_acknowledged};
 use super::text;
-use super::xml::Element;
 use crate::{CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session};
 
 /// Heartbeats that may stay unanswered; then the line is dead.
@@ -349,7 +349,7 @@ impl Device {
                 Ok(())
             }
             Talk::Archives => {
-                self.say_with(&Talk::ArchivesAck(self.archives()), sequence)?;
+                self.say_with(&Talk::ArchivesAck(archives(&self.settings, self.last.as_ref())), sequence)?;
                 if matches!(self.stage, Stage::Describing(_)) {
                     self.stage = Stage::In;
                 }
@@ -357,7 +357,7 @@ impl Device {
             }
             Talk::Query { from, to } => self.query(now, from, to, sequence),
             Talk::Period { .. } => self.say_with(&Talk::PeriodAck, sequence),
-            Talk::Control(lines) => self.say_with(&Talk::ControlAck(self.control(&lines)), sequence),
+            Talk::Control(lines) => self.say_with(&Talk::ControlAck(control(&lines, self.last.as_ref())), sequence),
             // A simulated device has its keys from its settings.
             Talk::SetKey { .. } => self.say_with(&Talk::Standard { name: "setkey".to_owned(), code: 0 }, sequence),
             Talk::DeviceAck | Talk::AutoHistoryAck | Talk::Unknown { .. } | Talk::Standard { .. } => Ok(()),
@@ -417,7 +417,7 @@ impl Device {
         match self.settings.introduction {
             Introduction::Describes => {
                 self.stage = Stage::Describing(now.elapsed + ARCHIVES_WAIT);
-                self.say(&Talk::Device(self.description()))
+                self.say(&Talk::Device(description(&self.settings)))
             }
             Introduction::Absent => {
                 self.stage = Stage::In;
@@ -443,53 +443,6 @@ impl Device {
         let report = self.last.clone().filter(within).unwrap_or_else(empty);
         let measured_at = report.readings().next().map_or(now.wall, |reading| reading.measured_at);
         self.send_data(&DataHead::new(DataKind::Reply, measured_at), &report, sequence)
-    }
-
-    /// What the device says of itself.
-    fn description(&self) -> Element {
-        let mut device = Element::new("device", "");
-        device.attributes.push(("operation".to_owned(), "device".to_owned()));
-        for (name, text) in [
-            ("build_name", &*self.settings.envelope.building),
-            ("build_no", &*self.settings.envelope.building),
-            ("dev_no", &*self.settings.envelope.gateway),
-            ("factory", "simulated"),
-            ("hardware", "1.0"),
-            ("software", env!("CARGO_PKG_VERSION")),
-        ] {
-            device.children.push(Element::new(name, text));
-        }
-        device
-    }
-
-    /// What the device says of its meters: those whose readings it sent last.
-    fn archives(&self) -> Element {
-        let mut instruction = Element::new("instruction", "");
-        instruction.attributes.push(("operation".to_owned(), "archives_ack".to_owned()));
-        let mut build = Element::new("build_info", "");
-        build.children.push(Element::new("build_name", &self.settings.envelope.building));
-        let mut meters = Element::new("meter_info", "");
-        for meter in self.last.iter().flat_map(Report::meters) {
-            let mut element = Element::new("meter", "");
-            element.attributes.push(("id".to_owned(), meter.id.to_owned()));
-            meters.children.push(element);
-        }
-        instruction.children.extend([build, meters]);
-        instruction
-    }
-
-    /// What the meters answer to bytes that are passed to them: the same bytes, from those that exist.
-    fn control(&self, lines: &[ControlLine]) -> Vec<ControlResult> {
-        let result = |(index, line): (usize, &ControlLine)| {
-            let is_known = self.last.iter().flat_map(Report::meters).any(|meter| meter.id == line.meter);
-            ControlResult {
-                index: (index + 1).to_string(),
-                meter: line.meter.clone(),
-                error: if is_known { "F0" } else { "F1" }.to_owned(),
-                answer: if is_known { line.hex.clone() } else { String::new() },
-            }
-        };
-        lines.iter().enumerate().map(result).collect()
     }
 
     fn wake(&mut self, now: Now) -> Result<(), Fault> {
@@ -597,6 +550,7 @@ impl Session for Device {
 ///
 /// # Errors
 /// `SettingsError` with the key's path.
+#[expect(clippy::needless_pass_by_value, reason = "the row of the table of protocols has this shape")]
 pub(super) fn device(table: &toml::Table, opening: Opening) -> Result<Box<dyn Session>, crate::SettingsError> {
     Ok(Box::new(Device::new(DeviceSide::new(table)?, &opening)))
 }

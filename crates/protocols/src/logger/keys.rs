@@ -3,7 +3,7 @@
 //! A device names itself only inside what it enciphers, so every candidate is tried on the first block; that block is the
 //! same in every message under one key, which makes it a finger-print worth remembering. Source: [2].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cipher::{BLOCK_BYTES, Key, Look};
@@ -22,11 +22,11 @@ impl Keyring {
     /// Candidates in the order in which they are tried; one that stands there already is not taken twice.
     pub(super) fn new(candidates: impl Iterator<Item = NamedKey>) -> Self {
         let mut keys: Vec<NamedKey> = Vec::new();
-        let mut known = BTreeMap::new();
+        let mut known = BTreeSet::new();
         for candidate in candidates {
             // What a key makes of a fixed block tells it from all others without telling the key.
             let mut print = [0; BLOCK_BYTES];
-            if candidate.key.encipher(&mut print).is_ok() && known.insert(print, ()).is_none() {
+            if candidate.key.encipher(&mut print).is_ok() && known.insert(print) {
                 keys.push(candidate);
             }
         }

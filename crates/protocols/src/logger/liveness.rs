@@ -9,7 +9,7 @@ const BURST: Duration = Duration::from_secs(1);
 /// Shortest silence that is worth being told to operators.
 const EXPECT_MIN: Duration = Duration::from_secs(30);
 /// Longest interval that is believed; settings of devices end at 12 hours.
-pub(super) const INTERVAL_MAX: Duration = Duration::from_secs(24 * 3600);
+pub(super) const INTERVAL_MAX: Duration = Duration::from_hours(24);
 
 /// What is known about a device's rhythm.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +50,7 @@ impl Liveness {
         let pause = pause.min(INTERVAL_MAX);
         // Follows a longer pause at once and a shorter one slowly: heartbeats between reports come and go.
         self.interval = Some(match self.interval {
-            Some(known) if known > pause => known - (known - pause) / 8,
+            Some(known) if known > pause => known.saturating_sub(known.abs_diff(pause) / 8),
             Some(_) | None => pause,
         });
     }
@@ -112,9 +112,9 @@ mod tests {
     #[test]
     fn a_slow_device_is_given_more_time_and_a_quick_one_not_less() {
         let settings = Settings::default();
-        assert_eq!(after_messages_every(60, 5).idle_max(&settings), Duration::from_secs(600));
-        assert_eq!(after_messages_every(1800, 2).idle_max(&settings), Duration::from_secs(4500));
-        assert_eq!(after_messages_every(0, 9).idle_max(&settings), Duration::from_secs(600));
+        assert_eq!(after_messages_every(60, 5).idle_max(&settings), Duration::from_mins(10));
+        assert_eq!(after_messages_every(1800, 2).idle_max(&settings), Duration::from_mins(75));
+        assert_eq!(after_messages_every(0, 9).idle_max(&settings), Duration::from_mins(10));
     }
 
     #[test]
@@ -123,7 +123,7 @@ mod tests {
         let mut liveness = after_messages_every(60, 5);
         assert_eq!(liveness.news(&settings), Some(Duration::from_secs(150)));
         assert_eq!(liveness.news(&settings), None);
-        liveness.suppose(Duration::from_secs(1800));
-        assert_eq!(liveness.news(&settings), Some(Duration::from_secs(4500)));
+        liveness.suppose(Duration::from_mins(30));
+        assert_eq!(liveness.news(&settings), Some(Duration::from_mins(75)));
     }
 }

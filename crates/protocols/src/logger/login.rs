@@ -20,9 +20,9 @@ use super::settings::{ResultForm, Settings};
 use crate::{Admission, Claim, Fault, FaultKind, Known, Now, Output, Proof, Question, Verdict};
 
 /// How long a challenge holds for a device that answers it on another connection.
-const CHALLENGE_KEEP: Duration = Duration::from_secs(60);
+const CHALLENGE_KEEP: Duration = Duration::from_mins(1);
 /// How long a login holds for a device that connects anew for every message.
-const LOGIN_KEEP: Duration = Duration::from_secs(600);
+const LOGIN_KEEP: Duration = Duration::from_mins(10);
 
 /// A peer on its way in.
 pub(super) struct Attempt {
@@ -112,9 +112,9 @@ impl HeadEnd {
 
     /// What is known under the name that was given.
     pub(super) fn known(&mut self, now: Now, known: Known) -> Result<(), Fault> {
-        let mut attempt = match std::mem::replace(&mut self.stage, Stage::Strange) {
-            Stage::Asking(attempt) => attempt,
-            stage => {
+        let mut attempt = match std::mem::replace(&mut self.stage, Stage::Strange).asking() {
+            Ok(attempt) => attempt,
+            Err(stage) => {
                 self.stage = stage;
                 return Ok(());
             }
@@ -141,9 +141,9 @@ impl HeadEnd {
 
     /// Whether a peer was believed.
     pub(super) fn verdict(&mut self, now: Now, verdict: Verdict) -> Result<(), Fault> {
-        let attempt = match std::mem::replace(&mut self.stage, Stage::Strange) {
-            Stage::Proving(attempt) => attempt,
-            stage => {
+        let attempt = match std::mem::replace(&mut self.stage, Stage::Strange).proving() {
+            Ok(attempt) => attempt,
+            Err(stage) => {
                 self.stage = stage;
                 return Ok(());
             }

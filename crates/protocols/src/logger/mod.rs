@@ -3,6 +3,7 @@
 mod acceptor;
 mod challenge;
 mod device;
+mod device_answers;
 mod device_settings;
 mod keys;
 mod liveness;

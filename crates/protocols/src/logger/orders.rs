@@ -85,14 +85,14 @@ impl Orders {
         Some((id, order))
     }
 
-    /// The command whose time is over, if it is; inside, `None` for an order of our own.
-    pub(super) fn expired(&mut self, now: Duration) -> Option<Option<CommandId>> {
-        self.active.take_if(|active| active.expires <= now).map(|active| active.id)
+    /// The command whose time is over, if it is one; an order of our own ends without a word.
+    pub(super) fn expired(&mut self, now: Duration) -> Option<CommandId> {
+        self.active.take_if(|active| active.expires <= now).and_then(|active| active.id)
     }
 
-    /// The command that this answers, if any waits for it; inside, `None` for an order of our own.
-    pub(super) fn answered(&mut self, waiting: Waiting) -> Option<Option<CommandId>> {
-        self.active.take_if(|active| active.waiting == waiting).map(|active| active.id)
+    /// The command that this answers, if one waits for it; an order of our own ends without a word.
+    pub(super) fn answered(&mut self, waiting: Waiting) -> Option<CommandId> {
+        self.active.take_if(|active| active.waiting == waiting).and_then(|active| active.id)
     }
 
     /// Every command that is not answered, at the end of the session.
@@ -128,10 +128,10 @@ mod tests {
         assert!(orders.start(LATE).is_none());
         assert_eq!(orders.wake_at(SOON), Some(LATE));
         assert_eq!(orders.answered(Waiting::Period), None);
-        assert_eq!(orders.answered(Waiting::Archives), Some(Some(CommandId(1))));
+        assert_eq!(orders.answered(Waiting::Archives), Some(CommandId(1)));
         assert_eq!(orders.start(LATE).and_then(|(id, _)| id), Some(CommandId(2)));
         assert_eq!(orders.expired(SOON), None);
-        assert_eq!(orders.expired(LATE), Some(Some(CommandId(2))));
+        assert_eq!(orders.expired(LATE), Some(CommandId(2)));
         assert!(orders.is_empty());
     }
 

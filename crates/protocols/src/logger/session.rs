@@ -36,7 +36,7 @@ pub(super) const REFUSAL_WAIT: Duration = Duration::from_secs(1);
 /// How long a connection that ends waits for the store, so that what is committed is acknowledged too.
 const WIND_UP_WAIT: Duration = Duration::from_secs(5);
 /// Silence after which a connection that came for a single message is given up; some devices never close theirs.
-const FLEETING_IDLE: Duration = Duration::from_secs(60);
+const FLEETING_IDLE: Duration = Duration::from_mins(1);
 /// Outputs for which memory is kept between inputs.
 const OUTPUTS_KEPT: usize = 0;
 
@@ -64,6 +64,18 @@ pub(super) enum Stage {
     Refused(Duration),
     /// It has ended.
     Closed,
+}
+
+impl Stage {
+    /// The attempt whose name was asked about, or the stage as it is.
+    pub(super) fn asking(self) -> Result<Box<Attempt>, Self> {
+        if let Self::Asking(attempt) = self { Ok(attempt) } else { Err(self) }
+    }
+
+    /// The attempt whose proof is being judged, or the stage as it is.
+    pub(super) fn proving(self) -> Result<Box<Attempt>, Self> {
+        if let Self::Proving(attempt) = self { Ok(attempt) } else { Err(self) }
+    }
 }
 
 /// A device that is logged in.
@@ -404,10 +416,8 @@ impl HeadEnd {
         }
         match &self.stage {
             Stage::Strange | Stage::Asking(_) | Stage::Challenged(_) | Stage::Proving(_) => {
-                let (by, what) = match self.has_spoken {
-                    false => (self.first_frame_by, "no whole frame"),
-                    true => (self.login_by, "no login"),
-                };
+                let (by, what) =
+                    if self.has_spoken { (self.login_by, "no login") } else { (self.first_frame_by, "no whole frame") };
                 if by <= now.elapsed {
                     let reason = format!("{what} within {} s", by.saturating_sub(self.opened_at).as_secs());
                     self.outputs.push_back(Output::Fault(Fault::new(FaultKind::TooSlow, reason)));

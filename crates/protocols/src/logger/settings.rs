@@ -362,16 +362,12 @@ fn wrong_type(reason: &str) -> String {
 
 fn set<T: Copy>(place: &mut T, key: &str, word: Option<&str>, words: &Words<T>) -> Result<(), SettingsError> {
     let Some(word) = word else { return Ok(()) };
-    match words.iter().find(|(known, _)| *known == word) {
-        Some(&(_, value)) => {
-            *place = value;
-            Ok(())
-        }
-        None => {
-            let known: Vec<&str> = words.iter().map(|(known, _)| *known).collect();
-            Err(refused(key, &format!("{word:?} is none of {}", known.join(", "))))
-        }
-    }
+    let Some(&(_, value)) = words.iter().find(|(known, _)| *known == word) else {
+        let known: Vec<&str> = words.iter().map(|(known, _)| *known).collect();
+        return Err(refused(key, &format!("{word:?} is none of {}", known.join(", "))));
+    };
+    *place = value;
+    Ok(())
 }
 
 /// The dialect of that name.

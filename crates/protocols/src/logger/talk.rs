@@ -34,30 +34,28 @@ impl HeadEnd {
     /// Acts on a message that was understood.
     pub(super) fn hear(&mut self, now: Now, heard: Heard) -> Result<(), Fault> {
         let Heard { marks, speaker, message, raw } = heard;
-        match message {
-            Message::Talk(Talk::Request) => match speaker.or_else(|| self.member_envelope()) {
-                Some(envelope) => self.request(envelope, marks),
-                None => Ok(()),
-            },
-            Message::Talk(Talk::Md5 { md5 }) => self.md5(speaker, marks, md5),
-            message => {
-                let Stage::In(member) = &mut self.stage else {
-                    return self.stranger(Heard { marks, speaker, message, raw });
-                };
-                if speaker.is_some() {
-                    return self.other_speaker(Heard { marks, speaker, message, raw });
-                }
-                member.liveness.message(now.elapsed);
-                self.forgive();
-                match message {
-                    Message::Data(data) => self.data(now, marks, data, raw)?,
-                    Message::Talk(talk) => self.talk(now, marks, talk, raw)?,
-                    Message::Ack(_) => return self.wrong_side("an acknowledgement"),
-                }
-                self.tell_rhythm();
-                Ok(())
-            }
+        if let Message::Talk(Talk::Request) = message {
+            let envelope = speaker.or_else(|| self.member_envelope());
+            return envelope.map_or(Ok(()), |envelope| self.request(envelope, marks));
         }
+        if let Message::Talk(Talk::Md5 { md5 }) = message {
+            return self.md5(speaker, marks, md5);
+        }
+        let Stage::In(member) = &mut self.stage else {
+            return self.stranger(Heard { marks, speaker, message, raw });
+        };
+        if speaker.is_some() {
+            return self.other_speaker(Heard { marks, speaker, message, raw });
+        }
+        member.liveness.message(now.elapsed);
+        self.forgive();
+        match message {
+            Message::Data(data) => self.data(now, marks, data, raw)?,
+            Message::Talk(talk) => self.talk(now, marks, talk, raw)?,
+            Message::Ack(_) => return self.wrong_side("an acknowledgement"),
+        }
+        self.tell_rhythm();
+        Ok(())
     }
 
     fn member_envelope(&self) -> Option<super::message::Envelope<'static>> {
@@ -130,16 +128,17 @@ impl HeadEnd {
         let is_last = head.kind == DataKind::Continuous && head.total.is_some() && head.total == head.current;
         let place = if is_last { Place::Last } else { Place::Within };
         let ack = match wanted {
+            DataAnswer::ContinuousAtEnd if place == Place::Within => return Then::Nothing,
             DataAnswer::Nothing => return Then::Nothing,
             DataAnswer::ReportAck => Ack::Report,
             DataAnswer::ContinuousNumbered => Ack::Continuous { number: head.current },
-            DataAnswer::ContinuousEmpty => Ack::Continuous { number: None },
-            DataAnswer::ContinuousAtEnd if is_last => Ack::Continuous { number: None },
-            DataAnswer::ContinuousAtEnd => return Then::Nothing,
+            DataAnswer::ContinuousEmpty | DataAnswer::ContinuousAtEnd => Ack::Continuous { number: None },
             DataAnswer::EnergyOk => Ack::Energy { time: head.time_text, text: Word::new("OK").unwrap_or_default() },
             DataAnswer::DataAck => Ack::Data { sequence: head.sequence, place },
-            DataAnswer::RecordArrive if is_last => Ack::Continuous { number: None },
-            DataAnswer::RecordArrive => Ack::RecordArrive,
+            DataAnswer::RecordArrive => match place {
+                Place::Within => Ack::RecordArrive,
+                Place::Last => Ack::Continuous { number: None },
+            },
         };
         Then::Ack(Answer { ack, sequence: marks.sequence })
     }
@@ -155,12 +154,12 @@ impl HeadEnd {
     fn talk(&mut self, now: Now, marks: Marks, talk: Talk, raw: Bytes) -> Result<(), Fault> {
         match talk {
             // Both were taken care of before.
-            Talk::Request | Talk::Md5 { .. } => Ok(()),
+            Talk::Request | Talk::Md5 { .. } => {}
             Talk::Notify { .. } => {
                 let talk = self.heartbeat_answer(now);
-                self.reply(now, marks, &talk)
+                self.reply(now, marks, &talk)?;
             }
-            Talk::AutoHistory => self.reply(now, marks, &Talk::AutoHistoryAck),
+            Talk::AutoHistory => self.reply(now, marks, &Talk::AutoHistoryAck)?,
             Talk::Device(element) => {
                 self.describe(now, &element, raw);
                 self.reply(now, marks, &Talk::DeviceAck)?;
@@ -169,29 +168,17 @@ impl HeadEnd {
                     // One that has too many orders waiting is asked for its meters often enough.
                     let _ = self.push_order(now, None, Order::Describe);
                 }
-                Ok(())
             }
             Talk::ArchivesAck(element) => {
                 self.describe(now, &element, raw);
                 self.settle(Waiting::Archives, CommandState::Answered(words_of(&element)));
-                Ok(())
             }
-            Talk::PeriodAck => {
-                self.settle(Waiting::Period, CommandState::Answered("period set".to_owned()));
-                Ok(())
-            }
+            Talk::PeriodAck => self.settle(Waiting::Period, CommandState::Answered("period set".to_owned())),
             Talk::ControlAck(results) => {
                 self.settle(Waiting::Control, CommandState::Answered(words_of_control(&results)));
-                Ok(())
             }
-            Talk::Standard { name, code } => {
-                self.standard(&name, code);
-                Ok(())
-            }
-            Talk::Unknown { kind, .. } => {
-                self.unknown(now, &kind, raw);
-                Ok(())
-            }
+            Talk::Standard { name, code } => self.standard(&name, code),
+            Talk::Unknown { kind, .. } => self.unknown(now, &kind, raw),
             Talk::Sequence { .. }
             | Talk::LoginResult { .. }
             | Talk::Time { .. }
@@ -202,8 +189,9 @@ impl HeadEnd {
             | Talk::DeviceAck
             | Talk::Archives
             | Talk::Control(_)
-            | Talk::SetKey { .. } => self.wrong_side(talk.word()),
+            | Talk::SetKey { .. } => self.wrong_side(talk.word())?,
         }
+        Ok(())
     }
 
     fn reply(&mut self, now: Now, marks: Marks, talk: &Talk) -> Result<(), Fault> {
@@ -287,7 +275,7 @@ impl HeadEnd {
     pub(super) fn order(&mut self, now: Now) -> Result<(), Fault> {
         let sendable_at = self.sendable_at();
         let Some(orders) = self.orders.as_mut() else { return Ok(()) };
-        if let Some(Some(id)) = orders.expired(now.elapsed) {
+        if let Some(id) = orders.expired(now.elapsed) {
             self.outputs.push_back(Output::Command(id, CommandState::Expired));
         }
         if sendable_at > now.elapsed {
@@ -318,7 +306,7 @@ impl HeadEnd {
 
     /// The command that waits for this answer, if one does.
     fn answered(&mut self, waiting: Waiting) -> Option<CommandId> {
-        let id = self.orders.as_mut()?.answered(waiting)?;
+        let id = self.orders.as_mut()?.answered(waiting);
         self.forget_orders();
         id
     }

@@ -94,15 +94,13 @@ fn values_of(reports: impl Iterator<Item = Report>) -> Vec<String> {
 fn assert_committed_before_delivered(pair: &Pair, packets: &dyn Fn(Ticket) -> Report) {
     let mut kept = 0;
     for what in pair.happenings() {
-        match what {
-            Happening::Committed(_, place) => kept = place + 1,
-            Happening::Delivered(ticket) => {
-                let wanted = values_of(std::iter::once(packets(*ticket)));
-                let found = pair.kept[..kept].iter().filter_map(|records| records.report.clone());
-                let found = values_of(found);
-                assert!(wanted.iter().all(|value| found.contains(value)), "{ticket:?} was delivered before its commit");
-            }
-            _ => {}
+        if let Happening::Committed(_, place) = what {
+            kept = place + 1;
+        }
+        if let Happening::Delivered(ticket) = what {
+            let wanted = values_of(std::iter::once(packets(*ticket)));
+            let found = values_of(pair.kept[..kept].iter().filter_map(|records| records.report.clone()));
+            assert!(wanted.iter().all(|value| found.contains(value)), "{ticket:?} was delivered before its commit");
         }
     }
 }

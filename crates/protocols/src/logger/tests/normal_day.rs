@@ -22,7 +22,7 @@ fn every_dialect_logs_in_and_has_its_readings_stored_and_acknowledged() {
         for ticket in 0..8 {
             pair.offer(Ticket(ticket), packet(Ticket(ticket)));
         }
-        pair.run_for(Duration::from_secs(60));
+        pair.run_for(Duration::from_mins(1));
         assert_eq!(pair.delivered(), (0..8).map(Ticket).collect::<Vec<_>>(), "{}: {:#?}", dialect.name, pair.log);
         assert_eq!(kept_values(&pair), values_of((0..8).map(|ticket| packet(Ticket(ticket)))), "{}", dialect.name);
         assert_committed_before_delivered(&pair, &packet);

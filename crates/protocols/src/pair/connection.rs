@@ -1,0 +1,53 @@
+//! One connection between a `Pair`'s two sides.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use loggerhead_model::DeviceId;
+
+use crate::{Question, Session};
+
+/// One connection, with what is on its way in both directions.
+#[expect(clippy::struct_excessive_bools, reason = "the two ends of a connection close on their own, in any order")]
+pub(super) struct Connection {
+    pub(super) session: Box<dyn Session>,
+    pub(super) wake_at: Option<Duration>,
+    pub(super) up: BytesMut,
+    pub(super) down: BytesMut,
+    pub(super) up_bytes: usize,
+    pub(super) down_bytes: usize,
+    /// The head-end's end is open.
+    pub(super) open: bool,
+    /// The device's end is open.
+    pub(super) joined: bool,
+    /// The head-end was told that nothing more will come.
+    pub(super) ended: bool,
+    pub(super) device: Option<DeviceId>,
+    pub(super) fleeting: bool,
+    /// What the device's end received, where no device session reads it.
+    pub(super) received: BytesMut,
+    /// What the session asked and nobody answered yet.
+    pub(super) questions: VecDeque<Question>,
+}
+
+impl Connection {
+    /// One that has just been opened.
+    pub(super) fn new(session: Box<dyn Session>) -> Self {
+        Self {
+            session,
+            wake_at: None,
+            up: BytesMut::new(),
+            down: BytesMut::new(),
+            up_bytes: 0,
+            down_bytes: 0,
+            open: true,
+            joined: true,
+            ended: false,
+            device: None,
+            fleeting: false,
+            received: BytesMut::new(),
+            questions: VecDeque::new(),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What a `Pair` is told to do, and what it reports.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use loggerhead_model::{CommandId, CommandState, DeviceId, Direction, Event, Identity, Learnt, Ticket};
+
+use crate::{CloseReason, Fault, Refusal};
+
+/// What the store does with the next records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Commits at once.
+    Commit,
+    /// Commits after a while.
+    CommitAfter(Duration),
+    /// Never keeps them.
+    Fail,
+    /// Neither, until `Pair::release`.
+    Hold,
+}
+
+/// How bytes travel.
+#[derive(Clone, Copy, Debug)]
+pub struct Wire {
+    /// Most bytes that arrive in one piece.
+    pub piece_bytes_max: usize,
+    /// The connection breaks after so many bytes from the device.
+    pub cut_up_after: Option<usize>,
+    /// The connection breaks after so many bytes from the head-end.
+    pub cut_down_after: Option<usize>,
+    /// This byte from the device, counted from 0 on each connection, is xored with this value.
+    pub damage_up: Option<(usize, u8)>,
+}
+
+impl Default for Wire {
+    fn default() -> Self {
+        Self { piece_bytes_max: usize::MAX, cut_up_after: None, cut_down_after: None, damage_up: None }
+    }
+}
+
+/// A device that the head-end knows.
+#[derive(Clone, Debug)]
+pub struct Enrolled {
+    /// Our name for it.
+    pub device: DeviceId,
+    /// What proves it.
+    pub secret: Vec<u8>,
+    /// Whether knowing its cipher key is enough.
+    pub cipher_is_enough: bool,
+    /// The protocol's own settings of it.
+    pub settings: Arc<toml::Table>,
+    /// What was learnt about it.
+    pub learnt: Learnt,
+}
+
+/// One thing that could be seen from outside.
+#[derive(Debug)]
+pub enum Happening {
+    /// The device opened a connection.
+    Opened,
+    /// Bytes were put on the wire in one write.
+    Sent(Direction, Bytes),
+    /// A peer proved who it is.
+    Accepted(DeviceId),
+    /// A peer was not let in.
+    Refused(Identity, Refusal),
+    /// The session asked to store under this ticket.
+    Asked(Ticket),
+    /// The store committed what stands at this place in `Pair::kept`.
+    Committed(Ticket, usize),
+    /// The store gave up.
+    Lost(Ticket),
+    /// The session told operators.
+    Event(Event),
+    /// The session counted a fault and went on.
+    Fault(Fault),
+    /// The session gave up because of a fault.
+    Broken(Fault),
+    /// The session learnt something.
+    Learnt(Learnt),
+    /// The session expects to hear from its peer this often.
+    ExpectWithin(Duration),
+    /// A command moved on.
+    Command(CommandId, CommandState),
+    /// The device's side counts this as delivered.
+    Delivered(Ticket),
+    /// The head-end closed the connection.
+    Closed(CloseReason),
+    /// The device closed the connection.
+    Left(CloseReason),
+}
+
+/// A happening with its place and time.
+#[derive(Debug)]
+pub struct Entry {
+    /// On the pair's clock.
+    pub at: Duration,
+    /// Number of the connection, counted from 0; the newest for what the device's side says.
+    pub connection: usize,
+    /// What happened.
+    pub what: Happening,
+}
