@@ -12,7 +12,7 @@ use super::crc::CrcVariant;
 use super::dialect::{CipherUse, Dialect, Kinds, Length, Meters, Query};
 use super::message::{Ack, ControlResult, DataHead, Envelope, IdStyle, Outcome, Parser, Place, Talk};
 use super::time::Zone;
-use super::xml::Writer;
+use super::xml::{Style, Writer};
 use crate::{Fault, FaultKind};
 
 /// How to send, beside what is said.
@@ -32,6 +32,8 @@ pub struct Sending<'a> {
     pub padding: Padding,
     /// The zone of times.
     pub zone: Zone,
+    /// How XML is laid out.
+    pub style: Style,
 }
 
 impl<'a> Sending<'a> {
@@ -46,11 +48,12 @@ impl<'a> Sending<'a> {
             crc: dialect.crc.unwrap_or(CrcVariant::A2),
             padding: dialect.padding,
             zone: Zone::default(),
+            style: dialect.style,
         }
     }
 
     fn writer<'o>(&self, out: &'o mut BytesMut, word: &str, and: Option<&str>) -> Writer<'o> {
-        let mut writer = Writer::new(out, self.dialect.style);
+        let mut writer = Writer::new(out, self.style);
         writer.open("root", &[]);
         writer.open("common", &[]);
         match self.envelope.style {

@@ -21,6 +21,7 @@ pub mod crc;
 pub mod decode;
 pub mod dialect;
 pub mod encode;
+pub mod explain;
 pub mod frame;
 pub mod identity;
 pub mod message;
@@ -28,7 +29,7 @@ pub mod text;
 pub mod time;
 pub mod xml;
 
-use crate::{Explain, Explanation, Protocol};
+use crate::Protocol;
 
 /// The row for the table of protocols.
 pub const PROTOCOL: Protocol = Protocol {
@@ -38,12 +39,12 @@ pub const PROTOCOL: Protocol = Protocol {
     acceptor: acceptor::acceptor,
     check_device: acceptor::check_device,
     device: device::device,
-    explain,
+    explain: explain::explain,
 };
 
-fn explain(_request: &Explain<'_>) -> Explanation {
-    Explanation::default()
-}
-
+#[cfg(test)]
+mod message_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vector_tests;

@@ -353,6 +353,18 @@ fn reference(name: &str) -> Option<char> {
     }
 }
 
+/// The root element of a text, with everything in it.
+pub(super) fn root(text: &str) -> Result<Element, Fault> {
+    let mut scanner = Scanner::new(text);
+    loop {
+        match scanner.next()? {
+            Token::Open(tag) => return scanner.element(&tag),
+            Token::Close | Token::Text(_) | Token::Verbatim(_) => {}
+            Token::End => return Ok(Element::default()),
+        }
+    }
+}
+
 /// An element with everything in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Element {

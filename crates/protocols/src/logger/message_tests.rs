@@ -1,0 +1,1 @@
+//! Every message in every dialect, and everything that devices get wrong.
