@@ -185,6 +185,9 @@ impl ReportBuilder {
     }
 
     fn push(&mut self, text: &str) -> Result<Span, ReportFull> {
+        if text.is_empty() {
+            return Ok(Span::default());
+        }
         let start = self.report.text.len();
         let end = start + text.len();
         if end > REPORT_TEXT_BYTES_MAX {

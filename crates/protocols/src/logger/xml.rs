@@ -186,6 +186,29 @@ impl<'a> Scanner<'a> {
     /// All characters of the element that was just opened, up to its end. Elements in it are passed over.
     #[inline]
     pub(super) fn text(&mut self) -> Result<Cow<'a, str>, Fault> {
+        match self.plain_leaf() {
+            Some(text) => Ok(unescape(text)),
+            None => self.whole_text(),
+        }
+    }
+
+    /// The characters of the element that was just opened when nothing else is in it and it is closed as it should be.
+    #[inline]
+    fn plain_leaf(&mut self) -> Option<&'a str> {
+        if self.closing > 0 {
+            return None;
+        }
+        let rest = self.rest();
+        let text_bytes = memchr(b'<', rest.as_bytes())?;
+        let (text, behind) = rest.split_at_checked(text_bytes)?;
+        let name = self.open.get(self.depth.checked_sub(1)?)?;
+        let closed = behind.strip_prefix("</")?.strip_prefix(name)?.strip_prefix('>')?;
+        self.at = self.text.len() - closed.len();
+        self.depth -= 1;
+        Some(text)
+    }
+
+    fn whole_text(&mut self) -> Result<Cow<'a, str>, Fault> {
         let depth = self.depth;
         let mut text = Cow::Borrowed("");
         loop {
@@ -252,18 +275,21 @@ impl<'a> Scanner<'a> {
 /// Offset of the `>` that ends a tag: the first outside quotes, or the first of all where quotes do not match.
 #[inline]
 fn tag_end(tag: &[u8]) -> Option<usize> {
+    let first = memchr(b'>', tag)?;
+    let inside = tag.get(..first)?;
+    // Nearly every tag has all its quotes before its first `>`, in pairs of one kind.
+    let quotes = inside.iter().fold(0_u8, |quotes, &byte| quotes.wrapping_add(u8::from(byte == b'"')));
+    let others = inside.iter().fold(0_u8, |quotes, &byte| quotes | u8::from(byte == b'\''));
+    if quotes & 1 == 0 && others == 0 { Some(first) } else { Some(quoted_tag_end(tag).unwrap_or(first)) }
+}
+
+fn quoted_tag_end(tag: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
-        let rest = tag.get(at..)?;
-        let Some(found) = memchr3(b'>', b'"', b'\'', rest) else { return memchr(b'>', tag) };
-        let quote = *rest.get(found)?;
-        at += found + 1;
-        if quote == b'>' {
-            return Some(at - 1);
-        }
-        match memchr(quote, tag.get(at..)?) {
-            Some(length) => at += length + 1,
-            None => return memchr(b'>', tag),
+        at += memchr3(b'>', b'"', b'\'', tag.get(at..)?)?;
+        match *tag.get(at)? {
+            b'>' => return Some(at),
+            quote => at += memchr(quote, tag.get(at + 1..)?)? + 2,
         }
     }
 }
@@ -293,6 +319,15 @@ impl<'a> Iterator for Attributes<'a> {
             let name_end =
                 text.bytes().position(|byte| byte == b'=' || byte.is_ascii_whitespace()).unwrap_or(text.len());
             let (name, behind) = text.split_at_checked(name_end)?;
+            // The usual form first: a value in double quotes right behind the sign.
+            if let Some(value) = behind.strip_prefix("=\"")
+                && let Some(end) = value.bytes().position(|byte| byte == b'"')
+                && let Some((value, rest)) = value.split_at_checked(end)
+                && !name.is_empty()
+            {
+                self.rest = rest.get(1..).unwrap_or_default();
+                return Some((name, value));
+            }
             let behind = behind.trim_ascii_start();
             let Some(value) = behind.strip_prefix('=') else {
                 self.rest = behind;
