@@ -64,7 +64,7 @@ impl Explainer<'_> {
             Found::Frame(dialect, shape) => match self.next_frame(self.at + 1, self.at + shape.end) {
                 // The frame that begins here is believed unless a better one begins within it.
                 Some(next) if !self.is_confirmed(self.at, dialect, &shape) => {
-                    self.garbage(next, "no check fits, and a frame begins in it")
+                    self.garbage(next, "no check fits, and a frame begins in it");
                 }
                 Some(_) | None => self.frame(dialect, &shape),
             },
@@ -263,39 +263,41 @@ impl Explainer<'_> {
 
     fn meaning(&self, dialect: &Dialect, kind: u8, plain: &Plain<'_>) -> (String, Judgement) {
         let rules = DecodeRules { zone: self.zone, quality: QualityRule::default(), received_at: Timestamp::default() };
-        let mut meaning = match plain.compression {
-            Compression::Plain => String::new(),
-            other => format!("{}, ", other.word()),
-        };
+        let mut meaning = Vec::new();
+        match plain.compression {
+            Compression::Plain => {}
+            Compression::Zlib | Compression::QuickLz => meaning.push(format!("{}, ", plain.compression.word())),
+        }
         let declares_utf8 = plain
             .text
             .get(..plain.text.len().min(80))
             .is_some_and(|start| start.to_ascii_lowercase().contains("utf-8"));
         let mut judgement = Judgement::Right;
-        meaning.push_str(match (plain.charset, declares_utf8) {
+        let charset = match (plain.charset, declares_utf8) {
             (Charset::Utf8, _) => "utf-8",
             (Charset::Gb18030, false) => "gb18030",
             (Charset::Gb18030, true) => {
                 judgement = Judgement::Odd;
                 "gb18030 though it says utf-8"
             }
-        });
+        };
+        meaning.push(charset.to_owned());
         match decode(dialect, kind, &plain.text, &rules) {
             Ok(decoded) => {
-                meaning.push_str(&format!(": {} of {}", describe(&decoded.message), decoded.envelope));
+                meaning.push(format!(": {} of {}", describe(&decoded.message), decoded.envelope));
                 if let Message::Data(data) = &decoded.message
                     && data.untimed > 0
                 {
                     judgement = Judgement::Odd;
-                    meaning.push_str(&format!("; {} readings without a readable time", data.untimed));
+                    meaning.push(format!("; {} readings without a readable time", data.untimed));
                 }
             }
             Err(fault) => {
                 judgement = Judgement::Wrong;
-                meaning.push_str(&format!(": {fault}"));
+                meaning.push(format!(": {fault}"));
             }
         }
-        (meaning, judgement)
+        (meaning.concat(), judgement)
     }
 
     fn check(&mut self, usual: CrcVariant, covered: &[u8], was_plain: bool) {
@@ -320,14 +322,12 @@ fn describe(message: &Message) -> String {
     match message {
         Message::Talk(talk) => format!("{talk:?}"),
         Message::Data(data) => {
-            let mut words = format!("{}, {} readings", data.head.kind.word(), data.report.len());
-            if let (Some(current), Some(total)) = (data.head.current, data.head.total) {
-                words.push_str(&format!(", packet {current} of {total}"));
-            }
-            if data.head.parser == Parser::No {
-                words.push_str(", raw values");
-            }
-            words
+            let place = match (data.head.current, data.head.total) {
+                (Some(current), Some(total)) => format!(", packet {current} of {total}"),
+                _ => String::new(),
+            };
+            let raw = if data.head.parser == Parser::No { ", raw values" } else { "" };
+            format!("{}, {} readings{place}{raw}", data.head.kind.word(), data.report.len())
         }
         Message::Ack(Ack::Continuous { number: Some(number) }) => format!("continuous_ack {number}"),
         Message::Ack(Ack::Continuous { number: None }) => "continuous_ack".to_owned(),

@@ -46,9 +46,10 @@ fn render(vector: &Vector) -> String {
             Judgement::Wrong => " (wrong)",
         };
         let bytes = &vector.bytes[field.range.clone()];
-        let shown: String = bytes.iter().take(16).map(|byte| format!(" {byte:02x}")).collect();
+        let shown: Vec<_> = bytes.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let shown = shown.join(" ");
         let more = if bytes.len() > 16 { " .." } else { "" };
-        writeln!(text, "{:?} {}{judgement}: {}\n   {shown}{more}", field.range, field.name, field.meaning)
+        writeln!(text, "{:?} {}{judgement}: {}\n    {shown}{more}", field.range, field.name, field.meaning)
             .expect("memory");
     }
     assert_eq!(end, vector.bytes.len(), "every byte belongs to a field");
