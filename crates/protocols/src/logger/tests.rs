@@ -1,14 +1,27 @@
 //! Whole conversations of both sides in memory, by topic. The vectors of single frames are elsewhere.
 
+mod bad_days;
 mod login;
 mod normal_day;
+mod orders;
+mod sequences;
+mod visits;
 
 use loggerhead_model::{
     DeviceId, Identity, Learnt, Origin, Quality, Reading, Report, ReportBuilder, Ticket, Timestamp, Value,
 };
 
+use bytes::BytesMut;
+
 use super::PROTOCOL;
-use super::dialect::{ALL_DIALECTS, Dialect};
+use super::cipher::Key;
+use super::decode::{DecodeRules, QualityRule, decode};
+use super::dialect::{ALL_DIALECTS, Dialect, find};
+use super::encode::{Sending, encode, encode_data};
+use super::frame::{Cut, Cutter, FRAME_BYTES_MAX};
+use super::identity::ProofOrder;
+use super::message::{DataHead, DataKind, Envelope, Message, Talk};
+use super::time::Zone;
 use crate::DeviceSettings;
 use crate::pair::{Enrolled, Happening, Pair};
 
@@ -111,4 +124,134 @@ fn acknowledging() -> impl Iterator<Item = (&'static Dialect, &'static str)> {
         let settles = dialect.habits.report != super::dialect::DataAnswer::Nothing;
         (dialect, if settles { "" } else { "live = 'continuous'" })
     })
+}
+
+/// A hand that plays a device, frame by frame.
+struct Hand {
+    dialect: &'static Dialect,
+    envelope: Envelope<'static>,
+    key: Key,
+    connection: usize,
+    sequence: [u8; 4],
+}
+
+impl Hand {
+    /// The device that the head-end knows, on a new connection.
+    fn new(pair: &mut Pair, dialect: &str) -> Self {
+        Self {
+            dialect: find(dialect).expect("a dialect"),
+            envelope: Envelope { building: "330302D110".into(), gateway: "01".into(), ..Envelope::default() },
+            key: Key::from_settings(KEY, None).expect("a key"),
+            connection: pair.connect(),
+            sequence: [1, 2, 3, 4],
+        }
+    }
+
+    fn sending(&self) -> Sending<'_> {
+        let mut sending = Sending::new(self.dialect, &self.envelope, Some(&self.key));
+        sending.sequence = self.sequence;
+        sending
+    }
+
+    fn frame(&self, talk: &Talk) -> BytesMut {
+        let mut out = BytesMut::new();
+        encode(&self.sending(), talk, &mut out).expect("it can be written");
+        out
+    }
+
+    fn data(&self, kind: DataKind, report: &Report) -> BytesMut {
+        let mut out = BytesMut::new();
+        let head = DataHead::new(kind, Timestamp::from_unix_ms(1_767_225_600_000));
+        encode_data(&self.sending(), &head, report, &mut out).expect("it can be written");
+        out
+    }
+
+    /// Says something, and gives what is answered at once.
+    fn say(&self, pair: &mut Pair, talk: &Talk) -> Vec<Message> {
+        self.send(pair, &self.frame(talk))
+    }
+
+    fn send(&self, pair: &mut Pair, bytes: &[u8]) -> Vec<Message> {
+        pair.send(self.connection, bytes);
+        self.hear(pair)
+    }
+
+    /// What the head-end has said since it was last listened to.
+    fn hear(&self, pair: &mut Pair) -> Vec<Message> {
+        let mut cutter = Cutter::new(Some(self.dialect), FRAME_BYTES_MAX);
+        cutter.push(&pair.take_received(self.connection));
+        let mut messages = Vec::new();
+        while let Some(cut) = cutter.cut().expect("frames") {
+            let Cut::Frame(mut frame) = cut else { panic!("{cut:?}") };
+            if self.dialect.sequence.is_some() {
+                assert_eq!(frame.sequence, self.sequence, "an answer repeats the sequence");
+            }
+            if frame.is_enciphered() {
+                self.key.decipher(frame.body_mut()).expect("whole blocks");
+            }
+            let plain = super::text::plain(frame.body()).expect("text");
+            let received_at = Timestamp::from_unix_ms(0);
+            let rules = DecodeRules { zone: Zone::default(), quality: QualityRule::default(), received_at };
+            let decoded = decode(frame.dialect, frame.kind, &plain.text, &rules).expect("a message");
+            assert_eq!(decoded.envelope, self.envelope, "an answer repeats the names");
+            messages.push(decoded.message);
+        }
+        messages
+    }
+
+    /// Asks to be let in, and gives the challenge.
+    fn request(&self, pair: &mut Pair) -> String {
+        match self.say(pair, &Talk::Request).as_slice() {
+            [Message::Talk(Talk::Sequence { sequence })] => sequence.clone(),
+            other => panic!("no challenge, but {other:?}"),
+        }
+    }
+
+    fn prove(&self, pair: &mut Pair, challenge: &str, secret: &str) -> Vec<Message> {
+        let digits = ProofOrder::ChallengeFirst.prove(challenge.as_bytes(), secret.as_bytes());
+        let md5 = String::from_utf8(digits.to_vec()).expect("digits");
+        self.say(pair, &Talk::Md5 { md5 })
+    }
+
+    fn log_in(&self, pair: &mut Pair) {
+        let challenge = self.request(pair);
+        assert!(is_pass(&self.prove(pair, &challenge, "IJKLMNOPQRSTUVWX")));
+    }
+}
+
+fn is_pass(messages: &[Message]) -> bool {
+    matches!(messages, [Message::Talk(Talk::LoginResult { outcome: super::message::Outcome::Pass, .. })])
+}
+
+fn is_fail(messages: &[Message]) -> bool {
+    matches!(messages, [Message::Talk(Talk::LoginResult { outcome: super::message::Outcome::Fail, .. })])
+}
+
+/// The words of the faults that were counted so far.
+fn faults(pair: &Pair) -> Vec<&'static str> {
+    let kind = |what: &Happening| match what {
+        Happening::Fault(fault) | Happening::Broken(fault) => Some(fault.kind.word()),
+        Happening::Opened
+        | Happening::Sent(..)
+        | Happening::Accepted(_)
+        | Happening::Refused(..)
+        | Happening::Asked(_)
+        | Happening::Committed(..)
+        | Happening::Lost(_)
+        | Happening::Event(_)
+        | Happening::Learnt(_)
+        | Happening::ExpectWithin(_)
+        | Happening::Command(..)
+        | Happening::Delivered(_)
+        | Happening::Closed(_)
+        | Happening::Left(_) => None,
+    };
+    pair.happenings().filter_map(kind).collect()
+}
+
+/// Why connections were closed so far.
+fn closed(pair: &Pair) -> Vec<String> {
+    pair.happenings()
+        .filter_map(|what| if let Happening::Closed(reason) = what { Some(reason.to_string()) } else { None })
+        .collect()
 }

@@ -1,0 +1,107 @@
+//! What operators ask of a device, and what becomes of it.
+
+use std::time::Duration;
+
+use loggerhead_model::{Command, CommandId, CommandState, ControlLine, KeyKind, Order, Origin, Ticket};
+
+use super::{Hand, acknowledging, attach, head_end, report};
+use crate::logger::message::{Message, Talk};
+use crate::pair::{Fate, Happening, Pair};
+use crate::{CloseReason, Input};
+
+/// The states of a command so far.
+fn states(pair: &Pair, id: u64) -> Vec<CommandState> {
+    let state = |what: &Happening| {
+        if let Happening::Command(found, state) = what
+            && *found == CommandId(id)
+        {
+            Some(state.clone())
+        } else {
+            None
+        }
+    };
+    pair.happenings().filter_map(state).collect()
+}
+
+fn order(pair: &mut Pair, id: u64, order: Order) {
+    pair.command(Command { id: CommandId(id), order });
+}
+
+#[test]
+fn every_order_is_sent_and_answered_in_every_dialect() {
+    for (dialect, settings) in acknowledging() {
+        let mut pair = head_end("", "");
+        attach(&mut pair, dialect, settings);
+        pair.run_for(Duration::from_secs(8));
+        pair.offer(Ticket(0), report(Origin::Live, 0, 3));
+        let line = ControlLine { meter: "1".to_owned(), hex: "68AA".to_owned(), timeout_ms: 200, retries: 1 };
+        order(&mut pair, 1, Order::Period { minutes: 15 });
+        order(&mut pair, 2, Order::Query { from: None, to: None });
+        order(&mut pair, 3, Order::Describe);
+        order(&mut pair, 4, Order::Control { lines: vec![line] });
+        order(&mut pair, 5, Order::SetKey { kind: KeyKind::Cipher, key: "0".repeat(16) });
+        pair.run_for(Duration::from_secs(5));
+        let answered = |text: &str| vec![CommandState::Sent, CommandState::Answered(text.to_owned())];
+        assert_eq!(states(&pair, 1), answered("period set"), "{}", dialect.name);
+        assert_eq!(states(&pair, 2), answered("3 readings"), "{}", dialect.name);
+        assert_eq!(states(&pair, 3).len(), 2, "{}", dialect.name);
+        assert_eq!(states(&pair, 4), answered("meter 1: F0 68AA"), "{}", dialect.name);
+        let unsupported = CommandState::Failed("the device does not support it".to_owned());
+        assert_eq!(states(&pair, 5), [CommandState::Sent, unsupported], "{}", dialect.name);
+        let queried = pair.kept.iter().filter_map(|records| records.report.as_ref());
+        assert_eq!(queried.filter(|report| report.origin == Origin::Queried).count(), 1, "{}", dialect.name);
+    }
+}
+
+#[test]
+fn a_query_is_answered_only_when_its_readings_are_stored() {
+    let mut pair = head_end("", "");
+    attach(&mut pair, super::find("national").expect("a dialect"), "");
+    pair.run_for(Duration::from_secs(2));
+    pair.fate = Fate::Hold;
+    order(&mut pair, 1, Order::Query { from: None, to: None });
+    pair.run_for(Duration::from_secs(1));
+    assert_eq!(states(&pair, 1), [CommandState::Sent]);
+    pair.release(Fate::Fail);
+    assert!(matches!(states(&pair, 1).last(), Some(CommandState::Failed(_))));
+}
+
+#[test]
+fn a_frame_that_nobody_asked_for_waits_for_a_pause() {
+    let mut pair = head_end("gap_ms = 200", "");
+    let hand = Hand::new(&mut pair, "zhejiang");
+    hand.log_in(&mut pair);
+    let answers = hand.say(&mut pair, &Talk::Device(crate::logger::xml::Element::new("device", "")));
+    assert!(matches!(answers.as_slice(), [Message::Talk(Talk::DeviceAck)]), "{answers:?}");
+    pair.run_for(Duration::from_millis(199));
+    assert!(pair.take_received(hand.connection).is_empty());
+    pair.run_for(Duration::from_millis(1));
+    let mut listener = hand;
+    // What we ask of ourselves answers no frame, so it has the dialect's own sequence.
+    listener.sequence = listener.dialect.sequence.expect("it has one");
+    let asked = listener.hear(&mut pair);
+    assert!(matches!(asked.as_slice(), [Message::Talk(Talk::Archives)]), "{asked:?}");
+}
+
+#[test]
+fn an_order_without_an_answer_expires() {
+    let mut pair = head_end("command_s = 7.0", "");
+    let hand = Hand::new(&mut pair, "national");
+    hand.log_in(&mut pair);
+    order(&mut pair, 1, Order::Describe);
+    order(&mut pair, 2, Order::Describe);
+    pair.run_for(Duration::from_secs(8));
+    assert_eq!(states(&pair, 1), [CommandState::Sent, CommandState::Expired]);
+    assert_eq!(states(&pair, 2), [CommandState::Sent]);
+    pair.tell(hand.connection, Input::Shutdown(CloseReason::Stopping));
+    assert!(matches!(states(&pair, 2).last(), Some(CommandState::Failed(_))));
+}
+
+#[test]
+fn an_order_to_a_device_that_is_not_in_fails_at_once() {
+    let mut pair = head_end("", "");
+    let hand = Hand::new(&mut pair, "national");
+    hand.request(&mut pair);
+    order(&mut pair, 1, Order::Describe);
+    assert!(matches!(states(&pair, 1).as_slice(), [CommandState::Failed(_)]));
+}
