@@ -284,51 +284,59 @@ impl Cutter {
     /// Looks for the next frame behind garbage: of all that check and tail confirm, the one that ends first. So a false head
     /// that announces much does not swallow the true frames behind it.
     fn find(&mut self) -> Result<Option<Fault>, Fault> {
-        let limit = usize::try_from(self.frame_bytes_max).unwrap_or(usize::MAX);
         let mut pending = None;
-        let mut best: Option<(usize, usize)> = None;
+        let mut best: Option<Candidate> = None;
         let mut checked_bytes = 0;
         for start in 0..self.buffer.len() {
-            if best.is_some_and(|(_, end)| start >= end) {
+            if best.as_ref().is_some_and(|best| start >= best.end) {
                 break;
             }
-            let candidate = self.buffer.get(start..).unwrap_or_default();
-            let dialect = match head_at_garbage(self.dialect, candidate) {
-                Head::Whole(dialect) => dialect,
-                Head::Cut => {
-                    pending = pending.or(Some(start));
-                    continue;
-                }
-                Head::Absent => continue,
-            };
-            match measure(dialect, candidate, limit, 0) {
-                Measured::Short => pending = pending.or(Some(start)),
-                Measured::Refused(_) => {}
-                Measured::Whole(shape) => match tail_at(dialect, candidate.get(shape.end..).unwrap_or_default()) {
-                    Tail::Cut => pending = pending.or(Some(start)),
-                    Tail::Wrong => {}
-                    Tail::Whole => {
-                        checked_bytes += if dialect.crc.is_some() { shape.end } else { 0 };
-                        if checked_bytes > CHECKED_BYTES_MAX {
-                            return Err(Fault::new(FaultKind::Malformed, "too many false heads in garbage"));
-                        }
-                        let fits = dialect.crc.is_none() || self.check(dialect, candidate, &shape).0.is_some();
-                        let end = start + shape.end + dialect.tail.len();
-                        if fits && shape.is_sane && best.is_none_or(|(_, best_end)| end < best_end) {
-                            best = Some((start, end));
-                        }
-                    }
-                },
+            match self.candidate(start, &mut checked_bytes)? {
+                Confirmed::Yes(found) if best.as_ref().is_none_or(|best| found.is_before(best)) => best = Some(found),
+                Confirmed::Later => pending = pending.or(Some(start)),
+                Confirmed::Yes(_) | Confirmed::No => {}
             }
         }
-        let Some((start, _)) = best else {
+        let Some(best) = best else {
             self.skip(pending.unwrap_or(self.buffer.len()))?;
             return Ok(None);
         };
-        self.skip(start)?;
+        self.skip(best.start)?;
         self.lost = false;
         let skipped = self.skipped_bytes;
         Ok((skipped > 0).then(|| Fault::new(FaultKind::Malformed, format!("{skipped} bytes skipped before a frame"))))
+    }
+
+    /// Whether a frame begins at `start`, confirmed by all that its dialect offers.
+    fn candidate(&self, start: usize, checked_bytes: &mut usize) -> Result<Confirmed, Fault> {
+        let limit = usize::try_from(self.frame_bytes_max).unwrap_or(usize::MAX);
+        let bytes = self.buffer.get(start..).unwrap_or_default();
+        let dialect = match head_at_garbage(self.dialect, bytes) {
+            Head::Whole(dialect) => dialect,
+            Head::Cut => return Ok(Confirmed::Later),
+            Head::Absent => return Ok(Confirmed::No),
+        };
+        let shape = match measure(dialect, bytes, limit, 0) {
+            Measured::Whole(shape) if shape.is_sane => shape,
+            Measured::Short => return Ok(Confirmed::Later),
+            Measured::Whole(_) | Measured::Refused(_) => return Ok(Confirmed::No),
+        };
+        match tail_at(dialect, bytes.get(shape.end..).unwrap_or_default()) {
+            Tail::Whole => {}
+            Tail::Cut => return Ok(Confirmed::Later),
+            Tail::Wrong => return Ok(Confirmed::No),
+        }
+        if dialect.crc.is_some() {
+            *checked_bytes += shape.end;
+            if *checked_bytes > CHECKED_BYTES_MAX {
+                return Err(Fault::new(FaultKind::Malformed, "too many false heads in garbage"));
+            }
+            if self.check(dialect, bytes, &shape).0.is_none() {
+                return Ok(Confirmed::No);
+            }
+        }
+        let end = start + shape.end + dialect.tail.len();
+        Ok(Confirmed::Yes(Candidate { start, end, is_framed: dialect.length != Length::RootEnd }))
     }
 
     fn skip(&mut self, count: usize) -> Result<(), Fault> {
@@ -340,6 +348,29 @@ impl Cutter {
         let reason = format!("more than {GARBAGE_BYTES_MAX} bytes without a valid frame");
         Err(Fault::new(FaultKind::Malformed, reason))
     }
+}
+
+/// A frame behind garbage.
+struct Candidate {
+    start: usize,
+    /// Behind its tail.
+    end: usize,
+    /// It has more than a text.
+    is_framed: bool,
+}
+
+impl Candidate {
+    /// Of two that end together, the text of a broken frame may reach into the whole one behind it.
+    fn is_before(&self, other: &Self) -> bool {
+        self.end < other.end || (self.end == other.end && self.is_framed && !other.is_framed)
+    }
+}
+
+enum Confirmed {
+    Yes(Candidate),
+    /// More bytes will tell.
+    Later,
+    No,
 }
 
 enum Step {

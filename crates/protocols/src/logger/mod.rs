@@ -43,6 +43,8 @@ pub const PROTOCOL: Protocol = Protocol {
 };
 
 #[cfg(test)]
+mod frame_tests;
+#[cfg(test)]
 mod message_tests;
 #[cfg(test)]
 mod tests;
