@@ -5,7 +5,7 @@
 
 use super::cipher::Padding;
 use super::crc::CrcVariant;
-use super::xml::Style;
+use super::xml_write::Style;
 
 /// One way to speak the protocol.
 #[derive(Debug)]

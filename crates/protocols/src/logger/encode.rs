@@ -12,7 +12,7 @@ use super::crc::CrcVariant;
 use super::dialect::{CipherUse, Dialect, Kinds, Length, Meters, Query};
 use super::message::{Ack, ControlResult, DataHead, Envelope, IdStyle, Outcome, Parser, Place, Talk};
 use super::time::Zone;
-use super::xml::{Style, Writer};
+use super::xml_write::{Style, Writer};
 use crate::{Fault, FaultKind};
 
 /// How to send, beside what is said.

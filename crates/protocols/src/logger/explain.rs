@@ -13,7 +13,8 @@ use super::frame::{FRAME_BYTES_MAX, Head, Measured, Shape, Tail, head_at, is_enc
 use super::message::{Ack, Message, Parser};
 use super::text::{self, Charset, Plain};
 use super::time::Zone;
-use super::xml::{Style, Writer, root};
+use super::xml::root;
+use super::xml_write::{Style, Writer};
 use crate::{Explain, Explanation, Fault, Field, Judgement};
 
 /// Explains the bytes of one direction of a conversation. Of the settings, `dialect` and `time_zone` help.

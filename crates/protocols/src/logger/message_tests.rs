@@ -432,7 +432,7 @@ proptest! {
     fn any_decimal_is_written_as_it_came(text in "-?(0|[1-9][0-9]{0,8})(\\.[0-9]{1,8})?") {
         if let Some(decimal) = loggerhead_model::Decimal::parse(&text) {
             let mut out = BytesMut::new();
-            super::xml::Writer::new(&mut out, super::xml::Style::INDENTED).decimal(decimal);
+            super::xml_write::Writer::new(&mut out, super::xml_write::Style::INDENTED).decimal(decimal);
             prop_assert_eq!(out.as_ref(), text.as_bytes());
         }
     }

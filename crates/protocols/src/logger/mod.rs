@@ -2,6 +2,7 @@
 
 mod acceptor;
 mod challenge;
+mod decode_talk;
 mod device;
 mod device_answers;
 mod device_settings;
@@ -28,6 +29,7 @@ pub mod message;
 pub mod text;
 pub mod time;
 pub mod xml;
+pub mod xml_write;
 
 use crate::Protocol;
 

@@ -13,7 +13,7 @@ use super::identity::ProofOrder;
 use super::message::{Decoded, Envelope, Message};
 use super::text::plain;
 use super::time::Zone;
-use super::xml::Style;
+use super::xml_write::Style;
 use crate::{Explain, Judgement};
 
 /// A frame as it stands in its file: lines of hex digits, remarks, and the key.
