@@ -1,0 +1,3 @@
+//! The tests that need more than one crate, or the built binary, or the source tree itself.
+
+mod tidy;
