@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{exit, verify};
+use crate::{check, exit, serve, verify};
 
 /// The head-end for data loggers and other field devices: connect, prove, store, acknowledge, see.
 #[derive(Debug, Parser)]
@@ -17,6 +17,10 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Run the head-end
+    Serve(serve::ServeArgs),
+    /// Say what a configuration does, and what is wrong with it
+    Check(check::CheckArgs),
     /// Read everything in a store back against its checksums
     Verify(verify::VerifyArgs),
 }
@@ -28,6 +32,8 @@ impl Cli {
     /// What the verb could not do; `exit::report` prints it and gives the exit code.
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         match self.verb {
+            Verb::Serve(args) => serve::run(&args).await,
+            Verb::Check(args) => check::run(&args),
             Verb::Verify(args) => verify::run(&args),
         }
     }

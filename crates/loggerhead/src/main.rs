@@ -1,7 +1,12 @@
 //! Loggerhead: the head-end for data loggers and other field devices.
 
+mod check;
 mod cli;
+mod configuration;
 mod exit;
+mod limits;
+mod logging;
+mod serve;
 mod terminal;
 mod verify;
 

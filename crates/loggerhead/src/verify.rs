@@ -1,10 +1,10 @@
 //! `verify`: reads everything in a store back against its checksums.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use crate::configuration::DataArgs;
 use crate::exit::Exit;
 use crate::terminal;
 
@@ -12,9 +12,8 @@ use crate::terminal;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: loggerhead verify --data /var/lib/loggerhead\nThe server must not be running.")]
 pub(crate) struct VerifyArgs {
-    /// The data directory
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/loggerhead", env = "LOGGERHEAD_DATA_DIR")]
-    data: PathBuf,
+    #[command(flatten)]
+    data: DataArgs,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -26,7 +25,7 @@ pub(crate) struct VerifyArgs {
 /// When the store cannot be read at all.
 pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let bar = terminal::byte_bar("reading back");
-    let report = loggerhead_store::verify(&args.data, &mut |progress| terminal::advance(&bar, progress));
+    let report = loggerhead_store::verify(&args.data.directory()?, &mut |progress| terminal::advance(&bar, progress));
     bar.finish_and_clear();
     let report = report.context("verify")?;
     if args.json {

@@ -1,0 +1,380 @@
+//! Turns the tree of a configuration into its types, and finds everything that is wrong with it.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use loggerhead_model::{DeviceId, Identity};
+use loggerhead_protocols::{ALL, DeviceSettings, Protocol, SettingsError};
+use loggerhead_store::{FrameKeeping, Login, Retention, Secret};
+
+use super::document::{Node, Value};
+use super::problem::{Gravity, Place};
+use super::schema::{self, DATA_DIR_DEFAULT, Keys};
+use super::secret::{self, parse_secret};
+use super::section::{Findings, Section};
+use super::types::{Address, Api, Config, Device, Enroll, Listener, Log, LogFormat, Tls};
+
+/// Longest name of a listener.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Reads the whole tree.
+pub(super) fn config(tree: &Node, findings: &Findings) -> Config {
+    let empty = Node::table(Place::Default);
+    let root = Section::new(findings, tree, String::new(), schema::ROOT, false);
+    let devices = devices(&root);
+    let listeners = listeners(&root, &devices);
+    let store = root.below("store", &empty);
+    let retention = store.below("retention", &empty);
+    let days = |name| match retention.count(name) {
+        0 => None,
+        days => Some(Duration::from_hours(24 * days)),
+    };
+    let log = root.below("log", &empty);
+    let config = Config {
+        data_dir: root.file("data_dir").unwrap_or_else(|| PathBuf::from(DATA_DIR_DEFAULT)),
+        stop_within: Duration::from_secs(root.count("stop_s")),
+        log: Log {
+            format: if log.word("format") == "json" { LogFormat::Json } else { LogFormat::Text },
+            level: log.text("level").unwrap_or_default(),
+        },
+        frames: if store.flag("frames") { FrameKeeping::Keep } else { FrameKeeping::Drop },
+        retention: Retention {
+            frames: days("frames_days"),
+            events: days("events_days"),
+            readings: days("readings_days"),
+        },
+        api: api(&root.below("api", &empty)),
+        listeners: listeners.into_iter().map(|(listener, _)| listener).collect(),
+        devices: devices.into_iter().map(|(device, _)| device).collect(),
+    };
+    check_proofs(&config, &root);
+    config
+}
+
+fn api(section: &Section<'_>) -> Api {
+    let address = section.text("address").and_then(|text| {
+        let address = text.parse::<SocketAddr>().ok();
+        if address.is_none() {
+            section.error("address", format!("{text:?} is no address: write 127.0.0.1:8080 or [::1]:8080"));
+        }
+        address
+    });
+    let token_file = section.file("token_file");
+    match (&token_file, address) {
+        (None, Some(_)) => {
+            section.error("address", "a TCP address needs a token_file, so that not everybody may command");
+        }
+        (Some(path), _) => match std::fs::metadata(path) {
+            Ok(about) if secret::is_open(&about) => {
+                section.error(
+                    "token_file",
+                    format!("everybody on this machine may read {0}: chmod 600 {0}", path.display()),
+                );
+            }
+            Ok(_) => {}
+            Err(error) => section.error("token_file", format!("{}: {error}", path.display())),
+        },
+        (None, None) => {}
+    }
+    Api { address, token_file }
+}
+
+/// The tables of a list of tables, each with its path.
+fn tables<'a>(root: &Section<'a>, list: &str, keys: Keys, name_keys: &[&str]) -> Vec<Section<'a>> {
+    let Some(node) = root.node.entry(list) else { return Vec::new() };
+    let Value::List(tables) = &node.value else {
+        root.error(list, format!("is {}; it takes tables: [[{list}]]", node.value.type_words()));
+        return Vec::new();
+    };
+    let name = |index: usize, table: &Node| {
+        let named = name_keys.iter().find_map(|key| table.entry(key)?.value.text());
+        let named = named.map(|text| format!("{list}.{text}."));
+        named.unwrap_or_else(|| format!("{list}[{index}]."))
+    };
+    tables
+        .iter()
+        .enumerate()
+        .filter(|(_, table)| {
+            let is_table = matches!(table.value, Value::Table(_));
+            if !is_table {
+                let text = format!("is {}; it takes tables: [[{list}]]", table.value.type_words());
+                root.findings.add(Gravity::Error, &table.place, list, text);
+            }
+            is_table
+        })
+        .map(|(index, table)| Section::new(root.findings, table, name(index, table), keys, true))
+        .collect()
+}
+
+fn protocol(section: &Section<'_>) -> Option<&'static Protocol> {
+    let name = section.text("protocol").unwrap_or_default();
+    let protocol = loggerhead_protocols::find(&name);
+    if protocol.is_none() {
+        let hint = schema::hint(&name, ALL.iter().map(|protocol| protocol.name));
+        section.error("protocol", format!("there is no protocol {name:?}{hint}"));
+    }
+    protocol
+}
+
+/// The protocol's own settings in a table, and where they stand.
+fn settings<'a>(section: &Section<'a>, protocol: &Protocol) -> (toml::Table, &'a Node) {
+    for other in ALL.iter().filter(|other| other.name != protocol.name && section.node.entry(other.name).is_some()) {
+        section.error(other.name, format!("settings of another protocol: this one speaks {}", protocol.name));
+    }
+    let Some(node) = section.node.entry(protocol.name) else { return (toml::Table::new(), section.node) };
+    if !matches!(node.value, Value::Table(_)) {
+        section.error(protocol.name, "takes a table of the protocol's own settings");
+    }
+    settle_settings(section.findings, node, &format!("{}{}", section.path, protocol.name));
+    (node.to_table(), node)
+}
+
+/// Notes a protocol's own settings without what may be a secret.
+fn settle_settings(findings: &Findings, node: &Node, path: &str) {
+    for (key, entry) in node.entries() {
+        let path = format!("{path}.{key}");
+        let value = match &entry.value {
+            Value::Table(_) => {
+                settle_settings(findings, entry, &path);
+                continue;
+            }
+            Value::List(_) => "[..]".to_owned(),
+            Value::Text(text) | Value::Word(text) if text.starts_with("text:") || text.starts_with("hex:") => {
+                "(secret)".to_owned()
+            }
+            Value::Word(_) | Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Flag(_) | Value::Time(_) => {
+                entry.to_toml().to_string()
+            }
+        };
+        findings.settle(path, value, &entry.place);
+    }
+}
+
+/// Notes what a protocol says against its settings, at the line of the key.
+fn refuse(section: &Section<'_>, node: &Node, protocol: &Protocol, error: &SettingsError) {
+    let key = format!("{}{}.{}", section.path, protocol.name, error.key);
+    section.findings.add(Gravity::Error, &node.follow(&error.key).place, key, error.reason.clone());
+}
+
+fn devices<'a>(root: &Section<'a>) -> Vec<(Device, Section<'a>)> {
+    let mut found: Vec<(Device, Section<'a>)> = Vec::new();
+    let mut ids = HashMap::new();
+    let mut identities = HashMap::new();
+    for section in tables(root, "device", schema::DEVICE, &["id", "identity"]) {
+        let Some(device) = device(&section) else { continue };
+        let place = section.node.place.clone();
+        if let Some(before) = ids.insert(device.id.clone(), place.clone()) {
+            section.error("id", format!("{} is the device at {before} already", device.id));
+        }
+        if let Some(before) = identities.insert((device.protocol.clone(), device.identity.clone()), place) {
+            section.error("identity", format!("{} is the device at {before} already", device.identity));
+        }
+        found.push((device, section));
+    }
+    found
+}
+
+fn device(section: &Section<'_>) -> Option<Device> {
+    let protocol = protocol(section);
+    let login = if section.word("login") == "cipher" { Login::Cipher } else { Login::Secret };
+    let secret = device_secret(section);
+    let Some(identity) = section.text("identity") else {
+        section.error("identity", "is missing: the device's name for itself");
+        return None;
+    };
+    let identity = Identity::new(&identity).map_err(|error| section.error("identity", error.to_string())).ok()?;
+    let id = match section.text("id") {
+        Some(id) => DeviceId::new(&id).map_err(|error| section.error("id", error.to_string())).ok()?,
+        None => DeviceId::from_identity(&identity),
+    };
+    let protocol = protocol?;
+    let (settings, node) = settings(section, protocol);
+    if let Err(error) = (protocol.check_device)(&settings) {
+        refuse(section, node, protocol, &error);
+        return None;
+    }
+    Some(Device { id, protocol: protocol.name.to_owned(), identity, secret, login, settings })
+}
+
+fn device_secret(section: &Section<'_>) -> Option<Secret> {
+    let written = section.secret_text("secret");
+    let file = section.file("secret_file");
+    let (key, text) = match (written, file) {
+        (Some(_), Some(_)) => {
+            section.error("secret_file", "either secret or secret_file");
+            return None;
+        }
+        (Some(text), None) => ("secret", zeroize::Zeroizing::new(text.to_owned())),
+        (None, Some(path)) => match secret::read_file(&path) {
+            Ok((text, open)) => {
+                if open {
+                    let path = path.display();
+                    section.warn("secret_file", format!("everybody on this machine may read {path}: chmod 600 {path}"));
+                }
+                ("secret_file", text)
+            }
+            Err(error) => {
+                section.error("secret_file", format!("{}: {error}", path.display()));
+                return None;
+            }
+        },
+        (None, None) => return None,
+    };
+    parse_secret(&text).map_err(|error| section.error(key, error)).ok()
+}
+
+fn listeners<'a>(root: &Section<'a>, devices: &[(Device, Section<'a>)]) -> Vec<(Listener, Section<'a>)> {
+    let mut found: Vec<(Listener, Section<'a>)> = Vec::new();
+    let mut names = HashMap::new();
+    let mut bound = HashSet::new();
+    for section in tables(root, "listener", schema::LISTENER, &["name", "protocol"]) {
+        let Some(listener) = listener(&section, devices) else { continue };
+        if let Some(before) = names.insert(listener.name.clone(), section.node.place.clone()) {
+            section.error("name", format!("{:?} is the listener at {before} already", listener.name));
+        }
+        for address in &listener.addresses {
+            let any_port = matches!(address, Address::Tcp(address) if address.port() == 0);
+            if !any_port && !bound.insert(address.to_string()) {
+                section.error("address", format!("{address} is taken by another listener"));
+            }
+        }
+        found.push((listener, section));
+    }
+    found
+}
+
+fn listener(section: &Section<'_>, devices: &[(Device, Section<'_>)]) -> Option<Listener> {
+    let empty = Node::table(Place::Default);
+    let protocol = protocol(section);
+    let name = section.text("name").or_else(|| protocol.map(|protocol| protocol.name.to_owned())).unwrap_or_default();
+    if name.is_empty()
+        || name.len() > NAME_BYTES_MAX
+        || name.chars().any(|sign| sign.is_control() || sign.is_whitespace())
+    {
+        section.error("name", format!("a name is 1 to {NAME_BYTES_MAX} bytes without blanks"));
+    }
+    let enroll = match section.word("enroll").as_str() {
+        "pending" => Enroll::Pending,
+        "accept" => Enroll::Accept,
+        _ => Enroll::Refuse,
+    };
+    let bounded = |name| usize::try_from(section.count(name)).unwrap_or(usize::MAX);
+    let protocol = protocol?;
+    let listener = Listener {
+        name,
+        protocol: protocol.name.to_owned(),
+        addresses: addresses(section, protocol),
+        v6_only: section.flag("v6_only"),
+        enroll,
+        secrets: secrets(section),
+        connections_max: bounded("connections_max"),
+        connections_per_address_max: bounded("connections_per_address_max"),
+        connections_per_device_max: bounded("connections_per_device_max"),
+        first_frame: Duration::from_secs(section.count("first_frame_s")),
+        login: Duration::from_secs(section.count("login_s")),
+        tls: section.node.entry("tls").and_then(|_| tls(&section.below("tls", &empty))),
+        settings: toml::Table::new(),
+    };
+    let (settings, node) = settings(section, protocol);
+    let mut theirs = devices
+        .iter()
+        .filter(|(device, _)| device.protocol == protocol.name)
+        .map(|(device, _)| DeviceSettings { identity: &device.identity, table: &device.settings });
+    if let Err(error) = (protocol.acceptor)(&settings, &mut theirs) {
+        refuse(section, node, protocol, &error);
+    }
+    Some(Listener { settings, ..listener })
+}
+
+fn addresses(section: &Section<'_>, protocol: &Protocol) -> Vec<Address> {
+    let right = "127.0.0.1:36829, [::1]:36829 or unix:/path";
+    if section.node.entry("address").is_none() {
+        let address = Address::Tcp(SocketAddr::from(([0, 0, 0, 0], protocol.port)));
+        section.findings.settle(format!("{}address", section.path), format!("[\"{address}\"]"), &Place::Default);
+        return vec![address];
+    }
+    let written = section.list("address", right);
+    let mut addresses = Vec::with_capacity(written.len());
+    for (text, place) in &written {
+        let address = match text.strip_prefix("unix:") {
+            Some(path) if !path.is_empty() => Some(Address::Unix(PathBuf::from(path))),
+            Some(_) => None,
+            None => text.parse().ok().map(Address::Tcp),
+        };
+        if let Some(address) = address {
+            addresses.push(address);
+        } else {
+            let text = format!("{text:?} is no address: write {right}");
+            section.findings.add(Gravity::Error, place, format!("{}address", section.path), text);
+        }
+    }
+    if written.is_empty() {
+        section.error("address", format!("a listener needs an address: {right}"));
+    }
+    let shown: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
+    section.findings.settle(
+        format!("{}address", section.path),
+        format!("[{}]", shown.join(", ")),
+        section.place("address"),
+    );
+    addresses
+}
+
+fn secrets(section: &Section<'_>) -> Vec<Secret> {
+    let written = section.list("secrets", "text:..., hex:... or file:/path");
+    if !written.is_empty() {
+        let shown = format!("({} secrets)", written.len());
+        section.findings.settle(format!("{}secrets", section.path), shown, section.place("secrets"));
+    }
+    let mut secrets = Vec::with_capacity(written.len());
+    for (index, (text, place)) in written.iter().enumerate() {
+        match parse_secret(text) {
+            Ok(secret) => secrets.push(secret),
+            Err(error) => {
+                section.findings.add(Gravity::Error, place, format!("{}secrets[{index}]", section.path), error);
+            }
+        }
+    }
+    secrets
+}
+
+fn tls(section: &Section<'_>) -> Option<Tls> {
+    let file = |name| {
+        let Some(path) = section.file(name) else {
+            section.error(name, "is missing: the path of a PEM file");
+            return None;
+        };
+        match std::fs::File::open(&path) {
+            Ok(_) => Some(path),
+            Err(error) => {
+                section.error(name, format!("{}: {error}", path.display()));
+                None
+            }
+        }
+    };
+    let (certificate, key) = (file("certificate"), file("key"));
+    Some(Tls { certificate: certificate?, key: key? })
+}
+
+/// Notes what can be but hardly is what was meant: somebody who can never log in.
+fn check_proofs(config: &Config, root: &Section<'_>) {
+    for listener in &config.listeners {
+        if listener.enroll != Enroll::Refuse && listener.secrets.is_empty() {
+            let text =
+                format!("listener {} enrolls devices that prove one of its secrets, but has none", listener.name);
+            root.warn("listener", text);
+        }
+    }
+    for device in &config.devices {
+        let mut doors = config.listeners.iter().filter(|listener| listener.protocol == device.protocol).peekable();
+        if doors.peek().is_none() {
+            root.warn("device", format!("device {}: no listener speaks {}", device.id, device.protocol));
+        } else if device.secret.is_none() && device.login == Login::Secret && doors.all(|door| door.secrets.is_empty())
+        {
+            let text = format!("device {} has no secret, and no listener has one: it can never log in", device.id);
+            root.warn("device", text);
+        }
+    }
+}

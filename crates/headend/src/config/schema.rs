@@ -1,0 +1,259 @@
+//! Every key of the configuration: what it means, what it may be, and what it is when nobody says.
+
+/// Where the API's and the store's files are when nobody says.
+pub const DATA_DIR_DEFAULT: &str = "/var/lib/loggerhead";
+/// How long stopping may take, in seconds: below the 90 s after which systemd kills.
+const STOP_S_DEFAULT: u64 = 20;
+/// Days for which raw frames are kept.
+const FRAMES_DAYS_DEFAULT: u64 = 30;
+/// A hundred years, in days: whoever wants more wants for ever.
+const DAYS_MAX: u64 = 36_500;
+/// Connections of one listener; a connection of an idle device costs about 4 KiB.
+const CONNECTIONS_DEFAULT: u64 = 20_000;
+/// More sockets than one process may have anywhere.
+const CONNECTIONS_LIMIT: u64 = 1_000_000;
+/// Connections from one address: whole cities stand behind one address of a mobile network.
+const CONNECTIONS_PER_ADDRESS_DEFAULT: u64 = 1_024;
+/// Connections of one device that opens a new one for every message.
+const CONNECTIONS_PER_DEVICE_DEFAULT: u64 = 4;
+/// Seconds to the first frame and to the login.
+const FIRST_FRAME_S_DEFAULT: u64 = 5;
+const LOGIN_S_DEFAULT: u64 = 10;
+const WAIT_S_MAX: u64 = 3_600;
+
+/// What a key may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// Any text.
+    Text,
+    /// A path.
+    Path,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// Yes or no.
+    Flag,
+    /// A whole number from the first to the second.
+    Count(u64, u64),
+    /// One text or a list of them.
+    Texts,
+    /// One secret: `text:`, `hex:` or `file:`.
+    Secret,
+    /// A list of secrets.
+    Secrets,
+    /// A table with these keys.
+    Table(Keys),
+    /// Any number of tables with these keys and the own settings of a protocol under its name.
+    Tables(Keys),
+}
+
+/// A key.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    /// As it would be written; none where there is no default.
+    pub(super) default: Option<Default>,
+    /// As it might be written.
+    pub(super) example: &'static str,
+    pub(super) meaning: &'static str,
+}
+
+/// What a key is when nobody says.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Default {
+    Text(&'static str),
+    Flag(bool),
+    Count(u64),
+}
+
+/// The keys of one table.
+pub(super) type Keys = &'static [Key];
+
+const fn key(
+    name: &'static str,
+    kind: Kind,
+    default: Option<Default>,
+    example: &'static str,
+    meaning: &'static str,
+) -> Key {
+    Key { name, kind, default, example, meaning }
+}
+
+const fn table(name: &'static str, keys: Keys, meaning: &'static str) -> Key {
+    key(name, Kind::Table(keys), None, "", meaning)
+}
+
+const fn count(name: &'static str, min: u64, max: u64, default: u64, meaning: &'static str) -> Key {
+    key(name, Kind::Count(min, max), Some(Default::Count(default)), "", meaning)
+}
+
+pub(super) const ROOT: Keys = &[
+    key(
+        "data_dir",
+        Kind::Path,
+        Some(Default::Text(DATA_DIR_DEFAULT)),
+        "",
+        "where everything is kept; private to the server's user",
+    ),
+    count("stop_s", 1, WAIT_S_MAX, STOP_S_DEFAULT, "seconds in which the server stops when it is asked to"),
+    table("log", LOG, "what is logged, on standard error"),
+    table("store", STORE, "what is kept"),
+    table("api", API, "the API; it is always on the private socket api.sock in data_dir as well"),
+    key("listener", Kind::Tables(LISTENER), None, "", "what devices connect to; any number of them"),
+    key(
+        "device",
+        Kind::Tables(DEVICE),
+        None,
+        "",
+        "a device that may log in; any number of them, also in conf.d/*.toml beside this file",
+    ),
+];
+
+pub(super) const LOG: Keys = &[
+    key("format", Kind::Word(&["text", "json"]), Some(Default::Text("text")), "", "text for people, json for machines"),
+    key(
+        "level",
+        Kind::Text,
+        Some(Default::Text("info")),
+        "",
+        "error, warn, info, debug, trace; also by part: info,loggerhead_headend=debug",
+    ),
+];
+
+pub(super) const STORE: Keys = &[
+    key(
+        "frames",
+        Kind::Flag,
+        Some(Default::Flag(true)),
+        "",
+        "keep the raw frame of every packet, so that history can be decoded again",
+    ),
+    table("retention", RETENTION, "days for which things are kept; 0: for ever"),
+];
+
+pub(super) const RETENTION: Keys = &[
+    count("frames_days", 0, DAYS_MAX, FRAMES_DAYS_DEFAULT, "raw frames"),
+    count("events_days", 0, DAYS_MAX, 0, "events: logins, refusals, faults"),
+    count("readings_days", 0, DAYS_MAX, 0, "readings"),
+];
+
+pub(super) const API: Keys = &[
+    key("address", Kind::Text, None, "\"127.0.0.1:8080\"", "a TCP address for the API; needs token_file"),
+    key(
+        "token_file",
+        Kind::Path,
+        None,
+        "\"/etc/loggerhead/api-token\"",
+        "the token that TCP peers must show: 16 characters or more, readable by the server's user alone",
+    ),
+];
+
+pub(super) const LISTENER: Keys = &[
+    key("name", Kind::Text, None, "\"loggers\"", "its name in logs and metrics; default: the protocol's"),
+    key("protocol", Kind::Text, Some(Default::Text("logger")), "", "what is spoken there"),
+    key(
+        "address",
+        Kind::Texts,
+        None,
+        "[\"0.0.0.0:36829\", \"[::]:36829\", \"unix:/run/loggerhead/loggers.sock\"]",
+        "where it listens; default: the protocol's port on every IPv4 address",
+    ),
+    key(
+        "v6_only",
+        Kind::Flag,
+        Some(Default::Flag(true)),
+        "",
+        "IPv6 addresses take no IPv4 devices; false: [::] takes both",
+    ),
+    key(
+        "enroll",
+        Kind::Word(&["refuse", "pending", "accept"]),
+        Some(Default::Text("refuse")),
+        "",
+        "an unknown device that proves one of `secrets` is refused, waits for `loggerhead device accept`, or is let in",
+    ),
+    key(
+        "secrets",
+        Kind::Secrets,
+        None,
+        "[\"text:IJKLMNOPQRSTUVWX\"]",
+        "what unknown devices, and devices without a secret of their own, may prove: text:..., hex:... or file:/path",
+    ),
+    count("connections_max", 1, CONNECTIONS_LIMIT, CONNECTIONS_DEFAULT, "connections at once"),
+    count(
+        "connections_per_address_max",
+        1,
+        CONNECTIONS_LIMIT,
+        CONNECTIONS_PER_ADDRESS_DEFAULT,
+        "connections at once from one address",
+    ),
+    count(
+        "connections_per_device_max",
+        1,
+        CONNECTIONS_LIMIT,
+        CONNECTIONS_PER_DEVICE_DEFAULT,
+        "connections at once of a device that opens one for every message",
+    ),
+    count(
+        "first_frame_s",
+        1,
+        WAIT_S_MAX,
+        FIRST_FRAME_S_DEFAULT,
+        "seconds from the connection to the first whole frame",
+    ),
+    count("login_s", 1, WAIT_S_MAX, LOGIN_S_DEFAULT, "seconds from the connection to the login"),
+    table("tls", TLS, "TLS on every address of this listener; both files are read again when they change"),
+];
+
+pub(super) const TLS: Keys = &[
+    key("certificate", Kind::Path, None, "\"/etc/loggerhead/cert.pem\"", "the certificate chain, PEM"),
+    key("key", Kind::Path, None, "\"/etc/loggerhead/key.pem\"", "the private key, PEM"),
+];
+
+pub(super) const DEVICE: Keys = &[
+    key("id", Kind::Text, None, "\"tower-1\"", "our name for it; default: made from the identity"),
+    key("protocol", Kind::Text, Some(Default::Text("logger")), "", "what it speaks"),
+    key("identity", Kind::Text, None, "\"330302D110/01\"", "its name for itself; for loggers building/gateway"),
+    key(
+        "secret",
+        Kind::Secret,
+        None,
+        "\"text:IJKLMNOPQRSTUVWX\"",
+        "with what it proves who it is; default: the secrets of its listener",
+    ),
+    key(
+        "secret_file",
+        Kind::Path,
+        None,
+        "\"/etc/loggerhead/tower-1.secret\"",
+        "a file that holds the secret, instead of `secret`",
+    ),
+    key(
+        "login",
+        Kind::Word(&["secret", "cipher"]),
+        Some(Default::Text("secret")),
+        "",
+        "cipher: knowing its own cipher key is proof enough",
+    ),
+];
+
+/// The key of that name.
+pub(super) fn find(keys: Keys, name: &str) -> Option<&'static Key> {
+    keys.iter().find(|key| key.name == name)
+}
+
+/// Every word that may stand in the table.
+pub(super) fn words(keys: Keys) -> impl Iterator<Item = &'static str> {
+    keys.iter().map(|key| key.name)
+}
+
+/// `; did you mean "frames"?`, or what there is when nothing is near.
+pub(super) fn hint<'a>(wrong: &str, words: impl Iterator<Item = &'a str>) -> String {
+    let words: Vec<&str> = words.collect();
+    let near = words.iter().map(|word| (strsim::damerau_levenshtein(wrong, word), word)).min();
+    match near {
+        Some((distance, word)) if distance <= 1 + word.len() / 3 => format!("; did you mean {word:?}?"),
+        _ if words.is_empty() => String::new(),
+        _ => format!("; there are {}", words.join(", ")),
+    }
+}

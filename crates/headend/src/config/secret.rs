@@ -1,0 +1,87 @@
+//! Secrets as they are written: `text:...`, `hex:...`, or `file:...` for a file that holds either or the bare text.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use loggerhead_store::Secret;
+use zeroize::Zeroizing;
+
+/// Longest secret: a file that is longer is not meant to be one.
+const SECRET_BYTES_MAX: u64 = 4096;
+
+/// Reads a secret as it is written. Its file was put in its place before.
+///
+/// # Errors
+/// What would be right; never the secret.
+pub fn parse_secret(written: &str) -> Result<Secret, String> {
+    let bytes = if let Some(text) = written.strip_prefix("text:") {
+        text.as_bytes().to_vec()
+    } else if let Some(digits) = written.strip_prefix("hex:") {
+        hex(digits).ok_or("hex: takes pairs of hex digits")?
+    } else {
+        return Err("write a secret as text:..., hex:... or file:/path".to_owned());
+    };
+    if bytes.is_empty() {
+        return Err("the secret is empty".to_owned());
+    }
+    Ok(Secret::new(bytes))
+}
+
+fn hex(digits: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u32> =
+        digits.chars().filter(|sign| !sign.is_whitespace()).map(|sign| sign.to_digit(16)).collect::<Option<_>>()?;
+    digits
+        .chunks(2)
+        .map(|pair| match pair {
+            [high, low] => u8::try_from(high << 4 | low).ok(),
+            _ => None,
+        })
+        .collect()
+}
+
+/// What a secret's file holds, written as in a configuration, and whether others than its owner may read it.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn read_file(path: &Path) -> io::Result<(Zeroizing<String>, bool)> {
+    let about = std::fs::metadata(path)?;
+    if about.len() > SECRET_BYTES_MAX {
+        return Err(io::Error::other(format!("{} bytes is too long for a secret", about.len())));
+    }
+    let text = Zeroizing::new(std::fs::read_to_string(path)?);
+    let line = text.trim_end_matches(['\r', '\n']);
+    let written =
+        if line.starts_with("text:") || line.starts_with("hex:") { line.to_owned() } else { format!("text:{line}") };
+    Ok((Zeroizing::new(written), is_open(&about)))
+}
+
+/// Whether everybody may read a file.
+pub(super) fn is_open(about: &std::fs::Metadata) -> bool {
+    about.permissions().mode() & 0o004 != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{parse_secret, read_file};
+
+    #[test]
+    fn a_secret_is_text_or_hex_and_never_guessed() {
+        assert_eq!(parse_secret("text:529f").expect("a secret").expose(), b"529f");
+        assert_eq!(parse_secret("hex:52 9F").expect("a secret").expose(), [0x52, 0x9f]);
+        for bad in ["529f", "hex:5", "hex:xy", "text:", "hex:"] {
+            let text = parse_secret(bad).expect_err("not a secret");
+            assert!(!text.contains("529f"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_holds_a_secret_with_or_without_its_word() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("secret");
+        for (content, expected) in [("abc\n", "text:abc"), ("hex:00ff\r\n", "hex:00ff")] {
+            std::fs::write(&path, content).expect("a file");
+            assert_eq!(read_file(&path).expect("a secret").0.as_str(), expected);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+use std::path::Path;
+
+use super::{Address, Enroll, Gravity, Loaded, LogFormat, Sources, example, explain, load};
+
+/// Loads `text` as a file, with variables and assignments.
+fn loaded(text: &str, environment: &[(&str, &str)], set: &[&str]) -> Loaded {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("loggerhead.toml");
+    std::fs::write(&file, text).expect("a file");
+    load_file(&file, environment, set)
+}
+
+fn load_file(file: &Path, environment: &[(&str, &str)], set: &[&str]) -> Loaded {
+    load(&Sources {
+        file: Some(file.to_owned()),
+        environment: environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        set: set.iter().map(|&assignment| assignment.to_owned()).collect(),
+        data_dir: None,
+    })
+}
+
+/// Everything that is wrong, without the folder of the test.
+fn errors(loaded: &Loaded) -> Vec<String> {
+    let wrong = loaded.problems.iter().filter(|problem| problem.gravity == Gravity::Error);
+    wrong
+        .map(ToString::to_string)
+        .map(|text| text.split("/loggerhead.toml:").last().unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[test]
+fn without_anything_there_is_one_listener_and_nobody_is_let_in() {
+    let loaded = loaded("", &[], &[]);
+    assert_eq!(errors(&loaded), Vec::<String>::new());
+    let listener = loaded.config.listeners.first().expect("a listener");
+    assert_eq!((listener.protocol.as_str(), listener.enroll), ("logger", Enroll::Refuse));
+    assert_eq!(listener.addresses, [Address::Tcp(([0, 0, 0, 0], 36829).into())]);
+}
+
+#[test]
+fn every_problem_is_named_at_once_with_its_line() {
+    let text = "dta_dir = \"x\"\n[store]\nframes = \"yes\"\n[store.retention]\nframes_days = -1\n[log]\nformat = \"jsn\"\n[[listener]]\naddress = [\"nowhere\"]\nenrol = \"refuse\"\n";
+    let found = errors(&loaded(text, &[], &[]));
+    let expected = [
+        "1: dta_dir: there is no such key; did you mean \"data_dir\"?",
+        "10: listener[0].enrol: there is no such key; did you mean \"enroll\"?",
+        "9: listener[0].address: \"nowhere\" is no address: write 127.0.0.1:36829, [::1]:36829 or unix:/path",
+        "5: store.retention.frames_days: -1 cannot be; it takes a whole number from 0 to 36500",
+        "7: log.format: \"jsn\" is none of text, json; did you mean \"json\"?",
+        "3: store.frames: \"yes\" cannot be; it takes true or false",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn what_is_not_toml_is_named_with_its_line() {
+    let found = errors(&loaded("a = 1\nb = = 2\n", &[], &[]));
+    assert!(found.iter().any(|text| text.starts_with("2: ")), "{found:?}");
+}
+
+#[test]
+fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
+    let text = "stop_s = 1\n[log]\nformat = \"text\"\n[store]\nframes = true\n[[listener]]\nname = \"North-1\"\n";
+    let environment = [
+        ("LOGGERHEAD_STOP_S", "2"),
+        ("LOGGERHEAD_LOG__FORMAT", "json"),
+        ("LOGGERHEAD_LISTENER__NORTH_1__ENROLL", "pending"),
+        ("LOGGERHEAD_SERVICE_HOST", "10.0.0.1"),
+        ("HOME", "/root"),
+    ];
+    let set = ["stop_s=3", "store.frames=false", "listener.North-1.address=127.0.0.1:0,unix:/tmp/x"];
+    let loaded = loaded(text, &environment, &set);
+    assert_eq!(errors(&loaded), Vec::<String>::new());
+    let config = &loaded.config;
+    assert_eq!((config.stop_within.as_secs(), config.log.format), (3, LogFormat::Json));
+    let listener = config.listeners.first().expect("the listener");
+    assert_eq!((listener.enroll, listener.addresses.len()), (Enroll::Pending, 2));
+    let warned = |problem: &super::Problem| problem.to_string().contains("LOGGERHEAD_SERVICE_HOST");
+    assert!(loaded.problems.iter().any(warned), "a variable that is no key is told of, and nothing more");
+}
+
+#[test]
+fn an_override_without_its_key_is_refused() {
+    let found = errors(&loaded("", &[("LOGGERHEAD_STORE__FRAME", "1")], &["listener.nord.enroll=accept", "frames"]));
+    assert_eq!(
+        found,
+        [
+            "error: environment LOGGERHEAD_STORE__FRAME: store.frame: there is no such key; did you mean \"frames\"?",
+            "error: command line: listener.nord.enroll: no listener is called \"nord\"; there are logger",
+            "error: command line: frames: --set takes KEY=VALUE, such as --set store.frames=false",
+        ]
+    );
+}
+
+#[test]
+fn a_secret_is_never_printed() {
+    let text = "[[listener]]\nsecrets = [\"text:IJKLMNOP\", \"IJKLMNOP\"]\n[[device]]\nidentity = \"b/1\"\nsecret = \"text:IJKLMNOP\"\n[device.logger]\naes_key = \"text:0000000000IJKLMN\"\n";
+    let loaded = loaded(text, &[], &[]);
+    let all = format!("{loaded:?}{}{:?}", explain(&loaded), errors(&loaded));
+    assert!(!all.contains("IJKL"), "{all}");
+    assert_eq!(errors(&loaded).len(), 1, "the secret without its word");
+}
+
+#[test]
+fn two_of_one_name_are_refused() {
+    let text = "[[device]]\nid = \"a\"\nidentity = \"b/1\"\n[[device]]\nid = \"a\"\nidentity = \"b/1\"\n[[listener]]\n[[listener]]\n";
+    assert_eq!(errors(&loaded(text, &[], &[])).len(), 4);
+}
+
+#[test]
+fn a_folder_beside_the_file_adds_devices_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("loggerhead.toml");
+    std::fs::create_dir(folder.path().join("conf.d")).expect("a folder");
+    std::fs::write(&file, "[[device]]\nidentity = \"b/1\"\n").expect("a file");
+    std::fs::write(folder.path().join("conf.d/1.toml"), "stop_s = 1\n[[device]]\nidentity = \"b/2\"\n")
+        .expect("a file");
+    let loaded = load_file(&file, &[], &[]);
+    assert_eq!(loaded.config.devices.len(), 2);
+    assert_eq!(errors(&loaded).len(), 1, "{:?}", errors(&loaded));
+}
+
+#[test]
+fn the_example_says_every_default_and_nothing_wrong() {
+    let (with, without) = (loaded(&example(), &[], &[]), loaded("[[listener]]\n", &[], &[]));
+    assert_eq!(errors(&with), Vec::<String>::new());
+    assert_eq!(with.config, without.config);
+}
+
+#[test]
+fn every_commented_key_of_the_example_is_one() {
+    let mut text = String::new();
+    for line in example().lines() {
+        let quiet = line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line);
+        text.push_str(quiet);
+        text.push('\n');
+    }
+    let found = errors(&loaded(&text, &[], &[]));
+    assert!(!found.iter().any(|text| text.contains("no such key") || text.contains("cannot be;")), "{found:#?}");
+}

@@ -1,0 +1,222 @@
+//! `serve`: the head-end, until it is told to stop.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use loggerhead_headend::config::{Config, Problem};
+use loggerhead_headend::{HeadEnd, StartError};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::MissedTickBehavior;
+
+use crate::configuration::ConfigurationArgs;
+use crate::exit::{Exit, Failure};
+use crate::{limits, logging};
+
+/// Pings of systemd's watchdog per its period: one may be lost.
+const PINGS_A_PERIOD: u32 = 2;
+/// How often health is looked at where no watchdog asks.
+const REVIEW_EVERY: Duration = Duration::from_secs(5);
+
+/// Options of `serve`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  loggerhead serve --data ./data
+  loggerhead serve --config /etc/loggerhead/loggerhead.toml --set log.format=json
+Signals: SIGTERM and SIGINT stop in good order (a second one at once), SIGHUP reads the configuration again.
+`loggerhead check` says what a configuration does; `loggerhead check --example` prints one.")]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    configuration: ConfigurationArgs,
+}
+
+/// Runs the verb: success when the server stopped in good order.
+///
+/// # Errors
+/// When the configuration is wrong, or a listener or the store cannot be opened.
+pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+    let (config, warnings) = args.configuration.usable()?;
+    logging::start(&config.log)?;
+    log_warnings(&warnings);
+    limits::raise_files();
+    let mut signals = Signals::catch()?;
+    let head_end = HeadEnd::start(config.clone()).await.map_err(start_failure)?;
+    say_what_next(&head_end, &config);
+    tell_systemd(&[NotifyState::Ready, NotifyState::Status("serving")]);
+    tracing::info!("ready");
+
+    let mut running = Running { head_end, config, arguments: &args.configuration };
+    running.until_told(&mut signals).await;
+
+    tracing::info!(within_s = running.config.stop_within.as_secs(), "stopping");
+    tell_systemd(&[NotifyState::Stopping]);
+    let within = running.config.stop_within;
+    let stop = running.head_end.shutdown(within);
+    tokio::select! {
+        stopped = tokio::time::timeout(within, stop) => if stopped.is_err() {
+            tracing::error!("not everything ended in time; what was acknowledged is stored");
+            return Ok(Exit::Failed.into());
+        },
+        () = signals.stop() => {
+            tracing::warn!("told to stop again: stopping at once; what was acknowledged is stored");
+            return Ok(Exit::Failed.into());
+        }
+    }
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What goes on while the server serves.
+struct Running<'a> {
+    head_end: HeadEnd,
+    config: Config,
+    arguments: &'a ConfigurationArgs,
+}
+
+impl Running<'_> {
+    /// Watches over health and reloads, until a signal says stop.
+    async fn until_told(&mut self, signals: &mut Signals) {
+        let every = sd_notify::watchdog_enabled().map_or(REVIEW_EVERY, |period| period / PINGS_A_PERIOD);
+        let mut review = tokio::time::interval(every);
+        review.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut was_ready = true;
+        loop {
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Told::Stop => return,
+                    Told::Reload => self.reload().await,
+                },
+                _ = review.tick() => was_ready = self.review(was_ready),
+            }
+        }
+    }
+
+    /// Pings the watchdog while the process does its work, and tells when readiness changes.
+    fn review(&self, was_ready: bool) -> bool {
+        let health = self.head_end.health();
+        if health.live {
+            tell_systemd(&[NotifyState::Watchdog]);
+        }
+        if health.ready != was_ready {
+            let reasons = health.reasons.join("; ");
+            let status = if health.ready { "serving".to_owned() } else { format!("not ready: {reasons}") };
+            tell_systemd(&[NotifyState::Status(&status)]);
+            if health.ready {
+                tracing::info!("ready again");
+            } else {
+                tracing::error!(reasons, "not ready");
+            }
+        }
+        health.ready
+    }
+
+    async fn reload(&mut self) {
+        tracing::info!("reading the configuration again");
+        let now = NotifyState::monotonic_usec_now();
+        if let Ok(now) = now {
+            tell_systemd(&[NotifyState::Reloading, now]);
+        }
+        match self.try_reload().await {
+            Ok(()) => {}
+            Err(error) => tracing::error!("the configuration stays as it was: {error:#}"),
+        }
+        tell_systemd(&[NotifyState::Ready]);
+    }
+
+    async fn try_reload(&mut self) -> anyhow::Result<()> {
+        let (config, warnings) = self.arguments.usable()?;
+        log_warnings(&warnings);
+        let fixed = [
+            ("data_dir", config.data_dir != self.config.data_dir),
+            ("log", config.log != self.config.log),
+            ("store", (config.frames, config.retention) != (self.config.frames, self.config.retention)),
+            ("api", config.api != self.config.api),
+        ];
+        for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
+            tracing::warn!(key, "takes effect at the next start only");
+        }
+        let report = self.head_end.reload(config.clone()).await?;
+        tracing::info!(
+            listeners_opened = ?report.listeners_opened,
+            listeners_closed = ?report.listeners_closed,
+            listeners_changed = ?report.listeners_changed,
+            devices_added = report.devices_added.len(),
+            devices_changed = report.devices_changed.len(),
+            devices_removed = report.devices_removed.len(),
+            "reloaded"
+        );
+        self.config.stop_within = config.stop_within;
+        self.config.listeners = config.listeners;
+        self.config.devices = config.devices;
+        Ok(())
+    }
+}
+
+/// What a signal means.
+enum Told {
+    Stop,
+    Reload,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn catch() -> anyhow::Result<Self> {
+        let catch = |kind| signal(kind).context("signals cannot be caught");
+        Ok(Self {
+            terminate: catch(SignalKind::terminate())?,
+            interrupt: catch(SignalKind::interrupt())?,
+            hang_up: catch(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hang_up.recv() => Told::Reload,
+        }
+    }
+
+    async fn stop(&mut self) {
+        while matches!(self.next().await, Told::Reload) {}
+    }
+}
+
+/// Tells somebody who starts for the first time what to do.
+fn say_what_next(head_end: &HeadEnd, config: &Config) {
+    if head_end.devices().is_empty() {
+        let command =
+            format!("loggerhead device add BUILDING/GATEWAY --secret text:SECRET --data {}", config.data_dir.display());
+        tracing::info!(command, "no device may log in yet; add one with this command, or in the configuration");
+    }
+}
+
+fn start_failure(error: StartError) -> anyhow::Error {
+    match error {
+        StartError::Protocol { .. }
+        | StartError::Settings { .. }
+        | StartError::Twice { .. }
+        | StartError::Tls { .. } => Failure::new(Exit::Usage, error.to_string()).into(),
+        StartError::Listen { .. } | StartError::Store(_) => error.into(),
+    }
+}
+
+fn log_warnings(warnings: &[Problem]) {
+    for warning in warnings {
+        tracing::warn!(place = %warning.place, key = warning.key, "{}", warning.text);
+    }
+}
+
+/// Tells systemd, where it started this process.
+fn tell_systemd(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "systemd was not told");
+    }
+}
