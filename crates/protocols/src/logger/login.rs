@@ -38,6 +38,8 @@ pub(super) struct Attempt {
     prospect: Prospect,
     /// What it was sent.
     challenge: String,
+    /// Who is logged in on this connection as long as the attempt is not believed.
+    before: Option<Box<Member>>,
 }
 
 /// What a peer on its way in wants.
@@ -57,6 +59,13 @@ enum Prospect {
     Open,
     /// Not in any case: it cannot be the device that it says it is. It is not told.
     Doomed,
+}
+
+impl Attempt {
+    fn new(envelope: Envelope<'static>, identity: Identity, marks: Marks, purpose: Purpose) -> Self {
+        let (prospect, challenge) = (Prospect::Open, String::new());
+        Self { envelope, identity, marks, purpose, prospect, challenge, before: None }
+    }
 }
 
 impl HeadEnd {
@@ -95,14 +104,8 @@ impl HeadEnd {
                     Ok(identity) => identity,
                     Err(fault) => return self.fault(fault),
                 };
-                let attempt = Attempt {
-                    envelope,
-                    identity,
-                    marks: heard.marks,
-                    purpose: Purpose::Message(Box::new(heard)),
-                    prospect: Prospect::Open,
-                    challenge: String::new(),
-                };
+                let mut attempt = Attempt::new(envelope, identity, heard.marks, Purpose::Message(Box::new(heard)));
+                attempt.before = std::mem::replace(&mut self.stage, Stage::Strange).member();
                 self.ask_proof(attempt, Proof::Remembered);
                 Ok(())
             }
@@ -159,6 +162,7 @@ impl HeadEnd {
                 self.result(now, &attempt.envelope, attempt.marks, Outcome::Pass)
             }
             (Verdict::Refused(_), Purpose::Message(heard)) => {
+                self.stage = attempt.before.map_or(Stage::Strange, Stage::In);
                 let reason = format!("{} before the login", heard.message.word());
                 self.fault(Fault::new(FaultKind::OutOfOrder, reason))
             }
@@ -175,8 +179,7 @@ impl HeadEnd {
             Err(fault) => return self.fault(fault),
         };
         self.outputs.push_back(Output::Ask(Question::Who(identity.clone())));
-        let (prospect, challenge) = (Prospect::Open, String::new());
-        self.stage = Stage::Asking(Box::new(Attempt { envelope, identity, marks, purpose, prospect, challenge }));
+        self.stage = Stage::Asking(Box::new(Attempt::new(envelope, identity, marks, purpose)));
         Ok(())
     }
 

@@ -222,6 +222,10 @@ impl HeadEnd {
         if !news.is_empty() {
             self.outputs.push_back(Output::Learnt(news));
         }
+        let minutes = find(element, "period").and_then(|text| text.parse().ok());
+        if let (Stage::In(member), Some(minutes)) = (&mut self.stage, minutes) {
+            member.liveness.suppose(Duration::from_mins(minutes).min(INTERVAL_MAX));
+        }
         self.keep(now, EventKind::DeviceInfo, Severity::Info, words_of(element).into(), raw);
     }
 

@@ -12,10 +12,10 @@ use crate::logger::message::{Ack, DataKind, Message, Talk};
 use crate::pair::{Fate, Happening, Pair, Wire};
 use crate::{CloseReason, Input};
 
-const PACKETS: u64 = 3;
+const PACKETS: u64 = 2;
 
 fn packet(ticket: Ticket) -> Report {
-    report(if ticket.0 < 2 { Origin::Live } else { Origin::Resumed }, ticket.0, 2)
+    report(if ticket.0 < 1 { Origin::Live } else { Origin::Resumed }, ticket.0, 1)
 }
 
 /// A whole conversation of three packets over `wire`, which is whole again after `repaired` seconds.
@@ -314,4 +314,18 @@ fn a_flood_that_does_not_wait_is_bounded() {
     pair.fate = Fate::Commit;
     pair.release(Fate::Commit);
     assert_eq!(hand.hear(&mut pair).len(), 2000);
+}
+
+#[test]
+fn the_interval_of_a_device_is_learnt_from_what_it_says_of_itself() {
+    let mut pair = head_end("", "");
+    let hand = Hand::new(&mut pair, "zhejiang");
+    hand.log_in(&mut pair);
+    let mut device = crate::logger::xml::Element::new("device", "");
+    device.children.push(crate::logger::xml::Element::new("period", "30"));
+    assert_eq!(hand.say(&mut pair, &Talk::Device(device)).len(), 1);
+    pair.run_for(Duration::from_mins(74));
+    assert!(pair.is_open(hand.connection));
+    pair.run_for(Duration::from_mins(1));
+    assert_eq!(closed(&pair), ["silent for 4500 s"]);
 }

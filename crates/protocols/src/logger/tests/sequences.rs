@@ -95,7 +95,11 @@ proptest! {
         let mut pair = head_end("", "");
         attach(&mut pair, dialect, settings);
         let mut origins = Vec::new();
-        for operation in operations {
+        for mut operation in operations {
+            // Without a check in its frames a dialect cannot tell a damaged value from a true one.
+            if let Operation::Wire(wire) = &mut operation && dialect.crc.is_none() {
+                wire.damage_up = None;
+            }
             act(&mut pair, &mut origins, operation);
         }
         assert_committed_before_delivered(&pair, &|ticket| packet(&origins, ticket));

@@ -72,3 +72,17 @@ fn the_device_side_delivers_by_visits() {
     let connections = pair.happenings().filter(|what| matches!(what, Happening::Opened)).count();
     assert!(connections > 10, "{connections}");
 }
+
+#[test]
+fn a_stranger_on_the_connection_does_not_log_its_device_out() {
+    let mut pair = head_end("", "");
+    let mut hand = Hand::new(&mut pair, "shanghai");
+    hand.log_in(&mut pair);
+    hand.envelope.gateway = "02".into();
+    let data = hand.data(DataKind::Report, &report(Origin::Live, 1, 1));
+    assert!(hand.send(&mut pair, &data).is_empty());
+    hand.envelope.gateway = "01".into();
+    let data = hand.data(DataKind::Report, &report(Origin::Live, 2, 1));
+    assert_eq!(hand.send(&mut pair, &data).len(), 1);
+    assert_eq!(pair.kept.len(), 1);
+}
