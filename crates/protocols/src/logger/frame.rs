@@ -7,12 +7,11 @@
 use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
-use memchr::memmem;
 
 use super::crc::CrcVariant;
-use super::dialect::{ALL_DIALECTS, CipherUse, Dialect, Kinds, Length};
+use super::dialect::{ALL_DIALECTS, CipherUse, Dialect, Length};
+use super::shape::{Head, Measured, ROOT_END_OVERLAP, Shape, Tail, head_at, head_at_garbage, measure, tail_at};
 use super::text;
-use crate::wire::Reader;
 use crate::{Fault, FaultKind};
 
 /// Largest frame unless settings say otherwise; a report of 50 meters has 5 to 20 kB.
@@ -21,11 +20,6 @@ pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
 pub const GARBAGE_BYTES_MAX: usize = 64 * 1024;
 /// Most bytes of false frames that are checked while looking for the next one, so that nobody can make us compute for long.
 const CHECKED_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Bytes of a check.
-const CRC_BYTES: usize = 2;
-/// Bytes that the end of an XML text is looked for in again when more bytes came: `</root` and blanks.
-const ROOT_END_OVERLAP: usize = 64;
-
 /// One frame.
 #[derive(Clone, Debug)]
 pub struct Frame {
@@ -286,12 +280,16 @@ impl Cutter {
     fn find(&mut self) -> Result<Option<Fault>, Fault> {
         let mut pending = None;
         let mut best: Option<Candidate> = None;
-        let mut checked_bytes = 0;
+        let mut effort = Effort::default();
+        let heads = || ALL_DIALECTS.iter().flat_map(|dialect| dialect.heads);
         for start in 0..self.buffer.len() {
             if best.as_ref().is_some_and(|best| start >= best.end) {
                 break;
             }
-            match self.candidate(start, &mut checked_bytes)? {
+            if !self.buffer.get(start).is_some_and(|byte| heads().any(|head| head.first() == Some(byte))) {
+                continue;
+            }
+            match self.candidate(start, &mut effort)? {
                 Confirmed::Yes(found) if best.as_ref().is_none_or(|best| found.is_before(best)) => best = Some(found),
                 Confirmed::Later => pending = pending.or(Some(start)),
                 Confirmed::Yes(_) | Confirmed::No => {}
@@ -308,14 +306,20 @@ impl Cutter {
     }
 
     /// Whether a frame begins at `start`, confirmed by all that its dialect offers.
-    fn candidate(&self, start: usize, checked_bytes: &mut usize) -> Result<Confirmed, Fault> {
-        let limit = usize::try_from(self.frame_bytes_max).unwrap_or(usize::MAX);
+    fn candidate(&self, start: usize, effort: &mut Effort) -> Result<Confirmed, Fault> {
+        let limit = usize::try_from(self.frame_bytes_max).unwrap_or(usize::MAX).min(GARBAGE_BYTES_MAX);
         let bytes = self.buffer.get(start..).unwrap_or_default();
         let dialect = match head_at_garbage(self.dialect, bytes) {
             Head::Whole(dialect) => dialect,
             Head::Cut => return Ok(Confirmed::Later),
             Head::Absent => return Ok(Confirmed::No),
         };
+        if dialect.length == Length::RootEnd {
+            if effort.text_was_measured {
+                return Ok(Confirmed::No);
+            }
+            effort.text_was_measured = true;
+        }
         let shape = match measure(dialect, bytes, limit, 0) {
             Measured::Whole(shape) if shape.is_sane => shape,
             Measured::Short => return Ok(Confirmed::Later),
@@ -327,8 +331,8 @@ impl Cutter {
             Tail::Wrong => return Ok(Confirmed::No),
         }
         if dialect.crc.is_some() {
-            *checked_bytes += shape.end;
-            if *checked_bytes > CHECKED_BYTES_MAX {
+            effort.checked_bytes += shape.end;
+            if effort.checked_bytes > CHECKED_BYTES_MAX {
                 return Err(Fault::new(FaultKind::Malformed, "too many false heads in garbage"));
             }
             if self.check(dialect, bytes, &shape).0.is_none() {
@@ -348,6 +352,14 @@ impl Cutter {
         let reason = format!("more than {GARBAGE_BYTES_MAX} bytes without a valid frame");
         Err(Fault::new(FaultKind::Malformed, reason))
     }
+}
+
+/// What was spent on one look for a frame behind garbage.
+#[derive(Default)]
+struct Effort {
+    checked_bytes: usize,
+    /// All texts that begin behind the first end where it ends.
+    text_was_measured: bool,
 }
 
 /// A frame behind garbage.
@@ -378,218 +390,4 @@ enum Step {
     Frame(Frame),
     Refused(Fault),
     NoHead,
-}
-
-/// What stands where a head may be.
-pub(super) enum Head {
-    /// The head of a dialect, or the length of the one without.
-    Whole(&'static Dialect),
-    /// The beginning of one; more bytes will tell.
-    Cut,
-    /// None.
-    Absent,
-}
-
-/// The head at the start of `bytes`: of `dialect`, or of any.
-pub(super) fn head_at(dialect: Option<&'static Dialect>, bytes: &[u8]) -> Head {
-    match (dialect, head_at_garbage(dialect, bytes)) {
-        (Some(dialect), Head::Absent) if dialect.heads.is_empty() => Head::Whole(dialect),
-        (None, Head::Absent) => {
-            // By elimination: a length below 16 MiB begins with a zero, and no head does.
-            let bare = ALL_DIALECTS.into_iter().find(|dialect| dialect.heads.is_empty());
-            bare.filter(|_| bytes.first() == Some(&0)).map_or(Head::Absent, Head::Whole)
-        }
-        (_, head) => head,
-    }
-}
-
-/// The same behind garbage, where a dialect without a head cannot be found.
-fn head_at_garbage(dialect: Option<&'static Dialect>, bytes: &[u8]) -> Head {
-    let mut cut = false;
-    let candidates =
-        ALL_DIALECTS.iter().copied().filter(|candidate| dialect.is_none_or(|dialect| dialect == *candidate));
-    for candidate in candidates {
-        for head in candidate.heads {
-            if bytes.starts_with(head) {
-                return Head::Whole(candidate);
-            }
-            cut |= head.starts_with(bytes);
-        }
-    }
-    if cut { Head::Cut } else { Head::Absent }
-}
-
-/// Where the parts of a frame stand, from its first byte.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shape {
-    pub kind: u8,
-    pub sequence: [u8; 4],
-    /// What the length says, where it says something.
-    pub length: Option<usize>,
-    pub body: Range<usize>,
-    /// Behind the check, before the tail.
-    pub end: usize,
-    /// False for what may be a frame only where one has to begin.
-    pub is_sane: bool,
-}
-
-/// What the bytes at a head say of a frame.
-pub(super) enum Measured {
-    /// Too few of them.
-    Short,
-    /// It is all there, but perhaps for its tail.
-    Whole(Shape),
-    /// It cannot be one.
-    Refused(Fault),
-}
-
-/// Measures the frame at the start of `bytes`, which begin with a head of `dialect`. The end of a text is looked for from
-/// `searched_bytes` on.
-pub(super) fn measure(dialect: &Dialect, bytes: &[u8], frame_bytes_max: usize, searched_bytes: usize) -> Measured {
-    if dialect.length == Length::RootEnd {
-        return measure_text(bytes, 0, frame_bytes_max, searched_bytes).map_or_else(Measured::Refused, |end| {
-            end.map_or(Measured::Short, |end| {
-                Measured::Whole(Shape { kind: 0, sequence: [0; 4], length: None, body: 0..end, end, is_sane: true })
-            })
-        });
-    }
-    let Ok(header) = read_header(dialect, bytes) else { return Measured::Short };
-    let start = dialect.header_bytes();
-    let (body_end, check_bytes) = match dialect.length {
-        Length::Little => (start + header.length.unwrap_or(0).saturating_sub(header.sequence.len()), CRC_BYTES),
-        Length::Big | Length::Hex | Length::RootEnd => (start + header.length.unwrap_or(0), 0),
-    };
-    let shape = |body_end: usize| Shape {
-        kind: header.kind,
-        sequence: header.sequence,
-        length: header.length,
-        body: start..body_end,
-        end: body_end + check_bytes,
-        is_sane: header.is_known_kind,
-    };
-    if dialect.length == Length::Hex {
-        return measure_hex(dialect, bytes, frame_bytes_max, searched_bytes, &header, shape);
-    }
-    let whole = shape(body_end);
-    let frame_bytes = whole.end + dialect.tail.len();
-    if frame_bytes > frame_bytes_max {
-        let reason = format!("frame of {frame_bytes} bytes over {frame_bytes_max}");
-        return Measured::Refused(Fault::new(FaultKind::TooLarge, reason));
-    }
-    let cipher_bytes = whole.body.len();
-    if dialect.cipher == CipherUse::Always && (cipher_bytes == 0 || cipher_bytes % super::cipher::BLOCK_BYTES != 0) {
-        let reason = format!("cipher of {cipher_bytes} bytes is not made of whole blocks of 16");
-        return Measured::Refused(Fault::new(FaultKind::Malformed, reason));
-    }
-    if bytes.len() < whole.end { Measured::Short } else { Measured::Whole(whole) }
-}
-
-/// A frame whose length is only a help: text ends with its root element, and at the latest before the next head.
-fn measure_hex(
-    dialect: &Dialect,
-    bytes: &[u8],
-    frame_bytes_max: usize,
-    searched_bytes: usize,
-    header: &Header,
-    shape: impl Fn(usize) -> Shape,
-) -> Measured {
-    let start = dialect.header_bytes();
-    let body = bytes.get(start..).unwrap_or_default();
-    let Some(first) = text::trim_start(body).first() else {
-        return if body.len() > ROOT_END_OVERLAP { refused("a frame of blanks") } else { Measured::Short };
-    };
-    if *first != b'<' {
-        let Some(length) = header.length else { return refused("a length that is not of hex digits") };
-        let end = start + length;
-        if end > frame_bytes_max {
-            return Measured::Refused(Fault::new(
-                FaultKind::TooLarge,
-                format!("frame of {end} bytes over {frame_bytes_max}"),
-            ));
-        }
-        return if bytes.len() < end { Measured::Short } else { Measured::Whole(shape(end)) };
-    }
-    let next_head = dialect.heads.iter().filter_map(|head| memmem::find(body, head)).min();
-    match measure_text(bytes, start, frame_bytes_max, searched_bytes) {
-        Err(fault) => Measured::Refused(fault),
-        Ok(Some(end)) if next_head.is_none_or(|next| start + next >= end) => Measured::Whole(shape(end)),
-        Ok(_) if next_head.is_some() => refused("a text cut short by the next head"),
-        Ok(_) => Measured::Short,
-    }
-}
-
-/// Offset behind the root element of the text that begins at `start`; `None` while it is not there.
-fn measure_text(bytes: &[u8], start: usize, limit: usize, searched_bytes: usize) -> Result<Option<usize>, Fault> {
-    let looked_at = bytes.get(..bytes.len().min(limit)).unwrap_or_default();
-    let mut from = start.max(searched_bytes);
-    while let Some(found) = memmem::find(looked_at.get(from..).unwrap_or_default(), b"</root") {
-        let behind = from + found + b"</root".len();
-        let rest = looked_at.get(behind..).unwrap_or_default().trim_ascii_start();
-        match rest.first() {
-            Some(b'>') => return Ok(Some(looked_at.len() - rest.len() + 1)),
-            Some(_) => from = behind,
-            None => break,
-        }
-    }
-    if bytes.len() > limit {
-        return Err(Fault::new(FaultKind::TooLarge, format!("text without an end in {limit} bytes")));
-    }
-    Ok(None)
-}
-
-fn refused(reason: &'static str) -> Measured {
-    Measured::Refused(Fault::new(FaultKind::Malformed, reason))
-}
-
-struct Header {
-    kind: u8,
-    is_known_kind: bool,
-    length: Option<usize>,
-    sequence: [u8; 4],
-}
-
-/// Reads everything before the body. `length` is `None` where it is not written as it should be.
-fn read_header(dialect: &Dialect, bytes: &[u8]) -> Result<Header, Fault> {
-    let mut reader = Reader::new(bytes);
-    reader.take(dialect.heads.first().map_or(0, |head| head.len()))?;
-    let (kind, is_known_kind) = match dialect.kinds {
-        Kinds::Absent => (0, true),
-        Kinds::Byte { other, .. } => {
-            let kind = reader.u8()?;
-            (kind, kind == other || dialect.word_of(kind).is_some())
-        }
-    };
-    let length = match dialect.length {
-        Length::Little => usize::try_from(reader.u32_le()?).ok(),
-        Length::Big => usize::try_from(reader.u32_be()?).ok(),
-        Length::Hex => {
-            let digits = reader.array::<4>()?;
-            let digits = std::str::from_utf8(&digits).ok().filter(|digits| !digits.starts_with('+'));
-            digits.and_then(|digits| usize::from_str_radix(digits, 16).ok())
-        }
-        Length::RootEnd => None,
-    };
-    let sequence = match dialect.sequence {
-        Some(_) => reader.array()?,
-        None => [0; 4],
-    };
-    Ok(Header { kind, is_known_kind, length, sequence })
-}
-
-/// How much of a tail is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tail {
-    Whole,
-    Cut,
-    Wrong,
-}
-
-pub(super) fn tail_at(dialect: &Dialect, bytes: &[u8]) -> Tail {
-    if bytes.starts_with(dialect.tail) {
-        Tail::Whole
-    } else if dialect.tail.starts_with(bytes) {
-        Tail::Cut
-    } else {
-        Tail::Wrong
-    }
 }

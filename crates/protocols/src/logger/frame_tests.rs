@@ -255,3 +255,12 @@ fn a_plain_text_in_an_enciphered_frame_is_explained() {
     let unknown = "head Right, length Right, sequence Right, cipher Odd, crc Right, tail Right";
     assert_eq!(names(&[]), format!("{kept_alone}, garbage Wrong, {unknown}"));
 }
+
+#[test]
+fn a_large_frame_behind_garbage_is_not_waited_for() {
+    let whole = frame(dialect_of("national"), 1);
+    let mut stream = vec![b'x', 0x68, 0x68, 0x16, 0x16];
+    stream.extend(0x000f_0004_u32.to_le_bytes());
+    stream.extend(&whole);
+    check(None, &stream, &["malformed: 9 bytes skipped before a frame", "national 0"]);
+}

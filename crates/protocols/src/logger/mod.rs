@@ -14,6 +14,7 @@ mod outbox;
 mod outstanding;
 mod session;
 mod settings;
+mod shape;
 mod talk;
 
 pub mod cipher;

@@ -13,8 +13,10 @@ use crate::{Fault, FaultKind};
 
 /// Elements within elements; the deepest message known has six.
 pub const DEPTH_MAX: usize = 32;
-/// Elements in a tree; a list of 1,000 meters with 10 points of 10 attributes each is far below.
-pub const ELEMENTS_MAX: usize = 100_000;
+/// Elements and attributes in a tree; a list of 100 meters with 10 points of 10 attributes each is below.
+pub const ELEMENTS_MAX: usize = 20_000;
+/// Bytes of a reference without its `&`: `#x10FFFF;` and some zeros.
+const REFERENCE_BYTES_MAX: usize = 12;
 
 /// The next part of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,12 +241,12 @@ impl<'a> Scanner<'a> {
         let depth = self.depth;
         let mut root = Element::of(tag);
         let mut path: Vec<Element> = Vec::new();
-        let mut count = 1;
+        let mut count = 1 + root.attributes.len();
         loop {
             let innermost = path.last_mut().unwrap_or(&mut root);
             match self.next()? {
                 Token::Open(tag) => {
-                    count += 1;
+                    count += 1 + tag.attributes().take(ELEMENTS_MAX).count();
                     if count > ELEMENTS_MAX {
                         let reason = format!("more than {ELEMENTS_MAX} elements");
                         return Err(Fault::new(FaultKind::TooLarge, reason).at(self.at));
@@ -355,7 +357,9 @@ pub(super) fn unescape(text: &str) -> Cow<'_, str> {
     let mut rest = text;
     while let Some((before, behind)) = rest.split_once('&') {
         plain.push_str(before);
-        let known = behind.split_once(';').and_then(|(name, behind)| Some((reference(name)?, behind)));
+        // Looked for only as far as a reference can be long, or a text of nothing but `&` would be read again for each.
+        let end = behind.bytes().take(REFERENCE_BYTES_MAX).position(|byte| byte == b';');
+        let known = end.and_then(|end| Some((reference(behind.get(..end)?)?, behind.get(end + 1..)?)));
         if let Some((character, behind)) = known {
             plain.push(character);
             rest = behind;
@@ -471,5 +475,110 @@ impl Element {
             let place = if path.is_empty() { child.name.clone() } else { format!("{path}/{}", child.name) };
             child.write_lines(&place, lines, bytes_max);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use quick_xml::events::Event;
+
+    use super::{DEPTH_MAX, Element, Scanner, Token, root, unescape};
+
+    /// Begin, end and characters of elements in one line.
+    fn ours(text: &str) -> String {
+        let mut scanner = Scanner::new(text);
+        let mut parts = Vec::new();
+        loop {
+            match scanner.next().expect("well-formed") {
+                Token::Open(tag) => {
+                    let attributes = tag.attributes().map(|(name, value)| format!(" {name}={}", unescape(value)));
+                    parts.push(format!("<{}{}>", tag.name, attributes.collect::<Vec<_>>().concat()));
+                }
+                Token::Text(text) => parts.push(unescape(text).trim().to_owned()),
+                Token::Verbatim(text) => parts.push(text.to_owned()),
+                Token::Close => parts.push("</>".to_owned()),
+                Token::End => return parts.concat(),
+            }
+        }
+    }
+
+    /// The same, by another reader.
+    fn theirs(text: &str) -> String {
+        let mut reader = quick_xml::Reader::from_str(text);
+        reader.config_mut().expand_empty_elements = true;
+        let mut parts = Vec::new();
+        loop {
+            let event = reader.read_event().expect("well-formed");
+            if let Event::Start(tag) = &event {
+                let attributes = tag.attributes().map(|attribute| {
+                    let attribute = attribute.expect("an attribute");
+                    format!(" {}={}", attribute.key.as_ref(), unescape(&attribute.value))
+                });
+                let attributes: Vec<_> = attributes.collect();
+                parts.push(format!("<{}{}>", tag.name().as_ref(), attributes.concat()));
+            } else if let Event::Text(text) = &event {
+                parts.push(text.trim().to_owned());
+            } else if let Event::GeneralRef(reference) = &event {
+                parts.push(unescape(&format!("&{};", &**reference)).into_owned());
+            } else if let Event::CData(text) = &event {
+                parts.push(text.to_string());
+            } else if let Event::End(_) = &event {
+                parts.push("</>".to_owned());
+            } else if event == Event::Eof {
+                return parts.concat();
+            }
+        }
+    }
+
+    #[test]
+    fn well_formed_texts_mean_what_another_reader_finds() {
+        for text in [
+            "<root/>",
+            "<?xml version='1.0'?>\n<!-- < > --><root a='1' b=\"2>3\" c = \"'\">x<b/>y&amp;&#65;<c>z</c><![CDATA[<&>]]></root>",
+            "<root><root><root>1</root></root >\n</root>",
+            "<root a=\"&lt;&quot;\">塔</root>",
+        ] {
+            assert_eq!(ours(text), theirs(text), "{text}");
+        }
+        let recorded = include_str!("vectors/continuous-zhejiang.txt");
+        let text = recorded.split_once("\n<root>").expect("a text").1.split_once("</root>").expect("an end").0;
+        let text = format!("<root>{text}</root>");
+        assert_eq!(ours(&text), theirs(&text));
+    }
+
+    #[test]
+    fn references_are_replaced_where_they_are_known() {
+        for (text, expected) in [
+            ("a", "a"),
+            ("&lt;&gt;&amp;&quot;&apos;", "<>&\"'"),
+            ("&#65;&#x42;&#0;&#xffffffff;", "AB&#0;&#xffffffff;"),
+            ("&nbsp;&&;&lt", "&nbsp;&&;&lt"),
+        ] {
+            assert_eq!(unescape(text), expected);
+        }
+        assert!(matches!(unescape("plain"), Cow::Borrowed("plain")));
+        // Quick also for what is nothing but the beginnings of references.
+        let much = "&".repeat(1024 * 1024);
+        assert_eq!(unescape(&much), much);
+    }
+
+    #[test]
+    fn a_tree_is_bounded_in_depth_and_size() {
+        let deep = |depth: usize| format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth));
+        assert!(root(&deep(DEPTH_MAX)).is_ok());
+        assert!(root(&deep(DEPTH_MAX + 1)).is_err());
+        assert!(root(&format!("<a>{}</a>", "<b/>".repeat(super::ELEMENTS_MAX))).is_err());
+        assert!(root(&format!("<a><b {}/></a>", "c=\"\" ".repeat(super::ELEMENTS_MAX))).is_err());
+    }
+
+    #[test]
+    fn an_element_tells_its_lines() {
+        let element = root("<a operation=\"x\"><b c=\"1\">2</b><d><e> 3 </e></d></a>").expect("a tree");
+        assert_eq!(element.lines(1000), "b: 2\nb@c: 1\nd/e: 3\n");
+        assert_eq!(element.lines(6), "b: 2\n");
+        assert_eq!(element.child("B").map(|child| child.text.as_str()), Some("2"));
+        assert_eq!(Element::new("a", "b").child_text("c"), "");
     }
 }
