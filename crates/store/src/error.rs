@@ -57,3 +57,14 @@ pub enum StoreError {
     #[error("the store is closed")]
     Closed,
 }
+
+/// Makes an error of the database into one that says what was being done.
+pub(crate) fn database(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError + Copy {
+    move |source| StoreError::Database { doing, source: Box::new(source) }
+}
+
+/// Makes an error of a file into one that says what was being done.
+pub(crate) fn file(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> StoreError {
+    let doing = doing.into();
+    move |source| StoreError::File { doing, source }
+}

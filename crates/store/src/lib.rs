@@ -4,16 +4,39 @@
 //! go to a log in the order in which they came; sealing moves them into compressed segments in the background.
 //! Nothing here knows a protocol or a connection.
 
+mod backup;
 mod change;
+mod coding;
+mod column;
 mod device;
+mod dictionary;
+mod directory;
 mod error;
+mod frames;
 mod health;
+mod hot;
+mod identity;
+mod intake;
+mod lock;
+mod log;
+mod maintenance;
 mod options;
+mod queue;
 mod reader;
+mod row;
+mod schema;
+mod segment;
+mod shared;
+mod state;
+mod step;
 mod submission;
+mod tables;
 mod verify;
+mod writer;
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, RwLock};
+use std::thread::{self, JoinHandle};
 
 use loggerhead_model::{Cursor, Records};
 
@@ -21,20 +44,28 @@ pub use self::change::{Change, CommandRecord};
 pub use self::device::{DeviceRecord, DeviceSource, DeviceState, Login, PresenceRecord, Secret};
 pub use self::error::StoreError;
 pub use self::health::{Condition, StoreHealth};
+use self::maintenance::Maintenance;
 pub use self::options::{
     BATCH_READINGS_DEFAULT, FrameKeeping, HOT_READINGS_DEFAULT, LOG_TAIL_BATCHES_DEFAULT, OnCommit, Options,
     QUEUE_READINGS_DEFAULT, Retention, SUBMISSION_READINGS_MIN,
 };
+use self::queue::Queue;
 pub use self::reader::{
-    Bucket, Catchup, Channel, ChannelId, Conflict, EventFilter, EventOrder, FrameFilter, Reader, ReadingFilter, Stats,
+    Bucket, Catchup, Channel, ChannelId, Conflict, EventFilter, FrameFilter, ListOrder, Reader, ReadingFilter, Stats,
     StoredEvent, StoredFrame, StoredReading,
 };
+use self::shared::{Alarm, Shared, Status};
 pub use self::submission::{Committed, Completion, Outcome, Reply};
 pub use self::verify::{Damage, Progress, VerifyReport, verify};
+use self::writer::Writer;
 
 /// A store that is open for writing. Clones are handles of the same store.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store {
+    shared: Arc<Shared>,
+    reader: Reader,
+    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
 
 impl Store {
     /// Opens the store in `directory`, and makes both when they are not there: the directory for this user alone, the
@@ -43,41 +74,107 @@ impl Store {
     /// # Errors
     /// `Locked` while another process has it open, `Newer` for a store of a later version, `Damaged` when it cannot be
     /// understood, `Database` or `File` when it cannot be opened.
-    pub fn open(directory: &Path, _options: Options) -> Result<Self, StoreError> {
-        Err(StoreError::Missing { directory: directory.to_owned() })
+    pub fn open(directory: &Path, options: Options) -> Result<Self, StoreError> {
+        directory::create(directory)?;
+        let lock = directory::lock(directory)?;
+        directory::create_database(directory)?;
+        let (state, hot) = writer::first_load(directory)?;
+        let status = Status { cursor: state.cursor, channels: state.dictionary.channels(), ..Status::default() };
+        let shared = Arc::new(Shared {
+            directory: directory.to_owned(),
+            queue: Queue::new(options.queue_readings_max),
+            options,
+            hot: RwLock::new(hot),
+            status: Mutex::new(status),
+            on_commit: Mutex::new(None),
+            alarm: Alarm::default(),
+        });
+        let writer = Writer::new(Arc::clone(&shared), state, lock);
+        let maintenance = Maintenance::new(Arc::clone(&shared));
+        let starting = || error::file("starting a thread of the store");
+        let threads = vec![
+            thread::Builder::new().name("store-writer".into()).spawn(|| writer.run()).map_err(starting())?,
+            thread::Builder::new().name("store-sealer".into()).spawn(|| maintenance.run()).map_err(starting())?,
+        ];
+        let reader = Reader::live(Arc::clone(&shared));
+        Ok(Self { shared, reader, threads: Arc::new(Mutex::new(threads)) })
+    }
+
+    /// Calls `on_commit` after every commit from now on, in place of what was called before.
+    pub fn on_commit(&self, on_commit: OnCommit) {
+        *lock::lock(&self.shared.on_commit) = Some(on_commit);
     }
 
     /// Hands records to the writer; waits while its queue is full. The outcome goes to `reply`.
-    pub async fn submit(&self, _records: Records, _reply: Option<Reply>) {}
+    pub async fn submit(&self, records: Records, reply: Option<Reply>) {
+        if let Err(Some(reply)) = self.shared.queue.submit(records, reply).await {
+            reply.to.complete(&mut std::iter::once(Outcome::NotStored(reply.ticket)));
+        }
+    }
 
     /// Makes a change; it is durable when this returns.
     ///
     /// # Errors
     /// `Failing` when it could not be committed, `Closed` after `close`.
-    pub async fn write(&self, _change: Change) -> Result<Cursor, StoreError> {
-        Err(StoreError::Closed)
+    pub async fn write(&self, change: Change) -> Result<Cursor, StoreError> {
+        self.write_all(vec![change]).await
+    }
+
+    /// Makes changes in one commit; they are durable when this returns.
+    ///
+    /// # Errors
+    /// `Failing` when they could not be committed, `Closed` after `close`.
+    pub async fn write_all(&self, changes: Vec<Change>) -> Result<Cursor, StoreError> {
+        self.shared.queue.change(changes).await
     }
 
     /// Answers questions about everything that is committed.
     #[must_use]
     pub fn reader(&self) -> Reader {
-        Reader {}
+        self.reader.clone()
     }
 
     /// How the store is.
     #[must_use]
     pub fn health(&self) -> StoreHealth {
-        StoreHealth::default()
+        self.shared.health()
     }
 
     /// Copies the store, as it is at one moment, to a new private file, while writing goes on. Blocks.
     ///
     /// # Errors
     /// `File` when `to` exists or cannot be written, `Database` when the copy fails.
-    pub fn backup(&self, _to: &Path, _progress: &mut dyn FnMut(Progress)) -> Result<(), StoreError> {
-        Err(StoreError::Closed)
+    pub fn backup(&self, to: &Path, progress: &mut dyn FnMut(Progress)) -> Result<(), StoreError> {
+        backup::backup(&self.shared.directory, to, progress)
     }
 
     /// Commits what is queued, then closes. Submissions after it are not stored.
-    pub async fn close(self) {}
+    pub async fn close(self) {
+        let threads = self.end();
+        let join = tokio::task::spawn_blocking(move || join(threads));
+        // The threads of a store end without a result; a panic in one was printed where it happened.
+        let _ = join.await;
+    }
+
+    fn end(&self) -> Vec<JoinHandle<()>> {
+        self.shared.queue.close();
+        self.shared.alarm.stop();
+        std::mem::take(&mut *lock::lock(&self.threads))
+    }
+}
+
+impl Drop for Store {
+    /// The last handle takes the threads with it, so that the directory is free when it is gone.
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.threads) == 1 {
+            join(self.end());
+        }
+    }
+}
+
+fn join(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        // The threads of a store end without a result; a panic in one was printed where it happened.
+        let _ = thread.join();
+    }
 }

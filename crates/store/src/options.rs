@@ -46,6 +46,7 @@ pub enum FrameKeeping {
 }
 
 /// How a store is to behave.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Whether raw frames are kept.
     pub frames: FrameKeeping,
@@ -59,8 +60,6 @@ pub struct Options {
     pub hot_readings_max: usize,
     /// Committed batches kept in the log at least, for subscribers that catch up.
     pub log_tail_batches: u64,
-    /// Called after every commit.
-    pub on_commit: Option<OnCommit>,
 }
 
 impl Default for Options {
@@ -72,7 +71,6 @@ impl Default for Options {
             queue_readings_max: QUEUE_READINGS_DEFAULT,
             hot_readings_max: HOT_READINGS_DEFAULT,
             log_tail_batches: LOG_TAIL_BATCHES_DEFAULT,
-            on_commit: None,
         }
     }
 }

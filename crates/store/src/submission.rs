@@ -34,8 +34,9 @@ pub struct Reply {
 pub struct Committed {
     /// Its place in the log.
     pub cursor: Cursor,
-    /// The packets, in order, with the readings that are new: resent ones are taken out.
+    /// The packets, in order, with the readings that are new: resent ones are taken out, and so are packets without any
+    /// new reading, frames and events.
     pub records: Arc<[Records]>,
-    /// Events beside those in `records`: of changes and of conflicts.
+    /// All events, those of packets first.
     pub events: Arc<[Event]>,
 }

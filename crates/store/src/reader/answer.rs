@@ -57,6 +57,8 @@ pub struct StoredReading<'a> {
 /// A reading that came again with another value; the first is the one that is kept as the reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conflict<'a> {
+    /// Its number; grows in the order in which they came.
+    pub number: u64,
     /// The reading that came later.
     pub later: StoredReading<'a>,
     /// The text of the value that was first.
@@ -84,7 +86,7 @@ pub struct Bucket {
 
 /// Which end of the list comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum EventOrder {
+pub enum ListOrder {
     /// In the order in which things happened.
     #[default]
     OldestFirst,
@@ -105,8 +107,10 @@ pub struct EventFilter {
     pub from: Option<Timestamp>,
     /// Before this moment.
     pub to: Option<Timestamp>,
+    /// Behind the one with this number, in the order asked for.
+    pub beyond: Option<u64>,
     /// Which come first.
-    pub order: EventOrder,
+    pub order: ListOrder,
 }
 
 /// An event as it is kept.
@@ -129,11 +133,17 @@ pub struct FrameFilter {
     pub from: Option<Timestamp>,
     /// Received before this moment.
     pub to: Option<Timestamp>,
+    /// Behind the one with this number, in the order asked for.
+    pub beyond: Option<u64>,
+    /// Which come first.
+    pub order: ListOrder,
 }
 
 /// A raw frame as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredFrame<'a> {
+    /// Its number; grows in the order in which they came.
+    pub number: u64,
     /// From or to this device.
     pub device: &'a DeviceId,
     /// Our clock.
@@ -167,12 +177,6 @@ pub struct Stats {
     pub readings: u64,
     /// Of these, in the log and not sealed yet.
     pub hot_readings: u64,
-    /// Bytes of the log of batches.
-    pub log_bytes: u64,
-    /// Bytes of the sealed readings.
-    pub sealed_bytes: u64,
-    /// Bytes of the raw frames.
-    pub frame_bytes: u64,
     /// Readings sent again with a different value.
     pub conflicts: u64,
     /// Events.

@@ -1,30 +1,108 @@
 //! Questions to a store. Nothing here writes.
 
 mod answer;
+mod readings;
+mod records;
 
-use std::ops::ControlFlow;
-use std::path::Path;
+use std::ops::{ControlFlow, Deref};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, RwLock};
 
+use foldhash::HashMap;
 use loggerhead_model::{CommandId, Cursor, DeviceId, Learnt, Timestamp};
+use rusqlite::Connection;
 
 pub use self::answer::{
-    Bucket, Catchup, Channel, ChannelId, Conflict, EventFilter, EventOrder, FrameFilter, ReadingFilter, Stats,
+    Bucket, Catchup, Channel, ChannelId, Conflict, EventFilter, FrameFilter, ListOrder, ReadingFilter, Stats,
     StoredEvent, StoredFrame, StoredReading,
 };
-use crate::{CommandRecord, Committed, DeviceRecord, PresenceRecord, StoreError};
+use crate::dictionary::Tag;
+use crate::error::database;
+use crate::hot::{Hot, Latest};
+use crate::lock::{lock, read, write};
+use crate::row::Rows;
+use crate::shared::Shared;
+use crate::state::load_hot;
+use crate::{CommandRecord, Committed, DeviceRecord, PresenceRecord, StoreError, schema};
+
+/// Most connections that are kept for the next question.
+const IDLE_CONNECTIONS_MAX: usize = 8;
 
 /// Answers questions about what is stored. Every call blocks; every one sees all that was committed before it.
 #[derive(Clone)]
-pub struct Reader {}
+pub struct Reader {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    directory: PathBuf,
+    /// The store, when it is open in this process.
+    live: Option<Arc<Shared>>,
+    idle: Mutex<Vec<Connection>>,
+    /// Tags never change once they are committed.
+    tags: RwLock<HashMap<u32, Arc<Tag>>>,
+}
+
+/// A connection for one question.
+struct Lent<'a> {
+    inner: &'a Inner,
+    connection: Option<Connection>,
+}
+
+/// What is in the log and not sealed: of the store in this process, or read from the log of another's.
+enum Unsealed<'a> {
+    Live(&'a RwLock<Hot>),
+    Read(Box<Hot>),
+}
 
 impl Reader {
+    pub(crate) fn live(shared: Arc<Shared>) -> Self {
+        Self::new(shared.directory.clone(), Some(shared))
+    }
+
     /// Reads a store that another process may be writing.
     ///
     /// # Errors
     /// `Missing` without a store in `directory`, `Newer` for one of a later version, `Database` or `File` when it cannot
     /// be read.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        Err(StoreError::Missing { directory: directory.to_owned() })
+        let reader = Self::new(directory.to_owned(), None);
+        drop(reader.connection()?);
+        Ok(reader)
+    }
+
+    fn new(directory: PathBuf, live: Option<Arc<Shared>>) -> Self {
+        Self { inner: Arc::new(Inner { directory, live, idle: Mutex::default(), tags: RwLock::default() }) }
+    }
+
+    fn connection(&self) -> Result<Lent<'_>, StoreError> {
+        let idle = lock(&self.inner.idle).pop();
+        let connection = idle.map_or_else(|| schema::open_reader(&self.inner.directory), Ok)?;
+        Ok(Lent { inner: &self.inner, connection: Some(connection) })
+    }
+
+    fn unsealed(&self) -> Result<Unsealed<'_>, StoreError> {
+        if let Some(shared) = &self.inner.live {
+            return Ok(Unsealed::Live(&shared.hot));
+        }
+        let connection = self.connection()?;
+        let doing = database("reading the log");
+        let transaction = connection.unchecked_transaction().map_err(doing)?;
+        let (hot, damaged) = load_hot(&transaction)?;
+        for batch in damaged {
+            tracing::error!(batch = batch.number, what = batch.what, "a damaged batch: run verify");
+        }
+        transaction.commit().map_err(doing)?;
+        Ok(Unsealed::Read(Box::new(hot)))
+    }
+
+    fn tag(&self, number: u32) -> Result<Arc<Tag>, StoreError> {
+        if let Some(tag) = read(&self.inner.tags).get(&number) {
+            return Ok(Arc::clone(tag));
+        }
+        let tag = Arc::new(readings::select_tag(&*self.connection()?, number)?);
+        write(&self.inner.tags).insert(number, Arc::clone(&tag));
+        Ok(tag)
     }
 
     /// The devices that were added at run time, by id.
@@ -32,7 +110,7 @@ impl Reader {
     /// # Errors
     /// `Database` or `Damaged` when the store cannot be read.
     pub fn devices(&self) -> Result<Vec<DeviceRecord>, StoreError> {
-        Ok(Vec::new())
+        self.select_devices()
     }
 
     /// What was learnt about devices, also about those of the configuration.
@@ -40,7 +118,7 @@ impl Reader {
     /// # Errors
     /// `Database` or `Damaged` when the store cannot be read.
     pub fn learnt(&self) -> Result<Vec<(DeviceId, Learnt)>, StoreError> {
-        Ok(Vec::new())
+        self.select_learnt()
     }
 
     /// The last known presence of every device that was ever seen.
@@ -48,23 +126,23 @@ impl Reader {
     /// # Errors
     /// `Database` or `Damaged` when the store cannot be read.
     pub fn presence(&self) -> Result<Vec<PresenceRecord>, StoreError> {
-        Ok(Vec::new())
+        self.select_presence()
     }
 
     /// The newest commands first, at most `limit`; of one device or of all.
     ///
     /// # Errors
     /// `Database` or `Damaged` when the store cannot be read.
-    pub fn commands(&self, _device: Option<&DeviceId>, _limit: usize) -> Result<Vec<CommandRecord>, StoreError> {
-        Ok(Vec::new())
+    pub fn commands(&self, device: Option<&DeviceId>, limit: usize) -> Result<Vec<CommandRecord>, StoreError> {
+        self.select_commands(device, limit)
     }
 
     /// One command.
     ///
     /// # Errors
     /// `Database` or `Damaged` when the store cannot be read.
-    pub fn command(&self, _id: CommandId) -> Result<Option<CommandRecord>, StoreError> {
-        Ok(None)
+    pub fn command(&self, id: CommandId) -> Result<Option<CommandRecord>, StoreError> {
+        self.select_command(id)
     }
 
     /// The highest command id ever stored; 0 before the first.
@@ -72,7 +150,7 @@ impl Reader {
     /// # Errors
     /// `Database` when the store cannot be read.
     pub fn last_command(&self) -> Result<CommandId, StoreError> {
-        Ok(CommandId(0))
+        self.select_last_command()
     }
 
     /// The channels that fit the names in `filter` (its times are not looked at), in the order of device, meter and
@@ -80,16 +158,22 @@ impl Reader {
     ///
     /// # Errors
     /// `Database` or `Damaged` when the store cannot be read.
-    pub fn channels(&self, _filter: &ReadingFilter) -> Result<Vec<Channel>, StoreError> {
-        Ok(Vec::new())
+    pub fn channels(&self, filter: &ReadingFilter) -> Result<Vec<Channel>, StoreError> {
+        self.select_channels(filter)
     }
 
     /// The channel of these names.
     ///
     /// # Errors
     /// `Database` when the store cannot be read.
-    pub fn channel(&self, _device: &DeviceId, _meter: &str, _function: &str) -> Result<Option<Channel>, StoreError> {
-        Ok(None)
+    pub fn channel(&self, device: &DeviceId, meter: &str, function: &str) -> Result<Option<Channel>, StoreError> {
+        let filter = ReadingFilter {
+            device: Some(device.clone()),
+            meter: Some(meter.to_owned()),
+            function: Some(function.to_owned()),
+            ..ReadingFilter::default()
+        };
+        Ok(self.select_channels(&filter)?.pop())
     }
 
     /// The reading with the latest `measured_at` of each channel that fits the names in `filter`, in the order of
@@ -99,10 +183,10 @@ impl Reader {
     /// `Database` or `Damaged` when the store cannot be read.
     pub fn latest(
         &self,
-        _filter: &ReadingFilter,
-        _each: &mut dyn FnMut(StoredReading<'_>) -> ControlFlow<()>,
+        filter: &ReadingFilter,
+        each: &mut dyn FnMut(StoredReading<'_>) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        Ok(())
+        self.each_latest(filter, each)
     }
 
     /// The readings of one channel with `from <= measured_at < to`, in the order of time.
@@ -111,12 +195,14 @@ impl Reader {
     /// `Database` or `Damaged` when the store cannot be read.
     pub fn range(
         &self,
-        _channel: ChannelId,
-        _from: Timestamp,
-        _to: Timestamp,
-        _each: &mut dyn FnMut(StoredReading<'_>) -> ControlFlow<()>,
+        channel: ChannelId,
+        from: Timestamp,
+        to: Timestamp,
+        each: &mut dyn FnMut(StoredReading<'_>) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        Ok(())
+        let Some(channel) = self.select_channel(channel)? else { return Ok(()) };
+        let unsealed = self.unsealed()?;
+        self.each_in_range(&channel, &unsealed, (from.unix_ms(), to.unix_ms()), each).map(|_| ())
     }
 
     /// `count` equal parts of `from <= measured_at < to`, each with what the readings of one channel in it come to.
@@ -125,12 +211,12 @@ impl Reader {
     /// `Database` or `Damaged` when the store cannot be read.
     pub fn buckets(
         &self,
-        _channel: ChannelId,
-        _from: Timestamp,
-        _to: Timestamp,
-        _count: usize,
+        channel: ChannelId,
+        from: Timestamp,
+        to: Timestamp,
+        count: usize,
     ) -> Result<Vec<Bucket>, StoreError> {
-        Ok(Vec::new())
+        self.fill_buckets(channel, from, to, count)
     }
 
     /// All readings that fit, in the order of device, meter, function and time.
@@ -139,22 +225,30 @@ impl Reader {
     /// `Database` or `Damaged` when the store cannot be read.
     pub fn scan(
         &self,
-        _filter: &ReadingFilter,
-        _each: &mut dyn FnMut(StoredReading<'_>) -> ControlFlow<()>,
+        filter: &ReadingFilter,
+        each: &mut dyn FnMut(StoredReading<'_>) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
+        let unsealed = self.unsealed()?;
+        for channel in self.select_channels(filter)? {
+            if self.each_in_range(&channel, &unsealed, readings::span(filter), each)?.is_break() {
+                break;
+            }
+        }
         Ok(())
     }
 
-    /// The readings that were sent again with a different value, in the order in which they came.
+    /// The readings that were sent again with a different value, in the order in which they came; those behind the one
+    /// with the number `beyond`.
     ///
     /// # Errors
     /// `Database` or `Damaged` when the store cannot be read.
     pub fn conflicts(
         &self,
-        _filter: &ReadingFilter,
-        _each: &mut dyn FnMut(Conflict<'_>) -> ControlFlow<()>,
+        filter: &ReadingFilter,
+        beyond: Option<u64>,
+        each: &mut dyn FnMut(Conflict<'_>) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        Ok(())
+        self.each_conflict(filter, beyond, each)
     }
 
     /// The events that fit, in the order that the filter names.
@@ -163,10 +257,10 @@ impl Reader {
     /// `Database` or `Damaged` when the store cannot be read.
     pub fn events(
         &self,
-        _filter: &EventFilter,
-        _each: &mut dyn FnMut(StoredEvent) -> ControlFlow<()>,
+        filter: &EventFilter,
+        each: &mut dyn FnMut(StoredEvent) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        Ok(())
+        self.each_event(filter, each)
     }
 
     /// The raw frames that fit, in the order in which they came.
@@ -175,10 +269,10 @@ impl Reader {
     /// `Database` or `Damaged` when the store cannot be read.
     pub fn frames(
         &self,
-        _filter: &FrameFilter,
-        _each: &mut dyn FnMut(StoredFrame<'_>) -> ControlFlow<()>,
+        filter: &FrameFilter,
+        each: &mut dyn FnMut(StoredFrame<'_>) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        Ok(())
+        self.each_frame(filter, each)
     }
 
     /// What was committed after `cursor`, batch by batch and at most `batches`, without frames and meter attributes.
@@ -188,10 +282,10 @@ impl Reader {
     pub fn since(
         &self,
         cursor: Cursor,
-        _batches: usize,
-        _each: &mut dyn FnMut(Committed) -> ControlFlow<()>,
+        batches: usize,
+        each: &mut dyn FnMut(Committed) -> ControlFlow<()>,
     ) -> Result<Catchup, StoreError> {
-        Ok(Catchup::UpTo(cursor))
+        self.each_since(cursor, batches, each)
     }
 
     /// How much is stored.
@@ -199,6 +293,46 @@ impl Reader {
     /// # Errors
     /// `Database` when the store cannot be read.
     pub fn stats(&self) -> Result<Stats, StoreError> {
-        Ok(Stats::default())
+        self.count()
+    }
+}
+
+impl Deref for Lent<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().expect("given back only when dropped")
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let mut idle = lock(&self.inner.idle);
+        if idle.len() < IDLE_CONNECTIONS_MAX {
+            idle.extend(self.connection.take());
+        }
+    }
+}
+
+impl Unsealed<'_> {
+    fn rows(&self) -> usize {
+        match self {
+            Self::Live(hot) => read(hot).rows(),
+            Self::Read(hot) => hot.rows(),
+        }
+    }
+
+    fn latest(&self, channel: u32) -> Option<Latest> {
+        match self {
+            Self::Live(hot) => read(hot).latest(channel).cloned(),
+            Self::Read(hot) => hot.latest(channel).cloned(),
+        }
+    }
+
+    fn range(&self, channel: u32, from: i64, to: i64) -> Rows {
+        match self {
+            Self::Live(hot) => read(hot).range(channel, from, to),
+            Self::Read(hot) => hot.range(channel, from, to),
+        }
     }
 }

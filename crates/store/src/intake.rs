@@ -1,0 +1,189 @@
+//! Puts one batch together: gives numbers, leaves out what is stored already, finds conflicts, gathers frames.
+
+use std::sync::RwLock;
+
+use loggerhead_model::{
+    Event, EventKind, Origin, RawFrame, Reading, Records, Report, ReportBuilder, ReportFull, Severity, Timestamp, Value,
+};
+use rusqlite::Connection;
+
+use crate::dictionary::Dictionary;
+use crate::frames::{Block, Gatherer};
+use crate::hot::Hot;
+use crate::identity::{Identities, Known};
+use crate::log::{Batch, Packet};
+use crate::row::{Row, TEXT};
+use crate::{FrameKeeping, StoreError};
+
+/// A reading that is stored with another value.
+#[derive(Debug)]
+pub(crate) struct NewConflict {
+    pub(crate) channel: u32,
+    pub(crate) measured_at: i64,
+    pub(crate) value: String,
+    pub(crate) first: String,
+    pub(crate) tag: u32,
+    pub(crate) received_at: i64,
+    pub(crate) origin: Origin,
+    /// What to tell operators if nobody knows of it yet.
+    pub(crate) event: Event,
+}
+
+/// A batch that is being put together.
+#[derive(Default)]
+pub(crate) struct Intake {
+    pub(crate) batch: Batch,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) conflicts: Vec<NewConflict>,
+    /// The packets with the readings that are new; those without any are left out.
+    pub(crate) records: Vec<Records>,
+    pub(crate) resent: u64,
+    frames: Gatherer,
+    numbers: Vec<(u32, u32)>,
+    known: Vec<bool>,
+}
+
+/// What an intake asks about what is stored.
+pub(crate) struct Stored<'a> {
+    pub(crate) dictionary: &'a mut Dictionary,
+    pub(crate) identities: &'a mut Identities,
+    pub(crate) hot: &'a RwLock<Hot>,
+    pub(crate) connection: &'a Connection,
+}
+
+impl Intake {
+    /// Forgets the batch, keeps the memory.
+    pub(crate) fn begin(&mut self) {
+        self.batch.clear();
+        self.frames.clear();
+        self.blocks.clear();
+        self.events.clear();
+        self.conflicts.clear();
+        self.records.clear();
+        self.resent = 0;
+    }
+
+    /// Adds a packet.
+    pub(crate) fn add(
+        &mut self,
+        mut records: Records,
+        frames: FrameKeeping,
+        stored: &mut Stored<'_>,
+    ) -> Result<(), StoreError> {
+        let device = stored.dictionary.device(&records.device);
+        self.events.append(&mut records.events);
+        if let (Some(frame), FrameKeeping::Keep) = (records.frame.take(), frames) {
+            self.add_frame(device, records.received_at, &frame);
+        }
+        let Some(report) = records.report.take() else { return Ok(()) };
+        let new = self.add_report(device, &records, &report, stored)?;
+        if new == report.len() {
+            records.report = Some(report);
+        } else {
+            self.resent += (report.len() - new) as u64;
+            records.report = only_new(&report, &self.known).ok();
+        }
+        if new > 0 {
+            self.records.push(records);
+        }
+        Ok(())
+    }
+
+    /// Closes the last block of frames.
+    pub(crate) fn finish(&mut self) {
+        self.blocks.extend(self.frames.finish());
+    }
+
+    fn add_frame(&mut self, device: u32, received_at: Timestamp, frame: &RawFrame) {
+        self.blocks.extend(self.frames.add(device, received_at.unix_ms(), frame));
+    }
+
+    /// Adds the readings that are new, and gives their number; `self.known` says of each whether it is stored already.
+    fn add_report(
+        &mut self,
+        device: u32,
+        records: &Records,
+        report: &Report,
+        stored: &mut Stored<'_>,
+    ) -> Result<usize, StoreError> {
+        self.numbers.clear();
+        self.known.clear();
+        stored.dictionary.numbers(device, report, &mut self.numbers);
+        let received_at = records.received_at.unix_ms();
+        let before = self.batch.rows.len();
+        for (reading, &(channel, tag)) in report.readings().zip(&self.numbers) {
+            let measured_at = reading.measured_at.unix_ms();
+            let known = stored.identities.judge(
+                channel,
+                measured_at,
+                reading.value,
+                &self.batch,
+                stored.hot,
+                stored.connection,
+            )?;
+            self.known.push(known != Known::New);
+            match known {
+                Known::New => {
+                    let (number, scale) = match reading.value {
+                        Value::Decimal(decimal) => (decimal.mantissa, decimal.scale),
+                        Value::Text(text) => {
+                            self.batch.texts.push(Box::from(text));
+                            (i64::try_from(self.batch.texts.len() - 1).unwrap_or(i64::MAX), TEXT)
+                        }
+                    };
+                    let origin = report.origin as u8;
+                    self.batch.channels.push(channel);
+                    self.batch.rows.push(Row { measured_at, received_at, number, tag, scale, origin });
+                }
+                Known::Same => {}
+                Known::Other(first) => {
+                    self.conflicts.push(NewConflict {
+                        channel,
+                        measured_at,
+                        value: reading.value.to_string(),
+                        tag,
+                        received_at,
+                        origin: report.origin,
+                        event: conflict_event(records, &reading, &first),
+                        first,
+                    });
+                }
+            }
+        }
+        let new = self.batch.rows.len() - before;
+        if new > 0 {
+            let rows = u32::try_from(new).expect("a report is bounded");
+            self.batch.packets.push(Packet { device, received_at, origin: report.origin as u8, rows });
+        }
+        Ok(new)
+    }
+}
+
+/// The report without the readings that are stored already. What a conflict holds is not new either.
+fn only_new(report: &Report, known: &[bool]) -> Result<Report, ReportFull> {
+    let mut builder = ReportBuilder::new(report.origin, 0, report.len());
+    let mut meter = None;
+    for (reading, _) in report.readings().zip(known).filter(|(_, known)| !**known) {
+        if meter != Some(reading.meter) {
+            let named = report.meters().find(|named| named.id == reading.meter);
+            builder.meter(reading.meter, named.map_or("", |named| named.attributes))?;
+            meter = Some(reading.meter);
+        }
+        builder.reading(&reading)?;
+    }
+    Ok(builder.finish())
+}
+
+fn conflict_event(records: &Records, reading: &Reading<'_>, first: &str) -> Event {
+    let (meter, function, value) = (reading.meter, reading.function, reading.value);
+    Event {
+        at: records.received_at,
+        severity: Severity::Warning,
+        kind: EventKind::Conflict,
+        device: Some(records.device.clone()),
+        peer: None,
+        text: format!("meter {meter} function {function} at {}: {value} came after {first}", reading.measured_at)
+            .into(),
+    }
+}

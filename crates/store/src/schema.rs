@@ -1,0 +1,80 @@
+//! The tables, and how a store of an earlier version becomes one of this version.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::StoreError;
+use crate::error::database;
+
+/// The file in the data directory.
+pub(crate) const FILE: &str = "loggerhead.db";
+/// "LgHd" in the file's header: what `file` and other tools see.
+const APPLICATION_ID: i32 = 0x4c67_4864;
+/// Log batches and segments are far over 4 KiB; measured: fewer pages in the write-ahead log for the same bytes.
+const PAGE_BYTES: u32 = 8192;
+const CACHE_KIB: i32 = 16 * 1024;
+/// How long a statement waits for another process, such as a backup tool, that holds a lock.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// What makes version n + 1 out of version n. Never changed once released; only added to.
+const MIGRATIONS: [&str; 1] = [include_str!("schema_1.sql")];
+
+/// Opens the database for writing, and brings it to this version.
+pub(crate) fn open_writer(directory: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opening = database("opening the database");
+    let mut connection = Connection::open_with_flags(directory.join(FILE), flags).map_err(opening)?;
+    connection.busy_timeout(BUSY).map_err(opening)?;
+    let found = version(&connection)?;
+    if found == 0 {
+        connection.pragma_update(None, "page_size", PAGE_BYTES).map_err(opening)?;
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(opening)?;
+    }
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(opening)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(opening)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(opening)?;
+    // The maintenance thread checkpoints, so that no commit has to.
+    connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(opening)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    migrate(&mut connection, found)?;
+    Ok(connection)
+}
+
+/// Opens the database for reading.
+pub(crate) fn open_reader(directory: &Path) -> Result<Connection, StoreError> {
+    let opening = database("opening the database for reading");
+    let file = directory.join(FILE);
+    if !file.exists() {
+        return Err(StoreError::Missing { directory: directory.to_owned() });
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags).map_err(opening)?;
+    connection.busy_timeout(BUSY).map_err(opening)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(opening)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    if version(&connection)? == 0 {
+        return Err(StoreError::Missing { directory: directory.to_owned() });
+    }
+    Ok(connection)
+}
+
+fn version(connection: &Connection) -> Result<u32, StoreError> {
+    let reading = database("reading the schema version");
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0)).map_err(reading)?;
+    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    if found > known { Err(StoreError::Newer { found, known }) } else { Ok(found) }
+}
+
+fn migrate(connection: &mut Connection, found: u32) -> Result<(), StoreError> {
+    let migrating = database("bringing the database to this version");
+    for (step, migration) in (1_u32..).zip(MIGRATIONS).skip(found as usize) {
+        let transaction = connection.transaction().map_err(migrating)?;
+        transaction.execute_batch(migration).map_err(migrating)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(migrating)?;
+        transaction.pragma_update(None, "user_version", step).map_err(migrating)?;
+        transaction.commit().map_err(migrating)?;
+    }
+    Ok(())
+}

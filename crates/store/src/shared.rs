@@ -1,0 +1,104 @@
+//! What the handles, the writer and the maintenance of one store share.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use loggerhead_model::{Cursor, Timestamp};
+
+use crate::health::Condition;
+use crate::hot::Hot;
+use crate::lock::{lock, read};
+use crate::queue::Queue;
+use crate::schema::FILE;
+use crate::{OnCommit, Options, StoreHealth};
+
+/// Shared by all threads of a store.
+pub(crate) struct Shared {
+    pub(crate) directory: PathBuf,
+    pub(crate) options: Options,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) hot: RwLock<Hot>,
+    pub(crate) status: Mutex<Status>,
+    pub(crate) on_commit: Mutex<Option<OnCommit>>,
+    pub(crate) alarm: Alarm,
+}
+
+/// What the writer says of itself.
+#[derive(Debug, Default)]
+pub(crate) struct Status {
+    pub(crate) condition: Condition,
+    pub(crate) cursor: u64,
+    pub(crate) committed_at: Option<Timestamp>,
+    pub(crate) commit_ms: f64,
+    pub(crate) commit_ms_max: f64,
+    pub(crate) failures: u64,
+    pub(crate) readings: u64,
+    pub(crate) resent: u64,
+    pub(crate) conflicts: u64,
+    pub(crate) channels: u32,
+}
+
+/// Wakes the maintenance.
+#[derive(Debug, Default)]
+pub(crate) struct Alarm {
+    rung: Mutex<bool>,
+    bell: Condvar,
+    stop: AtomicBool,
+}
+
+impl Alarm {
+    pub(crate) fn ring(&self) {
+        *lock(&self.rung) = true;
+        self.bell.notify_one();
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.ring();
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Waits until it rings, or so long.
+    pub(crate) fn wait(&self, at_most: Duration) {
+        let rung = lock(&self.rung);
+        let result = self.bell.wait_timeout_while(rung, at_most, |rung| !*rung);
+        *result.unwrap_or_else(PoisonError::into_inner).0 = false;
+    }
+}
+
+/// Our clock.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_unix_ms(jiff::Timestamp::now().as_millisecond())
+}
+
+impl Shared {
+    /// How the store is.
+    pub(crate) fn health(&self) -> StoreHealth {
+        let (queued_submissions, queued_readings) = self.queue.depth();
+        let hot_readings = read(&self.hot).rows();
+        let bytes = |name: String| std::fs::metadata(self.directory.join(name)).map_or(0, |file| file.len());
+        let status = lock(&self.status);
+        StoreHealth {
+            condition: status.condition.clone(),
+            queued_submissions,
+            queued_readings,
+            cursor: Cursor::new(status.cursor),
+            committed_at: status.committed_at,
+            commit_ms: status.commit_ms,
+            commit_ms_max: status.commit_ms_max,
+            failures: status.failures,
+            readings: status.readings,
+            resent: status.resent,
+            conflicts: status.conflicts,
+            hot_readings,
+            channels: status.channels as usize,
+            database_bytes: bytes(FILE.to_owned()),
+            wal_bytes: bytes(format!("{FILE}-wal")),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What the writer knows of its database, read from it at the start and after every failure.
+
+use std::path::Path;
+
+use loggerhead_model::{DeviceId, Quality};
+use rusqlite::Connection;
+
+use crate::dictionary::{Dictionary, Tag};
+use crate::error::database;
+use crate::hot::{Hot, Latest};
+use crate::identity::{Identities, SegmentSpan};
+use crate::log::Batch;
+use crate::segment::{GROUP_CHANNELS, Segment};
+use crate::{StoreError, schema};
+
+/// The writer's knowledge.
+pub(crate) struct State {
+    pub(crate) connection: Connection,
+    pub(crate) dictionary: Dictionary,
+    pub(crate) identities: Identities,
+    /// The last committed batch.
+    pub(crate) cursor: u64,
+}
+
+/// A batch of the log that cannot be read.
+#[derive(Debug)]
+pub(crate) struct DamagedBatch {
+    pub(crate) number: u64,
+    pub(crate) what: String,
+}
+
+impl State {
+    /// Reads everything that the writer needs, and what is not sealed.
+    pub(crate) fn load(directory: &Path) -> Result<(Self, Hot, Vec<DamagedBatch>), StoreError> {
+        let connection = schema::open_writer(directory)?;
+        let dictionary = load_dictionary(&connection)?;
+        let mut identities = Identities::default();
+        load_segments(&connection, &mut identities)?;
+        let (hot, damaged) = load_hot(&connection)?;
+        for channel in 0..dictionary.channels() {
+            if let Some(latest) = hot.latest(channel) {
+                identities.found(channel, latest.row.measured_at);
+            }
+        }
+        let cursor = last_batch(&connection)?;
+        Ok((Self { connection, dictionary, identities, cursor }, hot, damaged))
+    }
+}
+
+/// The number of the last committed batch. The log never loses its last row, so none is ever used twice.
+pub(crate) fn last_batch(connection: &Connection) -> Result<u64, StoreError> {
+    connection
+        .query_row("SELECT coalesce(max(number), 0) FROM log", [], |row| row.get(0))
+        .map_err(database("reading the log"))
+}
+
+/// What is in the log and not in segments, with the latest reading of every channel.
+pub(crate) fn load_hot(connection: &Connection) -> Result<(Hot, Vec<DamagedBatch>), StoreError> {
+    let reading = database("reading what is sealed");
+    let mut hot = Hot::default();
+    let mut damaged = Vec::new();
+    let mut first = u64::MAX;
+    let mut statement = connection.prepare("SELECT channel_group, through, latest FROM sealed").map_err(reading)?;
+    let mut rows = statement.query([]).map_err(reading)?;
+    while let Some(row) = rows.next().map_err(reading)? {
+        let group: u32 = row.get(0).map_err(reading)?;
+        let through: u64 = row.get(1).map_err(reading)?;
+        first = first.min(through);
+        let latest = row.get_ref(2).map_err(reading)?.as_blob().unwrap_or_default();
+        let latest = decode_latest(latest).map_err(|broken| StoreError::Damaged {
+            what: format!("the latest readings of channels {} on: {broken}", group * GROUP_CHANNELS),
+        })?;
+        hot.found_sealed(group, through, latest);
+    }
+    let reading = database("reading the log");
+    let mut statement = connection.prepare("SELECT number, body FROM log ORDER BY number").map_err(reading)?;
+    let mut rows = statement.query([]).map_err(reading)?;
+    while let Some(row) = rows.next().map_err(reading)? {
+        let number: u64 = row.get(0).map_err(reading)?;
+        match Batch::decode(row.get_ref(1).map_err(reading)?.as_blob().unwrap_or_default()) {
+            Ok(batch) => hot.apply(number, &batch),
+            Err(broken) => damaged.push(DamagedBatch { number, what: broken.to_string() }),
+        }
+    }
+    Ok((hot, damaged))
+}
+
+fn decode_latest(body: &[u8]) -> Result<Vec<(u8, Latest)>, crate::coding::Broken> {
+    let segment = Segment::open(body)?;
+    let mut latest = Vec::new();
+    for chunk in segment.chunks() {
+        let rows = segment.decode(chunk)?;
+        if let Some(row) = rows.rows.last() {
+            latest.push((chunk.place, Latest { row: *row, text: row.text(&rows.texts).map(Box::from) }));
+        }
+    }
+    Ok(latest)
+}
+
+fn load_dictionary(connection: &Connection) -> Result<Dictionary, StoreError> {
+    let reading = database("reading the dictionary");
+    let mut dictionary = Dictionary::default();
+    let mut statement = connection.prepare("SELECT id FROM names ORDER BY number").map_err(reading)?;
+    let mut rows = statement.query([]).map_err(reading)?;
+    while let Some(row) = rows.next().map_err(reading)? {
+        let id = row.get_ref(0).map_err(reading)?.as_str().unwrap_or_default();
+        let id =
+            DeviceId::new(id).map_err(|error| StoreError::Damaged { what: format!("a device's name: {error}") })?;
+        dictionary.load_device(id);
+    }
+    let select = "SELECT number, device, meter, function FROM channels ORDER BY number";
+    let mut statement = connection.prepare(select).map_err(reading)?;
+    let mut rows = statement.query([]).map_err(reading)?;
+    while let Some(row) = rows.next().map_err(reading)? {
+        let text = |column| row.get_ref(column).map(|value| value.as_str().unwrap_or_default());
+        let (number, device) = (row.get(0).map_err(reading)?, row.get(1).map_err(reading)?);
+        dictionary.load_channel(number, device, text(2).map_err(reading)?, text(3).map_err(reading)?);
+    }
+    let select = "SELECT coding, code, quality, attributes FROM tags ORDER BY number";
+    let mut statement = connection.prepare(select).map_err(reading)?;
+    let mut rows = statement.query([]).map_err(reading)?;
+    while let Some(row) = rows.next().map_err(reading)? {
+        dictionary.load_tag(read_tag(row, 0).map_err(reading)?);
+    }
+    let mut statement = connection.prepare("SELECT device, meter, attributes FROM meters").map_err(reading)?;
+    let mut rows = statement.query([]).map_err(reading)?;
+    while let Some(row) = rows.next().map_err(reading)? {
+        let text = |column| row.get_ref(column).map(|value| value.as_str().unwrap_or_default());
+        dictionary.load_meter(row.get(0).map_err(reading)?, text(1).map_err(reading)?, text(2).map_err(reading)?);
+    }
+    Ok(dictionary)
+}
+
+/// The tag whose four columns start at `column`.
+pub(crate) fn read_tag(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Tag> {
+    Ok(Tag {
+        coding: row.get(column)?,
+        code: row.get(column + 1)?,
+        quality: if row.get::<_, u8>(column + 2)? == Quality::Good as u8 { Quality::Good } else { Quality::Bad },
+        attributes: row.get(column + 3)?,
+    })
+}
+
+fn load_segments(connection: &Connection, identities: &mut Identities) -> Result<(), StoreError> {
+    let reading = database("reading which segments there are");
+    let select = "SELECT channel_group, number, first_at, last_at FROM segments ORDER BY channel_group, number";
+    let mut statement = connection.prepare(select).map_err(reading)?;
+    let mut rows = statement.query([]).map_err(reading)?;
+    while let Some(row) = rows.next().map_err(reading)? {
+        let span = SegmentSpan {
+            number: row.get(1).map_err(reading)?,
+            first_at: row.get(2).map_err(reading)?,
+            last_at: row.get(3).map_err(reading)?,
+        };
+        identities.replace(row.get(0).map_err(reading)?, &[], [span]);
+    }
+    Ok(())
+}

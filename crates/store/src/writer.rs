@@ -1,0 +1,359 @@
+//! The one thread that writes: takes all that is queued, commits it with one sync, then tells whoever waits.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use loggerhead_model::{Cursor, Event, EventKind, Receipt, Records, Severity, Timestamp};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::dictionary::Added;
+use crate::error::database;
+use crate::health::Condition;
+use crate::hot::Hot;
+use crate::intake::{Intake, Stored};
+use crate::lock::{lock, read, write};
+use crate::queue::{Submission, Want, Work};
+use crate::shared::{Shared, now};
+use crate::state::{DamagedBatch, State};
+use crate::step::{Carried, Step};
+use crate::{Committed, Outcome, Reply, StoreError, tables};
+
+/// How long the writer waits after a failure before it tries again, at first and at most.
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// A store that worked for so long after a failure starts over with short waits.
+const SETTLED: Duration = Duration::from_secs(30);
+
+/// The writer.
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    /// `None` while nothing can be written.
+    state: Option<State>,
+    intake: Intake,
+    body: Vec<u8>,
+    retry: Duration,
+    retry_at: Instant,
+    resumed_at: Instant,
+    /// Keeps the directory locked until the last commit.
+    _lock: File,
+}
+
+/// What one transaction is to do besides readings.
+struct Extra<'a> {
+    step: Option<&'a Step>,
+    requests: &'a [crate::queue::Request],
+    events: &'a [Event],
+}
+
+impl Writer {
+    pub(crate) fn new(shared: Arc<Shared>, state: State, lock: File) -> Self {
+        let now = Instant::now();
+        Self {
+            shared,
+            state: Some(state),
+            intake: Intake::default(),
+            body: Vec::new(),
+            retry: RETRY_MIN,
+            retry_at: now,
+            resumed_at: now,
+            _lock: lock,
+        }
+    }
+
+    /// Runs until the queue is closed and empty.
+    pub(crate) fn run(mut self) {
+        loop {
+            let full = read(&self.shared.hot).rows() > 2 * self.shared.options.hot_readings_max;
+            let want = match &self.state {
+                Some(_) if full => Want::Maintenance,
+                Some(_) | None => Want::All { readings_max: self.shared.options.batch_readings_max },
+            };
+            let deadline = self.state.is_none().then_some(self.retry_at);
+            let mut work = self.shared.queue.take(want, deadline);
+            if self.state.is_none() && Instant::now() >= self.retry_at {
+                self.resume();
+            }
+            let closed = work.closed;
+            if !work.is_empty() {
+                self.commit(&mut work);
+            }
+            if closed {
+                break;
+            }
+        }
+    }
+
+    fn commit(&mut self, work: &mut Work) {
+        let started = Instant::now();
+        let replies = take_replies(&mut work.submissions);
+        let epoch = read(&self.shared.hot).epoch();
+        let step = work.step.take().filter(|step| step.epoch == epoch);
+        let extra = Extra { step: step.as_ref(), requests: &work.requests, events: &[] };
+        let submissions = work.submissions.drain(..).map(|submission| submission.records);
+        match self.transact(submissions, &extra) {
+            Ok((cursor, carried)) => {
+                let committed = self.take_in(cursor, carried, step.as_ref(), started);
+                tell(replies, |ticket| issue(ticket, cursor));
+                answer(&mut work.requests, || Ok(cursor));
+                if let Some(on_commit) = lock(&self.shared.on_commit).as_mut() {
+                    on_commit(committed);
+                }
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                self.fail(&reason);
+                tell(replies, Outcome::NotStored);
+                answer(&mut work.requests, || Err(StoreError::Failing { reason: reason.clone() }));
+            }
+        }
+    }
+
+    /// One transaction with everything in it. On an error nothing of it is kept, and what is in memory may be wrong.
+    fn transact(
+        &mut self,
+        submissions: impl Iterator<Item = Records>,
+        extra: &Extra<'_>,
+    ) -> Result<(Cursor, Carried), StoreError> {
+        let Some(state) = &mut self.state else {
+            let condition = lock(&self.shared.status).condition.clone();
+            let reason = match condition {
+                Condition::Failing { reason, .. } => reason,
+                Condition::Ok => String::new(),
+            };
+            return Err(StoreError::Failing { reason });
+        };
+        let number = state.cursor + 1;
+        execute(&state.connection, "BEGIN IMMEDIATE").map_err(database("beginning a commit"))?;
+        self.intake.begin();
+        state.identities.begin_batch();
+        for records in submissions {
+            let mut stored = Stored {
+                dictionary: &mut state.dictionary,
+                identities: &mut state.identities,
+                hot: &self.shared.hot,
+                connection: &state.connection,
+            };
+            self.intake.add(records, self.shared.options.frames, &mut stored)?;
+        }
+        self.intake.finish();
+        self.intake.events.extend_from_slice(extra.events);
+        let added = state.dictionary.take_added();
+        self.intake.batch.encode(&mut self.body);
+        lock(&self.shared.status).conflicts += self.intake.conflicts.len() as u64;
+        let carried = write_out(&state.connection, number, &added, &mut self.intake, &self.body, extra);
+        Ok((Cursor::new(number), carried.map_err(database("committing"))?))
+    }
+
+    /// After a commit: brings memory up to date.
+    fn take_in(&mut self, cursor: Cursor, carried: Carried, step: Option<&Step>, started: Instant) -> Committed {
+        let state = self.state.as_mut().expect("a commit needs a state");
+        state.cursor = cursor.number();
+        let hot_rows = {
+            let mut hot = write(&self.shared.hot);
+            hot.apply(cursor.number(), &self.intake.batch);
+            hot.rows()
+        };
+        if carried.restart_wal {
+            // What cannot be copied now is copied later; it is durable where it is.
+            let _: Result<i64, _> = state.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(0));
+        }
+        let removed = carried.committed(&mut state.identities, &self.shared.hot);
+        if let Some(step) = step {
+            // The maintenance may be gone; then nobody waits.
+            let _ = step.done.send(removed);
+        }
+        if hot_rows > self.shared.options.hot_readings_max {
+            self.shared.alarm.ring();
+        }
+        let took = started.elapsed().as_secs_f64() * 1000.0;
+        let mut status = lock(&self.shared.status);
+        status.cursor = cursor.number();
+        status.committed_at = Some(now());
+        status.commit_ms = took;
+        status.commit_ms_max = status.commit_ms_max.max(took);
+        status.readings += self.intake.batch.rows.len() as u64;
+        status.resent += self.intake.resent;
+        status.channels = state.dictionary.channels();
+        drop(status);
+        Committed {
+            cursor,
+            records: std::mem::take(&mut self.intake.records).into(),
+            events: std::mem::take(&mut self.intake.events).into(),
+        }
+    }
+
+    /// After a failed commit: what is in memory and what SQLite holds back may both be wrong, so both are given up.
+    fn fail(&mut self, reason: &str) {
+        if self.state.take().is_none() {
+            return;
+        }
+        if self.resumed_at.elapsed() > SETTLED {
+            self.retry = RETRY_MIN;
+        }
+        self.retry_at = Instant::now() + self.retry;
+        tracing::error!(reason, "cannot store: nothing is acknowledged until it works again");
+        let mut status = lock(&self.shared.status);
+        status.failures += 1;
+        let since = match status.condition {
+            Condition::Failing { since, .. } => since,
+            Condition::Ok => now(),
+        };
+        status.condition = Condition::Failing { since, reason: reason.to_owned() };
+    }
+
+    /// Tries to write again.
+    fn resume(&mut self) {
+        let since = match lock(&self.shared.status).condition {
+            Condition::Failing { since, .. } => since,
+            Condition::Ok => now(),
+        };
+        match self.try_resume(since) {
+            Ok(()) => {
+                tracing::warn!("stores again");
+                self.resumed_at = Instant::now();
+                lock(&self.shared.status).condition = Condition::Ok;
+            }
+            Err(error) => {
+                self.state = None;
+                tracing::debug!(%error, "still cannot store");
+                let reason = error.to_string();
+                lock(&self.shared.status).condition = Condition::Failing { since, reason };
+            }
+        }
+        self.retry = (self.retry * 2).min(RETRY_MAX);
+        self.retry_at = Instant::now() + self.retry;
+    }
+
+    fn try_resume(&mut self, since: Timestamp) -> Result<(), StoreError> {
+        let (state, mut hot, damaged) = State::load(&self.shared.directory)?;
+        make_durable(&state.connection)?;
+        quarantine(&state.connection, &damaged)?;
+        hot.set_epoch(read(&self.shared.hot).epoch() + 1);
+        *write(&self.shared.hot) = hot;
+        self.state = Some(state);
+        let event = Event {
+            at: now(),
+            severity: Severity::Warning,
+            kind: EventKind::System,
+            device: None,
+            peer: None,
+            text: format!("nothing could be stored from {since} on; it can again").into(),
+        };
+        let started = Instant::now();
+        let extra = Extra { step: None, requests: &[], events: &[event] };
+        let (cursor, carried) = self.transact(std::iter::empty(), &extra)?;
+        let committed = self.take_in(cursor, carried, None, started);
+        if let Some(on_commit) = lock(&self.shared.on_commit).as_mut() {
+            on_commit(committed);
+        }
+        Ok(())
+    }
+}
+
+/// Writes one batch and everything that goes with it, and commits.
+fn write_out(
+    connection: &Connection,
+    number: u64,
+    added: &Added,
+    intake: &mut Intake,
+    body: &[u8],
+    extra: &Extra<'_>,
+) -> rusqlite::Result<Carried> {
+    tables::insert_added(connection, added)?;
+    for conflict in intake.conflicts.drain(..) {
+        if tables::insert_conflict(connection, number, &conflict)? {
+            intake.events.push(conflict.event);
+        }
+    }
+    for request in extra.requests {
+        for change in &request.changes {
+            tables::apply(connection, change, &mut intake.events)?;
+        }
+    }
+    tables::insert_events(connection, number, &intake.events)?;
+    tables::insert_frames(connection, number, &intake.blocks)?;
+    let readings = i64::try_from(intake.batch.rows.len()).unwrap_or(i64::MAX);
+    insert_batch(connection, number, readings, body)?;
+    let carried = extra.step.map(|step| step.carry_out(connection)).transpose()?;
+    execute(connection, "COMMIT")?;
+    Ok(carried.unwrap_or_default())
+}
+
+/// Copies everything that is visible into the database file and syncs it. A commit whose sync failed may be visible in
+/// the system's cache after all; without this, a resend of it would be acknowledged although it is not on disk.
+fn make_durable(connection: &Connection) -> Result<(), StoreError> {
+    let doing = database("bringing the database to disk");
+    let frames = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+    let (all, copied) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], frames).map_err(doing)?;
+    if all == copied {
+        Ok(())
+    } else {
+        Err(StoreError::Failing { reason: format!("a reader holds up {} of {all} pages", all - copied) })
+    }
+}
+
+/// Sets batches aside that cannot be read; their numbers stay taken.
+pub(crate) fn quarantine(connection: &Connection, damaged: &[DamagedBatch]) -> Result<(), StoreError> {
+    if damaged.is_empty() {
+        return Ok(());
+    }
+    let mut empty = Vec::new();
+    crate::log::Batch::default().encode(&mut empty);
+    let doing = database("setting damaged batches aside");
+    execute(connection, "BEGIN IMMEDIATE").map_err(doing)?;
+    for batch in damaged {
+        tracing::error!(batch = batch.number, what = batch.what, "a damaged batch is set aside");
+        let copy = "INSERT INTO quarantine (place, what, found_at, body)
+                    SELECT 'batch ' || number, ?2, ?3, body FROM log WHERE number = ?1";
+        connection.execute(copy, (batch.number, &batch.what, now().unix_ms())).map_err(doing)?;
+        let update = "UPDATE log SET readings = 0, body = ?2 WHERE number = ?1";
+        connection.execute(update, (batch.number, empty.as_slice())).map_err(doing)?;
+    }
+    execute(connection, "COMMIT").map_err(doing)
+}
+
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(|_| ())
+}
+
+fn insert_batch(connection: &Connection, number: u64, readings: i64, body: &[u8]) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO log (number, committed_at, readings, body) VALUES (?1, ?2, ?3, ?4)";
+    connection.prepare_cached(sql)?.execute((number, now().unix_ms(), readings, body)).map(|_| ())
+}
+
+fn take_replies(submissions: &mut [Submission]) -> Vec<Reply> {
+    submissions.iter_mut().filter_map(|submission| submission.reply.take()).collect()
+}
+
+//X
+fn issue(ticket: loggerhead_model::Ticket, cursor: Cursor) -> Outcome {
+    Outcome::Stored(Receipt::issue(ticket, cursor))
+}
+
+/// Tells every connection in one call what became of its submissions.
+fn tell(mut replies: Vec<Reply>, outcome: impl Fn(loggerhead_model::Ticket) -> Outcome) {
+    let address = |reply: &Reply| Arc::as_ptr(&reply.to).cast::<()>() as usize;
+    replies.sort_by_key(address);
+    for of_one in replies.chunk_by(|one, other| address(one) == address(other)) {
+        if let Some(first) = of_one.first() {
+            first.to.complete(&mut of_one.iter().map(|reply| outcome(reply.ticket)));
+        }
+    }
+}
+
+fn answer(requests: &mut Vec<crate::queue::Request>, result: impl Fn() -> Result<Cursor, StoreError>) {
+    for request in requests.drain(..) {
+        // Who asked may have stopped waiting.
+        let _: Result<(), _> = oneshot::Sender::send(request.done, result());
+    }
+}
+
+/// Reads the database for the first time.
+pub(crate) fn first_load(directory: &Path) -> Result<(State, Hot), StoreError> {
+    let (state, hot, damaged) = State::load(directory)?;
+    quarantine(&state.connection, &damaged)?;
+    Ok((state, hot))
+}

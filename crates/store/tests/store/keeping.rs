@@ -1,0 +1,108 @@
+//! What is stored is there, once, and stays there.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+
+use loggerhead_model::{Cursor, Event, EventKind, Report, Severity, Timestamp};
+use loggerhead_store::{Catchup, Change, Committed, EventFilter, Options, Reader, ReadingFilter, Store, StoreError};
+
+use crate::common::{Point, device, lines, open, packet, store_packet};
+
+const fn point<'a>(meter: &'a str, function: &'a str, at: i64, value: &'a str) -> Point<'a> {
+    Point { meter, function, at, value }
+}
+
+#[tokio::test]
+async fn what_is_acknowledged_is_there_after_a_restart_and_for_other_processes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    let points = [point("1", "1", 1000, "675.170000"), point("1", "2", 1000, "data0"), point("2", "1", 1000, "")];
+    assert!(store_packet(&store, packet("tower", &points)).await);
+    assert!(store_packet(&store, packet("tower", &[point("1", "1", 500, "1")])).await);
+    let expected = ["tower 1 1 500 1", "tower 1 1 1000 675.170000", "tower 1 2 1000 data0", "tower 2 1 1000 "];
+    assert_eq!(lines(&store.reader()), expected);
+    assert_eq!(lines(&Reader::open(directory.path()).expect("a store")), expected);
+    store.close().await;
+    assert_eq!(lines(&open(directory.path()).reader()), expected);
+}
+
+#[tokio::test]
+async fn a_resend_stores_nothing_and_another_value_is_kept_beside_the_first() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    assert!(store_packet(&store, packet("tower", &[point("1", "1", 1000, "5"), point("1", "1", 1000, "5")])).await);
+    assert!(store_packet(&store, packet("tower", &[point("1", "1", 1000, "5.0"), point("1", "1", 2000, "6")])).await);
+    assert!(store_packet(&store, packet("tower", &[point("1", "1", 1000, "7")])).await);
+    assert!(store_packet(&store, packet("tower", &[point("1", "1", 1000, "7")])).await);
+    assert_eq!(lines(&store.reader()), ["tower 1 1 1000 5", "tower 1 1 2000 6"]);
+    let mut conflicts = Vec::new();
+    let filter = ReadingFilter::default();
+    let read = store.reader().conflicts(&filter, None, &mut |conflict| {
+        conflicts.push(format!("{} after {}", conflict.later.reading.value, conflict.first));
+        ControlFlow::Continue(())
+    });
+    read.expect("a readable store");
+    assert_eq!(conflicts, ["7 after 5"]);
+    let mut events = Vec::new();
+    let filter = EventFilter { kind: Some(EventKind::Conflict), ..EventFilter::default() };
+    let read = store.reader().events(&filter, &mut |event| {
+        events.push(event.event.text.to_string());
+        ControlFlow::Continue(())
+    });
+    read.expect("a readable store");
+    assert_eq!(events, ["meter 1 function 1 at 1970-01-01T00:00:01Z: 7 came after 5"]);
+    assert_eq!(store.health().conflicts, 2);
+}
+
+#[tokio::test]
+async fn a_second_writer_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    assert!(matches!(Store::open(directory.path(), Options::default()), Err(StoreError::Locked { .. })));
+    store.close().await;
+    assert!(Store::open(directory.path(), Options::default()).is_ok());
+}
+
+/// Everything that a subscriber is told.
+fn told(committed: &Committed) -> String {
+    let mut told = format!("{} {:?}", committed.cursor, committed.events);
+    for records in &*committed.records {
+        let readings: Vec<_> = records.report.iter().flat_map(Report::readings).collect();
+        told.extend(["\n", records.device.as_str(), &records.received_at.to_string(), &format!("{readings:?}")]);
+    }
+    told
+}
+
+#[tokio::test]
+async fn a_catch_up_gives_what_the_commits_gave() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    let live = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&live);
+    store.on_commit(Box::new(move |committed| heard.lock().expect("no panic").push(committed)));
+    let event = Event {
+        at: Timestamp::from_unix_ms(5),
+        severity: Severity::Info,
+        kind: EventKind::Login,
+        device: Some(device("tower")),
+        peer: Some("127.0.0.1:9".to_owned()),
+        text: "hello".into(),
+    };
+    assert!(store_packet(&store, packet("tower", &[point("1", "1", 1, "1"), point("2", "1", 1, "text")])).await);
+    assert!(store_packet(&store, packet("tower", &[point("1", "1", 1, "1")])).await);
+    assert!(store_packet(&store, packet("tower", &[point("1", "1", 1, "1"), point("2", "1", 2, "3")])).await);
+    let cursor = store.write(Change::Events(vec![event])).await.expect("a working store");
+    // Subscribers are told after those who wait for an answer; the end of the store is after both.
+    let reader = store.reader();
+    store.close().await;
+    let mut caught_up = Vec::new();
+    let reached = reader.since(Cursor::START, 100, &mut |committed| {
+        caught_up.push(committed);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(reached.expect("a readable store"), Catchup::UpTo(cursor));
+    let heard: Vec<_> = live.lock().expect("no panic").iter().map(told).collect();
+    assert_eq!(caught_up.iter().map(told).collect::<Vec<_>>(), heard);
+    assert_eq!(caught_up.len(), 4);
+    assert_eq!(caught_up.iter().map(|committed| committed.records.len()).collect::<Vec<_>>(), [1, 0, 1, 0]);
+}

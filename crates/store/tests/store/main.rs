@@ -1,0 +1,4 @@
+//! What a store promises, through its public side.
+
+mod common;
+mod keeping;
