@@ -74,22 +74,22 @@ impl Store {
     /// # Errors
     /// `Locked` while another process has it open, `Newer` for a store of a later version, `Damaged` when it cannot be
     /// understood, `Database` or `File` when it cannot be opened.
-    pub fn open(directory: &Path, options: Options) -> Result<Self, StoreError> {
+    pub fn open(directory: &Path, mut options: Options) -> Result<Self, StoreError> {
         directory::create(directory)?;
         let lock = directory::lock(directory)?;
         directory::create_database(directory)?;
         let (state, hot) = writer::first_load(directory)?;
         let status = Status { cursor: state.cursor, channels: state.dictionary.channels(), ..Status::default() };
+        let on_commit = options.on_commit.take();
         let shared = Arc::new(Shared {
             directory: directory.to_owned(),
             queue: Queue::new(options.queue_readings_max),
             options,
             hot: RwLock::new(hot),
             status: Mutex::new(status),
-            on_commit: Mutex::new(None),
             alarm: Alarm::default(),
         });
-        let writer = Writer::new(Arc::clone(&shared), state, lock);
+        let writer = Writer::new(Arc::clone(&shared), state, on_commit, lock);
         let maintenance = Maintenance::new(Arc::clone(&shared));
         let starting = || error::file("starting a thread of the store");
         let threads = vec![
@@ -98,11 +98,6 @@ impl Store {
         ];
         let reader = Reader::live(Arc::clone(&shared));
         Ok(Self { shared, reader, threads: Arc::new(Mutex::new(threads)) })
-    }
-
-    /// Calls `on_commit` after every commit from now on, in place of what was called before.
-    pub fn on_commit(&self, on_commit: OnCommit) {
-        *lock::lock(&self.shared.on_commit) = Some(on_commit);
     }
 
     /// Hands records to the writer; waits while its queue is full. The outcome goes to `reply`.

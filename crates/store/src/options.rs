@@ -16,7 +16,7 @@ pub const SUBMISSION_READINGS_MIN: usize = 10;
 pub const LOG_TAIL_BATCHES_DEFAULT: u64 = 2_000;
 
 /// Called by the writer after every commit, in order. It must not wait.
-pub type OnCommit = Box<dyn FnMut(Committed) + Send>;
+pub type OnCommit = Box<dyn FnMut(Committed) + Send + Sync>;
 
 /// For how long each kind of record is kept; `None`: for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,6 @@ pub enum FrameKeeping {
 }
 
 /// How a store is to behave.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Whether raw frames are kept.
     pub frames: FrameKeeping,
@@ -60,6 +59,8 @@ pub struct Options {
     pub hot_readings_max: usize,
     /// Committed batches kept in the log at least, for subscribers that catch up.
     pub log_tail_batches: u64,
+    /// Called after every commit.
+    pub on_commit: Option<OnCommit>,
 }
 
 impl Default for Options {
@@ -71,6 +72,7 @@ impl Default for Options {
             queue_readings_max: QUEUE_READINGS_DEFAULT,
             hot_readings_max: HOT_READINGS_DEFAULT,
             log_tail_batches: LOG_TAIL_BATCHES_DEFAULT,
+            on_commit: None,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::hot::Hot;
 use crate::lock::{lock, read};
 use crate::queue::Queue;
 use crate::schema::FILE;
-use crate::{OnCommit, Options, StoreHealth};
+use crate::{Options, StoreHealth};
 
 /// Shared by all threads of a store.
 pub(crate) struct Shared {
@@ -21,7 +21,6 @@ pub(crate) struct Shared {
     pub(crate) queue: Arc<Queue>,
     pub(crate) hot: RwLock<Hot>,
     pub(crate) status: Mutex<Status>,
-    pub(crate) on_commit: Mutex<Option<OnCommit>>,
     pub(crate) alarm: Alarm,
 }
 

@@ -19,7 +19,7 @@ use crate::queue::{Submission, Want, Work};
 use crate::shared::{Shared, now};
 use crate::state::{DamagedBatch, State};
 use crate::step::{Carried, Step};
-use crate::{Committed, Outcome, Reply, StoreError, tables};
+use crate::{Committed, OnCommit, Outcome, Reply, StoreError, tables};
 
 /// How long the writer waits after a failure before it tries again, at first and at most.
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -37,6 +37,7 @@ pub(crate) struct Writer {
     retry: Duration,
     retry_at: Instant,
     resumed_at: Instant,
+    on_commit: Option<OnCommit>,
     /// Keeps the directory locked until the last commit.
     _lock: File,
 }
@@ -49,7 +50,7 @@ struct Extra<'a> {
 }
 
 impl Writer {
-    pub(crate) fn new(shared: Arc<Shared>, state: State, lock: File) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, state: State, on_commit: Option<OnCommit>, lock: File) -> Self {
         let now = Instant::now();
         Self {
             shared,
@@ -59,6 +60,7 @@ impl Writer {
             retry: RETRY_MIN,
             retry_at: now,
             resumed_at: now,
+            on_commit,
             _lock: lock,
         }
     }
@@ -98,7 +100,7 @@ impl Writer {
                 let committed = self.take_in(cursor, carried, step.as_ref(), started);
                 tell(replies, |ticket| issue(ticket, cursor));
                 answer(&mut work.requests, || Ok(cursor));
-                if let Some(on_commit) = lock(&self.shared.on_commit).as_mut() {
+                if let Some(on_commit) = &mut self.on_commit {
                     on_commit(committed);
                 }
             }
@@ -246,7 +248,7 @@ impl Writer {
         let extra = Extra { step: None, requests: &[], events: &[event] };
         let (cursor, carried) = self.transact(std::iter::empty(), &extra)?;
         let committed = self.take_in(cursor, carried, None, started);
-        if let Some(on_commit) = lock(&self.shared.on_commit).as_mut() {
+        if let Some(on_commit) = &mut self.on_commit {
             on_commit(committed);
         }
         Ok(())

@@ -76,10 +76,11 @@ fn told(committed: &Committed) -> String {
 #[tokio::test]
 async fn a_catch_up_gives_what_the_commits_gave() {
     let directory = tempfile::tempdir().expect("a directory");
-    let store = open(directory.path());
     let live = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&live);
-    store.on_commit(Box::new(move |committed| heard.lock().expect("no panic").push(committed)));
+    let on_commit = Box::new(move |committed| heard.lock().expect("no panic").push(committed));
+    let options = Options { on_commit: Some(on_commit), ..Options::default() };
+    let store = Store::open(directory.path(), options).expect("a store");
     let event = Event {
         at: Timestamp::from_unix_ms(5),
         severity: Severity::Info,
