@@ -1,1 +1,29 @@
-//! The JSON API over the head-end.
+//! The API of a head-end: JSON over HTTP, server-sent events, Prometheus text.
+//!
+//! It is served on a private Unix socket and, where configured, on a TCP address that needs a token. It only asks the
+//! head-end and its store; without it devices go on as before.
+
+#![expect(unused_qualifications, reason = "the macro that describes an operation repeats the paths of its parameters")]
+
+pub mod api;
+mod auth;
+mod extract;
+mod live;
+mod metrics;
+mod openapi;
+mod problem;
+mod routes;
+mod server;
+mod socket;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use auth::{
+    ADDRESSES_MAX, FAILURE_FORGOTTEN_AFTER, FAILURES_MAX, TOKEN_BYTES_MAX, TOKEN_BYTES_MIN, Token, TokenError,
+};
+pub use live::KEEP_ALIVE;
+pub use problem::{PROBLEM_TYPE, PROBLEMS_PATH};
+pub use routes::{ANSWER_MAX, BODY_BYTES_MAX};
+pub use server::{CONNECTIONS_MAX, HEAD_MAX, ServeError, Server, Settings, Tcp};
+pub use state::{QUERIES_MAX, REQUESTS_MAX, STREAMS_MAX};

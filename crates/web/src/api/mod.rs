@@ -1,0 +1,33 @@
+//! What the API says and is told, as types that both its server and its callers use.
+//!
+//! Times are RFC 3339. A value is the text that the device sent, with the number beside it where it is one.
+
+mod command;
+mod device;
+mod event;
+mod live;
+mod problem;
+mod reading;
+mod status;
+mod time;
+
+pub(crate) use command::STATES as COMMAND_STATES;
+pub use command::{Command, CommandList, ControlLine, NewCommand};
+pub use device::{Counters, Device, DeviceList, NewDevice, Presence, PresenceCounts};
+pub use event::{Event, EventList, Frame, FrameList};
+pub use live::{LiveGap, LiveStart, PresenceChange};
+pub use problem::{ProblemDescription, ProblemDetails, ProblemKinds};
+pub use reading::{
+    Bucket, Buckets, Channel, ChannelList, Conflict, ConflictList, Latest, LatestList, LiveReading, LiveReadings,
+    RangeReading, Readings, Sample, attributes,
+};
+pub use status::{ListenerAddress, Readiness, Status, StoreStatus};
+pub use time::Time;
+
+/// The schema of a word of a closed list.
+fn words(words: &[&str]) -> utoipa::openapi::schema::Object {
+    utoipa::openapi::schema::ObjectBuilder::new()
+        .schema_type(utoipa::openapi::schema::Type::String)
+        .enum_values(Some(words.iter().copied()))
+        .build()
+}

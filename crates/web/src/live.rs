@@ -1,0 +1,299 @@
+//! The live stream: what was committed, as server-sent events.
+//!
+//! Every message carries the place in the log after it as its id: `7` after the whole of batch 7, `7.2` after the item
+//! of place 2 in it. Whoever comes back with that id (`Last-Event-ID`, or `from`) goes on right there. A slow reader
+//! costs nothing: it is not read for until it reads, and then catches up from the store; what the store has no more is
+//! told as a gap.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use loggerhead_headend::{Filter, Kinds, Live, Packet, Subscription};
+use loggerhead_model::{Cursor, DeviceId, Evidence};
+use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+use utoipa::IntoParams;
+
+use crate::api::{Event, LiveGap, LiveReading, LiveReadings, LiveStart, PresenceChange, ProblemDetails, Time};
+use crate::extract::{Params, device_id};
+use crate::problem::{Problem, ProblemKind};
+use crate::state::Api;
+
+/// After this long without a message a comment is sent, so that both ends notice when the other is gone.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// What is ready is written together until it is this long.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// The header with which a reader comes back.
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// What to see, and from where on.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct LiveParams {
+    /// Only of this device.
+    device: Option<String>,
+    /// Only readings of this meter.
+    meter: Option<String>,
+    /// Only readings of this function.
+    function: Option<String>,
+    /// Only these kinds, joined by commas: `readings`, `events`, `presence`. All where nothing is said.
+    #[param(example = "readings,events")]
+    kinds: Option<String>,
+    /// Begin after this place: the id of a message seen, or 0 for all that the log still has. Now where nothing is said.
+    #[param(example = "4711.2")]
+    from: Option<String>,
+}
+
+/// A place in the log between two items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    batch: u64,
+    /// The last item seen of the batch; none for the whole batch.
+    item: Option<usize>,
+}
+
+impl Place {
+    fn parse(text: &str) -> Option<Self> {
+        // `parse` alone would take a sign.
+        if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+            return None;
+        }
+        match text.split_once('.') {
+            None => Some(Self { batch: text.parse().ok()?, item: None }),
+            Some((batch, item)) => Some(Self { batch: batch.parse().ok()?, item: Some(item.parse().ok()?) }),
+        }
+    }
+
+    /// The batch after which to subscribe so that everything after this place comes.
+    fn cursor(self) -> Cursor {
+        Cursor::new(match self.item {
+            None => self.batch,
+            Some(_) => self.batch.saturating_sub(1),
+        })
+    }
+
+    /// Whether this item came before or at the place.
+    fn covers(self, batch: Cursor, item: usize) -> bool {
+        let in_batch = self.item.is_none_or(|seen| item <= seen);
+        batch.number() < self.batch || (batch.number() == self.batch && in_batch)
+    }
+}
+
+fn kinds(words: Option<&str>) -> Result<Kinds, Problem> {
+    let Some(words) = words else { return Ok(Kinds::default()) };
+    let mut kinds = Kinds { readings: false, events: false, presence: false };
+    for word in words.split(',') {
+        match word {
+            "readings" => kinds.readings = true,
+            "events" => kinds.events = true,
+            "presence" => kinds.presence = true,
+            other => return Err(Problem::new(ProblemKind::BadRequest, format!("no kind {other:?} in the stream"))),
+        }
+    }
+    Ok(kinds)
+}
+
+/// Where the reader wants to begin. What it saw last counts for more than the address that it came by at first.
+fn beginning(headers: &HeaderMap, from: Option<&str>) -> Result<Option<Place>, Problem> {
+    let last = headers.get(LAST_EVENT_ID).map(|value| value.to_str().unwrap_or("?"));
+    let Some(text) = last.filter(|text| !text.is_empty()).or(from) else { return Ok(None) };
+    Place::parse(text)
+        .map(Some)
+        .ok_or_else(|| Problem::new(ProblemKind::BadRequest, format!("{text:?} is not the id of a message")))
+}
+
+/// What happens from now on, or from a place in the log, as server-sent events.
+///
+/// Messages: `start` (LiveStart), `readings` (LiveReadings), `event` (Event), `presence` (PresenceChange) and `gap`
+/// (LiveGap). The id of a message is the place after it; come back with it in `Last-Event-ID` or `from` and nothing is
+/// missed or told twice. Changes of presence are not in the log: after a pause ask for the devices instead.
+#[utoipa::path(
+    get,
+    path = "/api/v1/live",
+    tag = "live",
+    operation_id = "live",
+    params(LiveParams, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last message seen.")),
+    responses(
+        (status = 200, description = "The stream.", body = String, content_type = "text/event-stream"),
+        (status = 400, description = "A parameter cannot be.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+        (status = 503, description = "Too many streams.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn stream(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Params(params): Params<LiveParams>,
+) -> Result<Response, Problem> {
+    let filter = Filter {
+        device: params.device.as_deref().map(device_id).transpose()?,
+        meter: params.meter,
+        function: params.function,
+        kinds: kinds(params.kinds.as_deref())?,
+    };
+    let place = beginning(&headers, params.from.as_deref())?;
+    let permit = api.enter_stream()?;
+    let last = api.headend().store().health().cursor.number();
+    // A place beyond the log was another log's: it means from now on, which the first message says.
+    let place = place.filter(|place| place.batch <= last).unwrap_or(Place { batch: last, item: None });
+    let stream = Stream {
+        subscription: api.headend().subscribe(filter, Some(place.cursor())),
+        place,
+        begun: false,
+        stopping: api.stopping(),
+        _permit: permit,
+    };
+    let body = Body::from_stream(stream::unfold(stream, |mut stream| async move {
+        let chunk = stream.next_chunk().await?;
+        Some((Ok::<_, Infallible>(Bytes::from(chunk)), stream))
+    }));
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        // Reverse proxies that buffer answers would hold the stream back.
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, body).into_response())
+}
+
+/// One reader's stream.
+struct Stream {
+    subscription: Subscription,
+    /// What the reader saw before it came, and is not told again.
+    place: Place,
+    begun: bool,
+    stopping: CancellationToken,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Stream {
+    /// The next bytes of the stream; none when the server stops.
+    async fn next_chunk(&mut self) -> Option<Vec<u8>> {
+        let mut chunk = Vec::new();
+        if !self.begun {
+            self.begun = true;
+            message(&mut chunk, "start", Some(self.place), &LiveStart { cursor: self.place.cursor().number() });
+            return Some(chunk);
+        }
+        while chunk.is_empty() {
+            tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => return None,
+                live = self.subscription.next() => self.write(&mut chunk, live?),
+                () = tokio::time::sleep(KEEP_ALIVE) => self.keep_alive(&mut chunk),
+            }
+        }
+        while chunk.len() < CHUNK_BYTES
+            && let Some(live) = self.subscription.try_next()
+        {
+            self.write(&mut chunk, live);
+        }
+        Some(chunk)
+    }
+
+    /// Writes an id alone, which moves the reader's place without a message: a filter that nothing fits for a long time
+    /// must not make it fall out of the log.
+    fn keep_alive(&self, chunk: &mut Vec<u8>) {
+        let seen = self.subscription.position().number().max(self.place.cursor().number());
+        chunk.extend_from_slice(format!(": keep-alive\nid: {seen}\n\n").as_bytes());
+    }
+
+    fn write(&self, chunk: &mut Vec<u8>, live: Live) {
+        let at = |cursor: Cursor, item: usize| Some(Place { batch: cursor.number(), item: Some(item) });
+        match live {
+            Live::Readings(packet) if self.place.covers(packet.cursor(), packet.place()) => {}
+            Live::Readings(packet) => {
+                if let Some(readings) = readings(&packet) {
+                    message(chunk, "readings", at(packet.cursor(), packet.place()), &readings);
+                }
+            }
+            Live::Event { cursor, place, .. } if self.place.covers(cursor, place) => {}
+            Live::Event { cursor, place, event } => {
+                message(chunk, "event", at(cursor, place), &Event::new(None, cursor, event));
+            }
+            Live::Presence { device, evidence } => message(chunk, "presence", None, &change(&device, evidence)),
+            Live::Gap { from, to } => {
+                let gap = LiveGap { from: from.number(), to: to.number() };
+                message(chunk, "gap", Some(Place { batch: gap.to, item: None }), &gap);
+            }
+        }
+    }
+}
+
+fn readings(packet: &Packet) -> Option<LiveReadings<'_>> {
+    Some(LiveReadings {
+        cursor: packet.cursor().number(),
+        device: packet.device()?.as_str().into(),
+        received_at: Time(packet.received_at()?),
+        origin: packet.origin()?,
+        readings: packet.readings().map(|reading| LiveReading::new(&reading)).collect(),
+    })
+}
+
+fn change(device: &DeviceId, evidence: Evidence) -> PresenceChange {
+    PresenceChange { device: device.as_str().to_owned(), presence: evidence.into() }
+}
+
+/// Writes one message. JSON on one line holds no line end, which would end the message.
+fn message(chunk: &mut Vec<u8>, name: &str, place: Option<Place>, data: &impl Serialize) {
+    if let Some(place) = place {
+        let id = match place.item {
+            None => format!("id: {}\n", place.batch),
+            Some(item) => format!("id: {}.{item}\n", place.batch),
+        };
+        chunk.extend_from_slice(id.as_bytes());
+    }
+    chunk.extend_from_slice(format!("event: {name}\ndata: ").as_bytes());
+    serde_json::to_writer(&mut *chunk, data).expect("what the stream tells is JSON, and memory takes it");
+    chunk.extend_from_slice(b"\n\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderMap, HeaderValue};
+    use loggerhead_model::Cursor;
+
+    use super::{Place, beginning, kinds};
+
+    #[test]
+    fn a_place_covers_what_was_seen_and_nothing_else() {
+        let place = Place::parse("7.2").expect("a place");
+        assert_eq!(place.cursor(), Cursor::new(6), "the rest of batch 7 is wanted");
+        let covered = [(6, 9), (7, 0), (7, 2)];
+        assert!(covered.iter().all(|&(batch, item)| place.covers(Cursor::new(batch), item)));
+        assert!(![(7, 3), (8, 0)].iter().any(|&(batch, item)| place.covers(Cursor::new(batch), item)));
+        let whole = Place::parse("7").expect("a place");
+        assert_eq!(whole.cursor(), Cursor::new(7));
+        assert!(whole.covers(Cursor::new(7), usize::MAX) && !whole.covers(Cursor::new(8), 0));
+        for bad in ["", "x", "7.", ".2", "+7", "7.2.1", "-1"] {
+            assert_eq!(Place::parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_seen_last_counts_more_than_the_address() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(beginning(&headers, Some("3")).expect("a place"), Place::parse("3"));
+        headers.insert("last-event-id", HeaderValue::from_static("9.1"));
+        assert_eq!(beginning(&headers, Some("3")).expect("a place"), Place::parse("9.1"));
+        headers.insert("last-event-id", HeaderValue::from_static("nine"));
+        assert!(beginning(&headers, None).is_err());
+    }
+
+    #[test]
+    fn kinds_are_words_joined_by_commas() {
+        let some = kinds(Some("readings,presence")).expect("kinds");
+        assert!(some.readings && some.presence && !some.events);
+        assert!(kinds(Some("readings,")).is_err());
+        assert!(kinds(None).expect("all").events);
+    }
+}

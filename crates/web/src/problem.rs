@@ -1,0 +1,329 @@
+//! What an answer says when something is wrong: problem details (RFC 9457).
+//!
+//! Every problem has a `type` that names its kind, a `title` that never changes for that kind, a `detail` with the values
+//! of this case, and a `remedy`: what whoever asked can do about it.
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use loggerhead_headend::{CommandError, DeviceError};
+use loggerhead_store::StoreError;
+
+use crate::api::{ProblemDescription, ProblemDetails};
+
+/// The media type of a problem.
+pub const PROBLEM_TYPE: &str = "application/problem+json";
+/// Where the kinds of problems are described; a problem's `type` is this and its word.
+pub const PROBLEMS_PATH: &str = "/api/v1/problems/";
+
+/// Every kind of problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProblemKind {
+    /// A parameter or a body that cannot be understood, or is out of its range.
+    BadRequest,
+    /// No token, or a wrong one.
+    Unauthorized,
+    /// Too many wrong tokens from this address.
+    Throttled,
+    /// No such path.
+    UnknownPath,
+    /// A path that does not take this method.
+    WrongMethod,
+    /// No such device.
+    UnknownDevice,
+    /// No such channel.
+    UnknownChannel,
+    /// No such command.
+    UnknownCommand,
+    /// A name that is taken.
+    Taken,
+    /// A device that the configuration alone can change.
+    Configured,
+    /// A device that is not pending.
+    NotPending,
+    /// A device that may not log in yet.
+    NotActive,
+    /// A limit of the head-end is reached.
+    Full,
+    /// A body over its limit.
+    BodyTooLarge,
+    /// A body that is not JSON.
+    NotJson,
+    /// An answer that took too long.
+    TooSlow,
+    /// Too many requests at once.
+    Busy,
+    /// The store cannot read or write.
+    Store,
+}
+
+/// What is the same for every problem of one kind.
+struct Description {
+    kind: ProblemKind,
+    word: &'static str,
+    status: StatusCode,
+    title: &'static str,
+    remedy: &'static str,
+}
+
+const fn row(
+    kind: ProblemKind,
+    word: &'static str,
+    status: StatusCode,
+    title: &'static str,
+    remedy: &'static str,
+) -> Description {
+    Description { kind, word, status, title, remedy }
+}
+
+static DESCRIPTIONS: [Description; 18] = [
+    row(
+        ProblemKind::BadRequest,
+        "bad-request",
+        StatusCode::BAD_REQUEST,
+        "the request cannot be understood",
+        "correct what the detail names; /api/v1/openapi.json describes every parameter",
+    ),
+    row(
+        ProblemKind::Unauthorized,
+        "unauthorized",
+        StatusCode::UNAUTHORIZED,
+        "a valid token is needed",
+        "send the header `Authorization: Bearer TOKEN` with the token of `api.token_file`",
+    ),
+    row(
+        ProblemKind::Throttled,
+        "throttled",
+        StatusCode::TOO_MANY_REQUESTS,
+        "too many wrong tokens from this address",
+        "wait for the seconds in `Retry-After`, then send the right token",
+    ),
+    row(
+        ProblemKind::UnknownPath,
+        "unknown-path",
+        StatusCode::NOT_FOUND,
+        "there is nothing at this path",
+        "see /api/v1/openapi.json for every path",
+    ),
+    row(
+        ProblemKind::WrongMethod,
+        "wrong-method",
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path does not take this method",
+        "use a method that the header `Allow` names",
+    ),
+    row(
+        ProblemKind::UnknownDevice,
+        "unknown-device",
+        StatusCode::NOT_FOUND,
+        "there is no such device",
+        "see GET /api/v1/devices for the devices, or add this one with POST /api/v1/devices",
+    ),
+    row(
+        ProblemKind::UnknownChannel,
+        "unknown-channel",
+        StatusCode::NOT_FOUND,
+        "there is no such channel",
+        "see GET /api/v1/channels for the channels; a channel exists from its first stored reading on",
+    ),
+    row(
+        ProblemKind::UnknownCommand,
+        "unknown-command",
+        StatusCode::NOT_FOUND,
+        "there is no such command",
+        "see GET /api/v1/commands; finished commands are forgotten with the events' retention",
+    ),
+    row(
+        ProblemKind::Taken,
+        "taken",
+        StatusCode::CONFLICT,
+        "the name is taken",
+        "choose another id, or remove the device that has it",
+    ),
+    row(
+        ProblemKind::Configured,
+        "configured",
+        StatusCode::CONFLICT,
+        "the device stands in the configuration",
+        "change the configuration file, then reload with SIGHUP",
+    ),
+    row(
+        ProblemKind::NotPending,
+        "not-pending",
+        StatusCode::CONFLICT,
+        "the device is not pending",
+        "nothing is left to accept: it may log in already",
+    ),
+    row(
+        ProblemKind::NotActive,
+        "not-active",
+        StatusCode::CONFLICT,
+        "the device may not log in yet",
+        "accept it with POST /api/v1/devices/{id}/accept, then ask again",
+    ),
+    row(
+        ProblemKind::Full,
+        "full",
+        StatusCode::CONFLICT,
+        "a limit is reached",
+        "wait until waiting commands are answered or expire, or remove devices that are no longer there",
+    ),
+    row(
+        ProblemKind::BodyTooLarge,
+        "body-too-large",
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "the body is too large",
+        "send a smaller body",
+    ),
+    row(
+        ProblemKind::NotJson,
+        "not-json",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "the body is not declared as JSON",
+        "send JSON with the header `Content-Type: application/json`",
+    ),
+    row(
+        ProblemKind::TooSlow,
+        "too-slow",
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the answer took too long",
+        "ask for less (a shorter span, fewer buckets), or try again later",
+    ),
+    row(
+        ProblemKind::Busy,
+        "busy",
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too many requests at once",
+        "wait for the seconds in `Retry-After`, then try again",
+    ),
+    row(
+        ProblemKind::Store,
+        "store",
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the store cannot answer",
+        "see GET /readyz and the log; nothing acknowledged is lost, and the store resumes by itself when it can",
+    ),
+];
+
+impl ProblemKind {
+    fn description(self) -> &'static Description {
+        DESCRIPTIONS.iter().find(|row| row.kind == self).expect("every kind has its row, which a test holds")
+    }
+}
+
+/// One problem.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    kind: ProblemKind,
+    detail: Cow<'static, str>,
+    retry_after_s: Option<u64>,
+}
+
+impl Problem {
+    /// A problem of this kind; `detail` says what is wrong in this case, with values.
+    pub(crate) fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, detail: detail.into(), retry_after_s: None }
+    }
+
+    /// Tells when to try again.
+    pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+}
+
+impl From<&Description> for ProblemDescription {
+    fn from(row: &Description) -> Self {
+        Self {
+            kind: format!("{PROBLEMS_PATH}{}", row.word),
+            title: row.title.into(),
+            status: row.status.as_u16(),
+            remedy: row.remedy.into(),
+        }
+    }
+}
+
+/// Describes every kind of problem.
+pub(crate) fn descriptions() -> impl Iterator<Item = ProblemDescription> {
+    DESCRIPTIONS.iter().map(ProblemDescription::from)
+}
+
+/// Describes the kind of problem that this word names.
+pub(crate) fn description(word: &str) -> Option<ProblemDescription> {
+    DESCRIPTIONS.iter().find(|row| row.word == word).map(ProblemDescription::from)
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let row = self.kind.description();
+        let details = ProblemDetails {
+            kind: format!("{PROBLEMS_PATH}{}", row.word).into(),
+            title: row.title.into(),
+            status: row.status.as_u16(),
+            detail: self.detail,
+            remedy: row.remedy.into(),
+        };
+        let mut response = (row.status, axum::Json(details)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.kind == ProblemKind::Unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"loggerhead\""));
+        }
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::new(ProblemKind::Store, error.to_string())
+    }
+}
+
+impl From<DeviceError> for Problem {
+    fn from(error: DeviceError) -> Self {
+        let kind = match &error {
+            DeviceError::Unknown(_) => ProblemKind::UnknownDevice,
+            DeviceError::IdTaken(_) | DeviceError::IdentityTaken { .. } => ProblemKind::Taken,
+            DeviceError::Name(_) | DeviceError::Protocol(_) | DeviceError::Settings(_) => ProblemKind::BadRequest,
+            DeviceError::Configured(_) => ProblemKind::Configured,
+            DeviceError::NotPending(_) => ProblemKind::NotPending,
+            DeviceError::Full(_) => ProblemKind::Full,
+            DeviceError::Store(_) => ProblemKind::Store,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<CommandError> for Problem {
+    fn from(error: CommandError) -> Self {
+        let kind = match &error {
+            CommandError::Unknown(_) => ProblemKind::UnknownDevice,
+            CommandError::NotActive(_) => ProblemKind::NotActive,
+            CommandError::Full { .. } => ProblemKind::Full,
+            CommandError::Store(_) => ProblemKind::Store,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{DESCRIPTIONS, ProblemKind};
+
+    #[test]
+    fn every_kind_has_one_row_and_one_word() {
+        let words: BTreeSet<_> = DESCRIPTIONS.iter().map(|row| row.word).collect();
+        assert_eq!(words.len(), DESCRIPTIONS.len());
+        for (place, row) in DESCRIPTIONS.iter().enumerate() {
+            assert_eq!(row.kind as usize, place, "{} stands where its kind does", row.word);
+        }
+        // The last kind: a new one without a row fails here.
+        assert_eq!(ProblemKind::Store as usize + 1, DESCRIPTIONS.len());
+    }
+}

@@ -1,0 +1,117 @@
+//! Raw frames of a device's conversation, page by page.
+
+use std::ops::ControlFlow;
+
+use axum::Json;
+use axum::extract::State;
+use loggerhead_store::{FrameFilter, StoredFrame};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::api::{Frame, FrameList, ProblemDetails, Time};
+use crate::extract::{Params, Segment, Sort, device_id, limited};
+use crate::problem::Problem;
+use crate::state::Api;
+
+/// Frames on a page, unless the caller says otherwise.
+const PAGE_DEFAULT: usize = 100;
+/// Most frames on a page.
+const PAGE_MAX: usize = 1000;
+/// Bytes of frames after which a page ends, whatever its limit says: each is sent as two digits.
+const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Which frames, and which page of them.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FrameParams {
+    /// Only received or sent at this moment or later.
+    from: Option<Time>,
+    /// Only received or sent before this moment.
+    to: Option<Time>,
+    /// Which come first: `newest` (as good as nothing said) or `oldest`.
+    #[serde(default)]
+    #[param(inline)]
+    sort: Sort,
+    /// Only after this number in that order: `next` of the page before.
+    after: Option<u64>,
+    /// Frames on the page, 1 to 1000; 100 where nothing is said.
+    limit: Option<usize>,
+}
+
+/// A page that fills.
+#[derive(Default)]
+struct Page {
+    limit: usize,
+    bytes: usize,
+    list: FrameList,
+}
+
+impl Page {
+    fn take(&mut self, stored: &StoredFrame<'_>) -> ControlFlow<()> {
+        let frames = &mut self.list.frames;
+        let over = self.bytes + stored.bytes.len() > PAGE_BYTES_MAX;
+        if frames.len() == self.limit || (over && !frames.is_empty()) {
+            self.list.next = frames.last().map(|frame| frame.number);
+            return ControlFlow::Break(());
+        }
+        self.bytes += stored.bytes.len();
+        frames.push(Frame {
+            number: stored.number,
+            cursor: stored.cursor.number(),
+            received_at: Time(stored.received_at),
+            direction: stored.direction,
+            bytes: stored.bytes.len(),
+            hex: hex(&stored.bytes),
+        });
+        ControlFlow::Continue(())
+    }
+}
+
+/// The raw frames of a device, page by page.
+#[utoipa::path(
+    get,
+    path = "/api/v1/devices/{id}/frames",
+    tag = "events",
+    operation_id = "list_frames",
+    params(("id" = String, Path, description = "Our name for the device."), FrameParams),
+    responses(
+        (status = 200, description = "A page of frames.", body = FrameList),
+        (status = 400, description = "A parameter cannot be.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+        (status = 503, description = "The store cannot answer.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn list(
+    State(api): State<Api>,
+    Segment(id): Segment<String>,
+    Params(params): Params<FrameParams>,
+) -> Result<Json<FrameList>, Problem> {
+    let limit = limited(params.limit, PAGE_DEFAULT, PAGE_MAX)?;
+    let filter = FrameFilter {
+        device: Some(device_id(&id)?),
+        from: params.from.map(|from| from.0),
+        to: params.to.map(|to| to.0),
+        beyond: params.after,
+        order: params.sort.into(),
+    };
+    let mut page = Page { limit, ..Page::default() };
+    let page = api
+        .query(move |reader| {
+            reader.frames(&filter, &mut |stored| page.take(&stored))?;
+            Ok(page)
+        })
+        .await?;
+    Ok(Json(page.list))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+
+    let mut digits = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        write!(digits, "{byte:02x}").expect("a text takes everything");
+    }
+    digits
+}

@@ -1,0 +1,128 @@
+//! Every path of the API, one file for each kind of thing.
+
+mod channels;
+mod commands;
+mod devices;
+mod events;
+mod frames;
+mod health;
+mod readings;
+
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::Uri;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use std::time::Duration;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::{ProblemDescription, ProblemDetails, ProblemKinds};
+use crate::extract::Segment;
+use crate::problem::{self, Problem, ProblemKind};
+use crate::state::Api;
+use crate::{auth, live, metrics, openapi};
+
+/// Largest body of a request. The largest thing to be said is a control order for a few hundred meters.
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Longest time to the head of an answer. Bodies that are streamed go on after it.
+pub const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// Every path, and the description of all of them.
+pub(crate) fn describe() -> (Router<Api>, OpenApi) {
+    OpenApiRouter::with_openapi(openapi::preamble())
+        .routes(routes!(devices::list, devices::add))
+        .routes(routes!(devices::show, devices::remove))
+        .routes(routes!(devices::accept))
+        .routes(routes!(devices::presence))
+        .routes(routes!(devices::presence_counts))
+        .routes(routes!(channels::list))
+        .routes(routes!(channels::latest))
+        .routes(routes!(readings::range))
+        .routes(routes!(readings::buckets))
+        .routes(routes!(readings::conflicts))
+        .routes(routes!(events::list))
+        .routes(routes!(frames::list))
+        .routes(routes!(commands::list))
+        .routes(routes!(commands::show))
+        .routes(routes!(commands::give))
+        .routes(routes!(live::stream))
+        .routes(routes!(health::status))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(metrics::show))
+        .routes(routes!(problems))
+        .routes(routes!(problem_of_kind))
+        .routes(routes!(openapi::show))
+        .split_for_parts()
+}
+
+/// Every path, guarded by its limits.
+pub(crate) fn router(api: &Api) -> Router {
+    let (router, _) = describe();
+    router
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(api.clone(), limit))
+        .layer(middleware::from_fn_with_state(api.clone(), auth::admit))
+        .layer(middleware::from_fn_with_state(api.clone(), count))
+        .with_state(api.clone())
+}
+
+/// Answers within `ANSWER_MAX`, and with at most `REQUESTS_MAX` others.
+async fn limit(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Problem> {
+    let _place = api.enter()?;
+    tokio::time::timeout(ANSWER_MAX, next.run(request))
+        .await
+        .map_err(|_| Problem::new(ProblemKind::TooSlow, format!("no answer within {} s", ANSWER_MAX.as_secs())))
+}
+
+/// Counts answers by route and status.
+async fn count(State(api): State<Api>, request: Request, next: Next) -> Response {
+    // A path that is no route counts as one, so that nobody can make new labels.
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let response = next.run(request).await;
+    api.figures().answered(&route, response.status().as_u16());
+    response
+}
+
+async fn unknown_path(uri: Uri) -> Response {
+    Problem::new(ProblemKind::UnknownPath, format!("nothing at {}", uri.path())).into_response()
+}
+
+async fn wrong_method(request: Request) -> Response {
+    let detail = format!("{} does not take {}", request.uri().path(), request.method());
+    Problem::new(ProblemKind::WrongMethod, detail).into_response()
+}
+
+/// Every kind of problem that an answer can report.
+#[utoipa::path(
+    get,
+    path = "/api/v1/problems",
+    tag = "description",
+    operation_id = "list_problems",
+    responses((status = 200, description = "The kinds of problems.", body = ProblemKinds))
+)]
+async fn problems() -> Json<ProblemKinds> {
+    Json(ProblemKinds { problems: problem::descriptions().collect() })
+}
+
+/// One kind of problem.
+#[utoipa::path(
+    get,
+    path = "/api/v1/problems/{kind}",
+    tag = "description",
+    operation_id = "show_problem",
+    params(("kind" = String, Path, description = "The last part of a problem's `type`.")),
+    responses(
+        (status = 200, description = "What it means and what to do.", body = ProblemDescription),
+        (status = 404, description = "No such kind.", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+async fn problem_of_kind(Segment(kind): Segment<String>) -> Result<Json<ProblemDescription>, Problem> {
+    problem::description(&kind)
+        .map(Json)
+        .ok_or_else(|| Problem::new(ProblemKind::UnknownPath, format!("no kind of problem {kind:?}")))
+}
