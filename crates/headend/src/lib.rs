@@ -16,7 +16,6 @@ mod directory;
 mod door;
 mod error;
 mod expiring;
-mod guest;
 mod head_end;
 mod hub;
 mod identity;
@@ -29,8 +28,6 @@ mod presence;
 mod serving;
 mod socket;
 mod status;
-#[cfg(test)]
-mod testing;
 mod throttle;
 mod tls;
 
