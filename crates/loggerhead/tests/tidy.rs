@@ -10,8 +10,8 @@ mod protocols;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Directories that are not source: build output, a user's data, the history.
-const SKIPPED_DIRECTORIES: [&str; 4] = ["target", ".git", "loggerhead-data", "corpus"];
+/// Directories that are not source: build output, the history, a user's data, what fuzzing found.
+const SKIPPED_DIRECTORIES: [&str; 5] = ["target", ".git", "loggerhead-data", "corpus", "artifacts"];
 
 /// A text file of the tree.
 struct File {
@@ -69,6 +69,7 @@ fn tree() -> Vec<File> {
                     directories.push(path);
                 }
             } else if kind.is_file()
+                && name != ".git"
                 && let Ok(text) = fs::read_to_string(&path)
             {
                 let path = path.strip_prefix(&root).expect("it lies below the root").to_string_lossy().into_owned();

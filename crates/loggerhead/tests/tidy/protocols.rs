@@ -8,8 +8,7 @@ use super::{File, check, file, tree};
 /// Where the protocols are.
 const PROTOCOLS: &str = "crates/protocols/src";
 /// What every protocol's folder has.
-const FILES: [&str; 7] =
-    ["README.md", "mod.rs", "frame.rs", "message.rs", "session.rs", "device.rs", "vectors/README.md"];
+const FILES: [&str; 6] = ["README.md", "mod.rs", "frame.rs", "message.rs", "session.rs", "device.rs"];
 /// The sections of its README.
 const HEADINGS: [&str; 6] = ["Frame", "Conversation", "Acknowledgement", "Limits", "Quirks", "Sources"];
 
@@ -131,7 +130,7 @@ fn the_head_end_names_no_protocol() {
 }
 
 #[test]
-fn only_the_table_of_dialects_names_one() {
+fn nothing_branches_on_a_dialects_name() {
     let files = tree();
     let mut complaints = Vec::new();
     for protocol in ALL {
@@ -142,10 +141,11 @@ fn only_the_table_of_dialects_names_one() {
             .filter_map(|(_, line)| line.trim().strip_prefix("name: ")?.strip_suffix(','))
             .collect();
         assert!(!names.is_empty(), "{}: no `name: \"..\",` found", table.path);
-        for file in folder.iter().filter(|file| file.is_rust() && file.path != table.path) {
+        for file in folder.iter().filter(|file| file.is_rust()) {
             for (number, line) in file.lines_before_tests() {
-                let is_code = !line.trim_start().starts_with("//");
-                if is_code && names.iter().any(|name| line.contains(name)) {
+                let branches =
+                    |name: &&str| line.contains(&format!("{name} =>")) || line.contains(&format!("= {name}"));
+                if names.iter().any(branches) {
                     complaints.push(format!("{}:{number}: {}", file.path, line.trim()));
                 }
             }
@@ -158,13 +158,11 @@ fn only_the_table_of_dialects_names_one() {
 fn every_vector_has_its_text() {
     let files = tree();
     let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).filter(|path| path.contains("/vectors/")).collect();
-    let mut complaints = Vec::new();
-    for (suffix, partner) in [(".hex", ".txt"), (".txt", ".hex")] {
-        for stem in paths.iter().filter_map(|path| path.strip_suffix(suffix)) {
-            if !paths.contains(&format!("{stem}{partner}").as_str()) {
-                complaints.push(format!("{stem}{partner} is missing"));
-            }
-        }
-    }
-    check(&complaints, "recorded bytes go into .hex, their complete decode into the .txt beside it");
+    let complaints: Vec<_> = paths
+        .iter()
+        .filter_map(|path| path.strip_suffix(".hex"))
+        .map(|stem| format!("{stem}.txt"))
+        .filter(|text| !paths.contains(&text.as_str()))
+        .collect();
+    check(&complaints, "missing: beside the recorded bytes in .hex stands their complete decode in .txt");
 }

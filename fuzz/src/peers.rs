@@ -1,0 +1,122 @@
+//! Head-ends and devices that know each other, in every setting that changes what is read.
+
+use loggerhead_model::{DeviceId, Identity, Learnt};
+use loggerhead_protocols::pair::{Enrolled, Pair};
+use loggerhead_protocols::{DeviceSettings, Protocol, Session};
+
+/// What both sides are set to.
+struct Settings {
+    protocol: &'static str,
+    listener: &'static str,
+    device: &'static str,
+    simulated: &'static str,
+}
+
+/// How many choices `head_end` and `device` know.
+pub(crate) const SETTINGS: u8 = 6;
+
+/// The first `SETTINGS` rows are those of the data loggers: every dialect, and every rule about checks and answers.
+const ROWS: [Settings; SETTINGS as usize] = [
+    Settings {
+        protocol: "logger",
+        listener: "aes_keys = ['text:0000000000123456']",
+        device: "",
+        simulated: "dialect = 'national'",
+    },
+    Settings {
+        protocol: "logger",
+        listener: "aes_keys = ['text:9999999999999999', 'text:0000000000123456']",
+        device: "crc = 'off'",
+        simulated: "dialect = 'zhejiang'",
+    },
+    Settings {
+        protocol: "logger",
+        listener: "aes_keys = ['text:0000000000123456']",
+        device: "",
+        simulated: "dialect = 'shanghai'\nconnections = 'per-message'",
+    },
+    Settings {
+        protocol: "logger",
+        listener: "aes_keys = ['text:0000000000123456']",
+        device: "",
+        simulated: "dialect = 'supcon'",
+    },
+    Settings {
+        protocol: "logger",
+        listener: "aes_keys = ['text:0000000000123456']",
+        device: "",
+        simulated: "dialect = 'bare'\nlive = 'continuous'",
+    },
+    Settings { protocol: "logger", listener: "", device: "", simulated: "dialect = 'plain'\nlive = 'continuous'" },
+];
+
+const NONE: Settings = Settings { protocol: "", listener: "", device: "", simulated: "" };
+/// The name that the simulated device gives itself unless its settings say otherwise.
+const IDENTITY: &str = "330302D110/01";
+const SECRET: &str = "text:IJKLMNOPQRSTUVWX";
+const KEY: &str = "text:0000000000123456";
+
+fn settings(protocol: &Protocol, choice: u8) -> &'static Settings {
+    ROWS.get(usize::from(choice)).filter(|row| row.protocol == protocol.name).unwrap_or(&NONE)
+}
+
+fn table(text: &str) -> toml::Table {
+    text.parse().expect("the rows above are TOML")
+}
+
+/// A head-end that knows one device.
+pub(crate) fn head_end(protocol: &Protocol, choice: u8) -> Pair {
+    let settings = settings(protocol, choice);
+    let identity = Identity::new(IDENTITY).expect("short enough");
+    let device = table(settings.device);
+    let mut devices = [DeviceSettings { identity: &identity, table: &device }].into_iter();
+    let acceptor = (protocol.acceptor)(&table(settings.listener), &mut devices).expect("the rows above are right");
+    let mut pair = Pair::new(acceptor);
+    let enrolled = Enrolled {
+        device: DeviceId::new("tower-1").expect("short enough"),
+        secret: b"IJKLMNOPQRSTUVWX".to_vec(),
+        cipher_is_enough: true,
+        settings: device.clone().into(),
+        learnt: Learnt::new(),
+    };
+    pair.enrolled.insert(identity.clone(), enrolled);
+    pair
+}
+
+/// The device that the head-end of the same choice knows.
+pub(crate) fn device(protocol: &Protocol, choice: u8, pair: &mut Pair) -> Box<dyn Session> {
+    let mut settings = table(settings(protocol, choice).simulated);
+    settings.insert("secret".to_owned(), SECRET.into());
+    settings.insert("aes_key".to_owned(), KEY.into());
+    (protocol.device)(&settings, pair.opening()).expect("the rows above are right")
+}
+
+/// What was recorded on the wires of all protocols.
+pub(crate) fn recorded_frames() -> Vec<Vec<u8>> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/protocols/src");
+    let mut frames = Vec::new();
+    for protocol in loggerhead_protocols::ALL {
+        let vectors = format!("{root}/{}/vectors", protocol.name);
+        let mut paths: Vec<_> = std::fs::read_dir(vectors)
+            .expect("every protocol has vectors")
+            .map(|entry| entry.expect("the tree can be read").path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "hex"))
+            .collect();
+        paths.sort();
+        for path in paths {
+            frames.push(bytes_of(&std::fs::read_to_string(path).expect("the tree can be read")));
+        }
+    }
+    frames
+}
+
+/// The bytes of a `.hex` file: pairs of digits; `#` begins a remark.
+fn bytes_of(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .flat_map(str::bytes)
+        .filter_map(|digit| u8::try_from(char::from(digit).to_digit(16)?).ok())
+        .collect();
+    digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect()
+}
