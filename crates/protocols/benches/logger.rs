@@ -1,6 +1,6 @@
 //! What one core makes of the data-logger protocol: each step alone, then all of them, as XML bytes per second.
 //!
-//! `cargo bench -p loggerhead-protocols --bench logger`
+//! `cargo bench -p loggerhead-protocols --bench logger [-- PART OF A NAME]`
 
 #![expect(clippy::print_stdout, reason = "figures are what this is for")]
 #![expect(clippy::disallowed_methods, reason = "a measurement needs a clock and the time on the core")]
@@ -60,6 +60,10 @@ fn main() {
 }
 
 fn measure<T>(name: &str, xml_bytes: usize, mut work: impl FnMut() -> T) {
+    let mut wanted = std::env::args().skip(1).filter(|word| !word.starts_with("--")).peekable();
+    if wanted.peek().is_some() && !wanted.any(|part| name.contains(&part)) {
+        return;
+    }
     let mut rounds = 0_u32;
     let (start, start_on_core) = (Instant::now(), on_core());
     while start.elapsed() < SPAN {

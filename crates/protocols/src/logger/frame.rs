@@ -156,7 +156,10 @@ impl Cutter {
             if let Some(fault) = self.tail() {
                 return Ok(Some(Cut::Fault(fault)));
             }
-            self.separators();
+            let is_cut = self.separators();
+            if is_cut {
+                return Ok(None);
+            }
             if self.buffer.is_empty() {
                 // An idle connection keeps no memory.
                 self.buffer = BytesMut::new();
@@ -206,11 +209,12 @@ impl Cutter {
         None
     }
 
-    /// Drops what devices put between texts. NUL may be the first byte of a length while no dialect is known.
-    fn separators(&mut self) {
+    /// Drops what devices put between texts. NUL may be the first byte of a length while no dialect is known. True when
+    /// more bytes have to tell.
+    fn separators(&mut self) -> bool {
         let xml_follows = self.dialect.is_none_or(|dialect| matches!(dialect.length, Length::Hex | Length::RootEnd));
         if !xml_follows || self.lost {
-            return;
+            return false;
         }
         let rest = text::trim_start(&self.buffer);
         let dropped = self.buffer.len() - rest.len();
@@ -219,6 +223,7 @@ impl Cutter {
             None => self.buffer.iter().take(dropped).position(|&byte| byte == 0).unwrap_or(dropped),
         };
         self.buffer.advance(dropped);
+        !self.buffer.is_empty() && text::BYTE_ORDER_MARK.starts_with(&self.buffer)
     }
 
     /// Looks at the first byte, where a frame has to begin.

@@ -189,6 +189,8 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
                 frame[..at % frame.len()].to_vec()
             }),
             1 => prop::collection::vec(any::<u8>(), 0..40),
+            1 => prop::collection::vec(prop::sample::select(&b"\xef\xbb\xbf \n\0"[..]), 0..6),
+            1 => Just(b"\xef\xbb\xbf".to_vec()),
             1 => prop::sample::select(dialect.heads).prop_map(<[u8]>::to_vec),
         ]
     };

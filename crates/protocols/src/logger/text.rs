@@ -65,6 +65,9 @@ fn readable(bytes: &[u8]) -> Result<(Range<usize>, Charset, Cow<'_, str>), Fault
     })
 }
 
+/// The byte order mark of UTF-8, which some devices send.
+pub(super) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+
 /// `bytes` without blanks, byte order marks and NULs in front.
 pub(super) fn trim_start(mut bytes: &[u8]) -> &[u8] {
     loop {

@@ -107,46 +107,53 @@ impl<'a> Scanner<'a> {
                 }
                 continue;
             }
-            if let Some(token) = self.markup(rest)? {
-                return Ok(token);
+            let inside = rest.get(1..).unwrap_or_default();
+            let tag = match inside.as_bytes() {
+                [b' ' | b'\t' | b'\r' | b'\n', ..] => inside.trim_ascii_start(),
+                _ => inside,
+            };
+            match tag.as_bytes() {
+                [b'/', ..] => self.closing_tag(rest, tag)?,
+                [b'?' | b'!', ..] => {
+                    if let Some(text) = self.remark(rest, tag)? {
+                        return Ok(Token::Verbatim(text));
+                    }
+                }
+                _ => return self.open(tag),
             }
         }
     }
 
-    /// Reads what begins with `<`.
+    /// Reads a closing tag; `tag` begins with its slash.
     #[inline]
-    fn markup(&mut self, rest: &'a str) -> Result<Option<Token<'a>>, Fault> {
-        let inside = rest.get(1..).unwrap_or_default();
-        let tag = match inside.as_bytes() {
-            [b' ' | b'\t' | b'\r' | b'\n', ..] => inside.trim_ascii_start(),
-            _ => inside,
-        };
-        match tag.as_bytes() {
-            [b'/', ..] => {
-                let end = memchr(b'>', rest.as_bytes()).ok_or_else(|| self.malformed("a tag without an end"))?;
-                self.at += end + 1;
-                let start = rest.len() - tag.len() + 1;
-                self.close(rest.get(start..end).unwrap_or_default().trim_ascii());
-                Ok(None)
-            }
-            [b'?', ..] => self.skip(rest, "?>"),
-            [b'!', ..] if tag.starts_with("!--") => self.skip(rest, "-->"),
-            [b'!', ..] if tag.starts_with("![CDATA[") => {
-                let end = memchr::memmem::find(rest.as_bytes(), b"]]>");
-                let end = end.ok_or_else(|| self.malformed("character data without an end"))?;
-                self.at += end + 3;
-                let start = rest.len() - tag.len() + "![CDATA[".len();
-                Ok(Some(Token::Verbatim(rest.get(start..end).unwrap_or_default())))
-            }
-            [b'!', ..] => Err(self.malformed("a document type, which is not allowed")),
-            _ => self.open(tag).map(Some),
+    fn closing_tag(&mut self, rest: &'a str, tag: &'a str) -> Result<(), Fault> {
+        let end = memchr(b'>', rest.as_bytes()).ok_or_else(|| self.malformed("a tag without an end"))?;
+        self.at += end + 1;
+        let start = rest.len() - tag.len() + 1;
+        self.close(rest.get(start..end).unwrap_or_default().trim_ascii());
+        Ok(())
+    }
+
+    /// Reads a declaration, a remark or character data, which alone is given back.
+    #[cold]
+    fn remark(&mut self, rest: &'a str, tag: &'a str) -> Result<Option<&'a str>, Fault> {
+        if tag.starts_with('?') {
+            self.skip(rest, "?>").map(|()| None)
+        } else if tag.starts_with("!--") {
+            self.skip(rest, "-->").map(|()| None)
+        } else if let Some(text) = tag.strip_prefix("![CDATA[") {
+            self.skip(rest, "]]>")?;
+            let end = memchr::memmem::find(text.as_bytes(), b"]]>").unwrap_or(text.len());
+            Ok(Some(text.get(..end).unwrap_or_default()))
+        } else {
+            Err(self.malformed("a document type, which is not allowed"))
         }
     }
 
-    fn skip(&mut self, rest: &str, end: &str) -> Result<Option<Token<'a>>, Fault> {
+    fn skip(&mut self, rest: &str, end: &str) -> Result<(), Fault> {
         let found = memchr::memmem::find(rest.as_bytes(), end.as_bytes());
         self.at += found.ok_or_else(|| self.malformed("a declaration or a remark without an end"))? + end.len();
-        Ok(None)
+        Ok(())
     }
 
     /// Reads an opening tag; `tag` begins with its name.
