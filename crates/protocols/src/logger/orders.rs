@@ -95,6 +95,11 @@ impl Orders {
         self.active.take_if(|active| active.waiting == waiting).and_then(|active| active.id)
     }
 
+    /// Waits no longer for an answer.
+    pub(super) fn drop_active(&mut self) {
+        self.active = None;
+    }
+
     /// Every command that is not answered, at the end of the session.
     pub(super) fn abandon(self) -> impl Iterator<Item = CommandId> {
         let active = self.active.and_then(|active| active.id);

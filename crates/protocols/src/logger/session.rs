@@ -415,7 +415,7 @@ impl HeadEnd {
     }
 
     /// Does what is due.
-    fn wake(&mut self, now: Now) -> Result<(), Fault> {
+    fn wake(&mut self, now: Now) {
         if self.ending.as_ref().is_some_and(|ending| ending.0 <= now.elapsed)
             && let Some(ending) = self.ending.take()
         {
@@ -423,31 +423,28 @@ impl HeadEnd {
         }
         match &self.stage {
             Stage::Strange | Stage::Asking(_) | Stage::Challenged(_) | Stage::Proving(_) => {
-                let (by, what) =
-                    if self.has_spoken { (self.login_by, "no login") } else { (self.first_frame_by, "no whole frame") };
+                let by = self.login_due();
                 if by <= now.elapsed {
-                    let reason = format!("{what} within {} s", by.saturating_sub(self.opened_at).as_secs());
+                    let what = if self.has_spoken { "no login" } else { "no whole frame" };
+                    let wait = by.saturating_sub(self.opened_at);
+                    let reason = format!("{what} within {} s", wait.as_secs());
                     self.outputs.push_back(Output::Fault(Fault::new(FaultKind::TooSlow, reason)));
-                    self.close(CloseReason::Silent(by.saturating_sub(self.opened_at)));
+                    self.close(CloseReason::Silent(wait));
                 }
-                Ok(())
             }
-            Stage::Refused(until) => {
-                if *until <= now.elapsed {
-                    self.close(CloseReason::Refused);
-                }
-                Ok(())
+            Stage::Refused(until) if *until <= now.elapsed => self.close(CloseReason::Refused),
+            Stage::In(member) if self.gives_up_at(member) <= now.elapsed => {
+                let idle = self.gives_up_at(member).saturating_sub(member.liveness.last_bytes());
+                self.close(CloseReason::Silent(idle));
             }
-            Stage::In(member) => {
-                if self.gives_up_at(member) <= now.elapsed {
-                    let idle = self.gives_up_at(member).saturating_sub(member.liveness.last_bytes());
-                    self.close(CloseReason::Silent(idle));
-                    return Ok(());
-                }
-                self.order(now)
-            }
-            Stage::Closed => Ok(()),
+            Stage::In(_) => self.order(now),
+            Stage::Refused(_) | Stage::Closed => {}
         }
+    }
+
+    /// When a peer that is not logged in has to have come further.
+    fn login_due(&self) -> Duration {
+        if self.has_spoken { self.login_by } else { self.first_frame_by.min(self.login_by) }
     }
 
     fn gives_up_at(&self, member: &Member) -> Duration {
@@ -460,9 +457,7 @@ impl HeadEnd {
     /// When something is due next.
     fn due(&self) -> Option<Duration> {
         let stage = match &self.stage {
-            Stage::Strange | Stage::Asking(_) | Stage::Challenged(_) | Stage::Proving(_) => {
-                Some(if self.has_spoken { self.login_by } else { self.first_frame_by.min(self.login_by) })
-            }
+            Stage::Strange | Stage::Asking(_) | Stage::Challenged(_) | Stage::Proving(_) => Some(self.login_due()),
             Stage::Refused(until) => Some(*until),
             Stage::In(member) => {
                 let orders = self.orders.as_ref().and_then(|orders| orders.wake_at(self.sendable_at()));
@@ -484,7 +479,7 @@ impl Session for HeadEnd {
         match input {
             Input::Bytes(bytes) => self.bytes(now, bytes)?,
             Input::Eof => self.eof(now),
-            Input::Wake => self.wake(now)?,
+            Input::Wake => self.wake(now),
             Input::Known(known) => self.known(now, known)?,
             Input::Verdict(verdict) => self.verdict(now, verdict)?,
             Input::Stored(receipt) => {
@@ -495,7 +490,7 @@ impl Session for HeadEnd {
                 self.not_stored(ticket);
                 self.answer_stored(now)?;
             }
-            Input::Command(command) => self.command(now, command)?,
+            Input::Command(command) => self.command(now, command),
             Input::Shutdown(reason) => match reason {
                 CloseReason::Stopping | CloseReason::Reconfigured => self.wind_up(now, reason),
                 CloseReason::TakenOver

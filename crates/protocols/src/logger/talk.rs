@@ -255,7 +255,7 @@ impl HeadEnd {
     }
 
     /// An operator asks something of the device.
-    pub(super) fn command(&mut self, now: Now, command: Command) -> Result<(), Fault> {
+    pub(super) fn command(&mut self, now: Now, command: Command) {
         let Command { id, order } = command;
         let taken = match &self.stage {
             Stage::In(_) => self.push_order(now, Some(id), order),
@@ -268,36 +268,39 @@ impl HeadEnd {
         };
         match taken {
             Ok(()) => self.order(now),
-            Err(reason) => {
-                self.outputs.push_back(Output::Command(id, CommandState::Failed(reason)));
-                Ok(())
-            }
+            Err(reason) => self.outputs.push_back(Output::Command(id, CommandState::Failed(reason))),
         }
     }
 
     /// Sends the next order if it may be sent, and gives up on one that nobody answered.
-    pub(super) fn order(&mut self, now: Now) -> Result<(), Fault> {
+    pub(super) fn order(&mut self, now: Now) {
         let sendable_at = self.sendable_at();
-        let Some(orders) = self.orders.as_mut() else { return Ok(()) };
+        let Some(orders) = self.orders.as_mut() else { return };
         if let Some(id) = orders.expired(now.elapsed) {
             self.outputs.push_back(Output::Command(id, CommandState::Expired));
         }
         if sendable_at > now.elapsed {
-            return Ok(());
+            return;
         }
         let Some((id, order)) = orders.start(now.elapsed + self.settings.command_wait) else {
             self.forget_orders();
-            return Ok(());
+            return;
         };
-        let Stage::In(member) = &self.stage else { return Ok(()) };
+        let Stage::In(member) = &self.stage else { return };
         let (dialect, envelope) = (member.dialect, member.envelope.clone());
         let marks = Marks { dialect, sequence: dialect.sequence.unwrap_or_default(), crc: self.crc };
-        self.say(now, &envelope, marks, &talk_of(order))?;
-        self.ordered_at = None;
+        // The pause before the next order is counted from here.
+        self.ordered_at = Some(now.elapsed);
+        let state = match self.say(now, &envelope, marks, &talk_of(order)) {
+            Ok(()) => CommandState::Sent,
+            Err(fault) => {
+                self.drop_order();
+                CommandState::Failed(format!("it cannot be said in this dialect: {}", fault.reason))
+            }
+        };
         if let Some(id) = id {
-            self.outputs.push_back(Output::Command(id, CommandState::Sent));
+            self.outputs.push_back(Output::Command(id, state));
         }
-        Ok(())
     }
 }
 
@@ -338,9 +341,19 @@ impl HeadEnd {
         Ok(())
     }
 
+    /// Waits no longer for the answer to the order that was started last.
+    fn drop_order(&mut self) {
+        if let Some(orders) = self.orders.as_mut() {
+            orders.drop_active();
+        }
+        self.forget_orders();
+    }
+
     /// An idle connection keeps no memory.
     fn forget_orders(&mut self) {
-        self.orders.take_if(|orders| orders.is_empty());
+        if self.orders.take_if(|orders| orders.is_empty()).is_some() {
+            self.ordered_at = None;
+        }
     }
 }
 

@@ -98,6 +98,39 @@ fn an_order_without_an_answer_expires() {
 }
 
 #[test]
+fn an_order_that_cannot_be_said_fails_alone() {
+    let mut pair = head_end("", "");
+    let hand = Hand::new(&mut pair, "supcon");
+    hand.log_in(&mut pair);
+    let line = ControlLine { meter: "1".to_owned(), hex: "00".repeat(40_000), timeout_ms: 200, retries: 1 };
+    order(&mut pair, 1, Order::Control { lines: vec![line] });
+    order(&mut pair, 2, Order::Describe);
+    pair.run_for(Duration::from_secs(1));
+    assert!(matches!(states(&pair, 1).as_slice(), [CommandState::Failed(_)]), "{:?}", states(&pair, 1));
+    assert_eq!(states(&pair, 2), [CommandState::Sent]);
+}
+
+#[test]
+fn an_order_reaches_a_device_that_never_pauses() {
+    let mut pair = head_end("", "");
+    let hand = Hand::new(&mut pair, "national");
+    hand.log_in(&mut pair);
+    for id in 1..3 {
+        order(&mut pair, id, Order::Describe);
+    }
+    let mut hand = hand;
+    for _ in 0..400 {
+        hand.say(&mut pair, &Talk::Notify { note: String::new() });
+        pair.run_for(Duration::from_millis(100));
+        hand.sequence = [0; 4];
+        if states(&pair, 1).len() == 1 {
+            hand.say(&mut pair, &Talk::ArchivesAck(crate::logger::xml::Element::new("instruction", "")));
+        }
+    }
+    assert_eq!((states(&pair, 1).len(), states(&pair, 2).len()), (2, 2));
+}
+
+#[test]
 fn an_order_to_a_device_that_is_not_in_fails_at_once() {
     let mut pair = head_end("", "");
     let hand = Hand::new(&mut pair, "national");

@@ -83,7 +83,7 @@ fn act(pair: &mut Pair, origins: &mut Vec<Origin>, operation: Operation) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Every acknowledged packet was committed before, and once the trouble is over all of them are delivered.
     #[test]
