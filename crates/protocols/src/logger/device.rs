@@ -115,12 +115,13 @@ impl Device {
     fn disconnected(&mut self, now: Now) {
         self.outbox.rewind();
         match self.stage {
-            Stage::Ended | Stage::Away(_) => {}
-            Stage::Connecting | Stage::Entering(..) | Stage::Describing(_) | Stage::In => {
-                let wait = self.back_off();
-                self.stage = Stage::Away(now.elapsed + wait);
-            }
+            Stage::Ended | Stage::Away(_) => return,
+            Stage::Connecting => {}
+            // A visit that ends without an answer may mean that the head-end has forgotten the steps before it.
+            Stage::Entering(..) | Stage::Describing(_) | Stage::In => self.next_step = Step::Request,
         }
+        let wait = self.back_off();
+        self.stage = Stage::Away(now.elapsed + wait);
     }
 
     /// The pause before the next attempt: twice the last one, and not the same for all devices of a site.

@@ -7,7 +7,7 @@ use loggerhead_model::{Origin, Ticket};
 use super::{Hand, attach, closed, faults, head_end, is_fail, is_pass, kept_values, report, values_of};
 use crate::logger::dialect::find;
 use crate::logger::message::{DataKind, Talk};
-use crate::pair::{Happening, Pair};
+use crate::pair::{Happening, Pair, Wire};
 
 const SECRET: &str = "IJKLMNOPQRSTUVWX";
 
@@ -85,4 +85,27 @@ fn a_stranger_on_the_connection_does_not_log_its_device_out() {
     let data = hand.data(DataKind::Report, &report(Origin::Live, 2, 1));
     assert_eq!(hand.send(&mut pair, &data).len(), 1);
     assert_eq!(pair.kept.len(), 1);
+}
+
+#[test]
+fn the_device_side_begins_again_when_the_head_end_has_forgotten_it() {
+    let mut pair = head_end("", "");
+    attach(&mut pair, find("shanghai").expect("a dialect"), "connections = 'per-message'\nreconnect_max_s = 2.0");
+    // The request is answered, then the line is down until the challenge is forgotten.
+    pair.wire = Wire { cut_up_after: Some(300), ..Wire::default() };
+    pair.run_for(Duration::from_millis(100));
+    pair.reachable = false;
+    pair.run_for(Duration::from_mins(2));
+    pair.reachable = true;
+    pair.wire = Wire::default();
+    pair.offer(Ticket(0), report(Origin::Live, 0, 1));
+    pair.run_for(Duration::from_secs(30));
+    assert_eq!(pair.delivered(), [Ticket(0)], "{:#?}", pair.log);
+    // A login that has run out is made anew, too.
+    pair.reachable = false;
+    pair.run_for(Duration::from_mins(11));
+    pair.reachable = true;
+    pair.offer(Ticket(1), report(Origin::Live, 1, 1));
+    pair.run_for(Duration::from_mins(1));
+    assert_eq!(pair.delivered(), [Ticket(0), Ticket(1)], "{:#?}", pair.log);
 }
