@@ -244,3 +244,98 @@ pub(crate) fn status(record: &CommandRecord) -> CommandStatus {
         changed_at: record.changed_at,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use loggerhead_model::{CommandId, CommandState, DeviceId, KeyKind, Order, Timestamp};
+    use loggerhead_store::CommandRecord;
+
+    use super::{Commands, FINISHED_MAX, SEND_WITHIN, WAITING_MAX};
+    use crate::error::CommandError;
+
+    const NOW: Timestamp = Timestamp::from_unix_ms(1_000_000);
+
+    fn device() -> DeviceId {
+        DeviceId::new("a").expect("a legal id")
+    }
+
+    fn take(commands: &Commands) -> CommandRecord {
+        let record = commands.draft(&device(), Order::Describe, NOW).expect("there is room");
+        commands.add(record.clone());
+        record
+    }
+
+    #[test]
+    fn what_waits_for_one_device_has_a_limit() {
+        let commands = Commands::default();
+        let first = take(&commands);
+        for _ in 1..WAITING_MAX {
+            take(&commands);
+        }
+        let full = commands.draft(&device(), Order::Describe, NOW);
+        assert!(matches!(full, Err(CommandError::Full { .. })));
+        commands.moved(first.id, CommandState::Expired, NOW).expect("it was open");
+        assert!(commands.draft(&device(), Order::Describe, NOW).is_ok());
+    }
+
+    #[test]
+    fn a_finished_command_stays_as_it_is() {
+        let commands = Commands::default();
+        let id = take(&commands).id;
+        assert!(commands.moved(id, CommandState::Answered("yes".into()), NOW).is_some());
+        assert!(commands.moved(id, CommandState::Failed("late".into()), NOW).is_none());
+        assert_eq!(commands.find(id).map(|status| status.state), Some(CommandState::Answered("yes".into())));
+    }
+
+    #[test]
+    fn a_command_that_cannot_be_sent_expires() {
+        let commands = Commands::default();
+        let id = take(&commands).id;
+        let later = |ms| Timestamp::from_unix_ms(NOW.unix_ms() + ms);
+        let limit_ms = i64::try_from(SEND_WITHIN.as_millis()).expect("an hour");
+        assert!(commands.expire(later(limit_ms - 1)).is_empty());
+        assert_eq!(commands.expire(later(limit_ms)).first().map(|record| record.id), Some(id));
+        assert!(commands.expire(later(limit_ms)).is_empty());
+    }
+
+    #[test]
+    fn what_was_sent_before_a_restart_has_failed_and_what_waited_waits() {
+        let commands = Commands::default();
+        let record = |id, state| CommandRecord {
+            id: CommandId(id),
+            device: device(),
+            order: Order::Describe,
+            state,
+            accepted_at: NOW,
+            changed_at: NOW,
+        };
+        let changed =
+            commands.recall(CommandId(9), vec![record(8, CommandState::Sent), record(9, CommandState::Accepted)], NOW);
+        assert_eq!(changed.iter().map(|record| record.id).collect::<Vec<_>>(), [CommandId(8)]);
+        assert_eq!(commands.find(CommandId(9)).map(|status| status.state), Some(CommandState::Accepted));
+        assert_eq!(take(&commands).id, CommandId(10), "ids go on");
+    }
+
+    #[test]
+    fn finished_commands_are_forgotten_and_open_ones_are_not() {
+        let commands = Commands::default();
+        let open = take(&commands).id;
+        for _ in 0..FINISHED_MAX + 10 {
+            let id = take(&commands).id;
+            commands.moved(id, CommandState::Expired, NOW).expect("it was open");
+        }
+        assert_eq!(commands.list(None).len(), FINISHED_MAX + 1);
+        assert!(commands.find(open).is_some());
+    }
+
+    #[test]
+    fn a_key_is_never_shown() {
+        let commands = Commands::default();
+        let order = Order::SetKey { kind: KeyKind::Login, key: "open-sesame".to_owned() };
+        let record = commands.draft(&device(), order, NOW).expect("there is room");
+        commands.add(record);
+        assert!(!format!("{:?}", commands.list(None)).contains("open-sesame"));
+        let shown = commands.list(None).into_iter().map(|status| status.order).collect::<Vec<_>>();
+        assert_eq!(shown, [Order::SetKey { kind: KeyKind::Login, key: "***".to_owned() }]);
+    }
+}

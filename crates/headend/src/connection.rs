@@ -4,34 +4,27 @@
 //! does something it does not read: a full queue of the store, or a peer that does not take its answers, stops the
 //! peer by way of TCP. An idle connection holds no buffer.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use loggerhead_model::{DeviceId, Event, EventKind, Learnt, Records, Severity, Ticket};
-use loggerhead_protocols::{
-    Admission, Claim, CloseReason, Fault, Input, Opening, Output, Proof, Question, Refusal, Session, Verdict,
-};
+use loggerhead_model::{Records, Ticket};
+use loggerhead_protocols::{CloseReason, Fault, Input, Opening, Output, Question, Session};
 use loggerhead_store::{Completion, Outcome, Reply};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Sleep, timeout};
 
-use crate::budget::Budget;
 use crate::core::Core;
-use crate::device::Device;
-use crate::identity::Judgement;
+use crate::guest::{Guest, Peer};
 use crate::listener::Pass;
 use crate::mailbox::{Letters, Mailbox};
-use crate::metrics::{ProtocolCounters, refusal_word};
-use crate::presence::{Habit, Manner};
+use crate::presence::Manner;
 
 /// What one read takes at most: several packets of a busy logger. One such buffer for each thread.
 const READ_BYTES_MAX: usize = 64 * 1024;
@@ -45,22 +38,9 @@ const GOODBYE_WITHIN: Duration = Duration::from_secs(5);
 const LINGER_WITHIN: Duration = Duration::from_secs(2);
 /// What a peer may still send in that time.
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
-/// Events of one connection that are stored at once, and after which time one more is: 17,280 a day at most.
-const EVENTS_BURST: u16 = 20;
-const EVENT_EVERY: Duration = Duration::from_secs(5);
-
 thread_local! {
     /// Bytes are the session's only during one call, so one buffer serves every connection of a thread.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES_MAX].into_boxed_slice());
-}
-
-/// Who is at the other end.
-#[derive(Clone, Debug)]
-pub(crate) struct Peer {
-    /// For texts: `192.0.2.7:4711`, `[2001:db8::1]:4711`, `unix`.
-    pub(crate) text: Arc<str>,
-    /// For counting; none on a Unix socket.
-    pub(crate) address: Option<IpAddr>,
 }
 
 /// A stream that a connection can live on.
@@ -68,10 +48,13 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// Serves one connection until it ends.
-pub(crate) async fn serve<S: Stream>(core: Arc<Core>, pass: Pass, peer: Peer, stream: S) {
+pub(crate) fn serve<S: Stream>(core: Arc<Core>, pass: Pass, peer: Peer, stream: S) -> impl Future<Output = ()> + Send {
+    // Made outside of the future, which would keep the arguments as well.
     let mut connection = Connection::open(core, pass, peer, stream);
-    let ending = connection.live().await;
-    connection.end(&ending).await;
+    async move {
+        let ending = connection.live().await;
+        Box::pin(connection.end(&ending)).await;
+    }
 }
 
 /// Why a connection ended.
@@ -98,14 +81,10 @@ enum Happened {
 }
 
 struct Connection<S> {
-    core: Arc<Core>,
-    pass: Pass,
-    peer: Peer,
+    guest: Guest,
     stream: S,
     session: Box<dyn Session>,
     mailbox: Arc<Mailbox>,
-    counters: Arc<ProtocolCounters>,
-    device: Option<Arc<Device>>,
     /// Asked during a round of outputs; answered after it.
     questions: VecDeque<Question>,
     /// When the bytes of what is with the store came. As long as the session's own limit of tickets.
@@ -119,7 +98,6 @@ struct Connection<S> {
     wake_at: Option<Duration>,
     end_by: Option<(Duration, CloseReason)>,
     sleep: Option<Pin<Box<Sleep>>>,
-    events: Budget,
 }
 
 impl<S: Stream> Connection<S> {
@@ -129,17 +107,12 @@ impl<S: Stream> Connection<S> {
         let opening =
             Opening { peer: Arc::clone(&peer.text), entropy: rand::random(), limits: listener.settings().limits };
         let session = listener.acceptor().open(now, opening);
-        let counters = Arc::clone(&listener.counters);
         let mailbox = Arc::clone(pass.mailbox());
         Self {
-            core,
-            pass,
-            peer,
+            guest: Guest::new(core, pass, peer),
             stream,
             session,
             mailbox,
-            counters,
-            device: None,
             questions: VecDeque::new(),
             stores: VecDeque::new(),
             acking: None,
@@ -149,7 +122,6 @@ impl<S: Stream> Connection<S> {
             wake_at: None,
             end_by: None,
             sleep: None,
-            events: Budget::new(EVENTS_BURST, EVENT_EVERY),
         }
     }
 
@@ -194,7 +166,7 @@ impl<S: Stream> Connection<S> {
             match ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer)) {
                 Ok(()) if buffer.filled().is_empty() => {
                     self.peer_ended = true;
-                    let now = self.core.clock.now();
+                    let now = self.guest.core.clock.now();
                     self.end_by.get_or_insert((now.elapsed + FINISH_WITHIN, CloseReason::PeerDone));
                     Poll::Ready(Happened::Eof)
                 }
@@ -210,7 +182,7 @@ impl<S: Stream> Connection<S> {
         let Some(due) = self.wake_at.into_iter().chain(last).min() else {
             return Poll::Pending;
         };
-        let moment = self.core.clock.moment(due);
+        let moment = self.guest.core.clock.moment(due);
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(moment)));
         // A packet mostly moves the moment further away: the timer is left as it is, and looks again when it fires.
         if moment < sleep.deadline() {
@@ -226,7 +198,7 @@ impl<S: Stream> Connection<S> {
     }
 
     fn due(&mut self) -> Result<(), Ending> {
-        let now = self.core.clock.now();
+        let now = self.guest.core.clock.now();
         if let Some((_, reason)) = self.end_by.take_if(|(at, _)| *at <= now.elapsed) {
             return Err(Ending::Overdue(reason));
         }
@@ -238,20 +210,20 @@ impl<S: Stream> Connection<S> {
 
     /// Hands bytes to the session, in the moment in which they were read.
     fn feed(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        let now = self.core.clock.now();
+        let now = self.guest.core.clock.now();
         self.fed_at = now.elapsed;
         let count = bytes.len() as u64;
-        self.counters.bytes_in.add(count);
-        if let Some(device) = &self.device
+        self.guest.counters.bytes_in.add(count);
+        if let Some(device) = &self.guest.device
             && let Some(evidence) = device.heard(now, count)
         {
-            self.core.presence_changed(device, evidence);
+            self.guest.core.presence_changed(device, evidence);
         }
         self.session.handle(now, Input::Bytes(bytes))
     }
 
     fn input(&mut self, input: Input<'_>) {
-        let taken = self.session.handle(self.core.clock.now(), input);
+        let taken = self.session.handle(self.guest.core.clock.now(), input);
         self.take(taken);
     }
 
@@ -268,7 +240,7 @@ impl<S: Stream> Connection<S> {
             self.drain().await?;
         }
         if let Some(reason) = letters.shutdown {
-            let by = self.core.clock.now().elapsed + GOODBYE_WITHIN;
+            let by = self.guest.core.clock.now().elapsed + GOODBYE_WITHIN;
             self.end_by = Some((by, reason.clone()));
             self.input(Input::Shutdown(reason));
             return Ok(());
@@ -283,14 +255,14 @@ impl<S: Stream> Connection<S> {
     fn outcome(&mut self, outcome: Outcome) {
         let (ticket, input) = match outcome {
             Outcome::Stored(receipt) => {
-                self.counters.packets_stored.one_more();
-                if let Some(device) = &self.device {
+                self.guest.counters.packets_stored.one_more();
+                if let Some(device) = &self.guest.device {
                     device.counters.packets.one_more();
                 }
                 (receipt.ticket(), Input::Stored(receipt))
             }
             Outcome::NotStored(ticket) => {
-                self.counters.packets_not_stored.one_more();
+                self.guest.counters.packets_not_stored.one_more();
                 (ticket, Input::NotStored(ticket))
             }
         };
@@ -323,21 +295,21 @@ impl<S: Stream> Connection<S> {
                 Output::Close(reason) => {
                     return Err(self.fault.take().map_or(Ending::Closed(reason), Ending::Fault));
                 }
-                Output::Event(event) => self.event(event),
-                Output::Fault(fault) => self.faulted(&fault),
-                Output::Learnt(learnt) => self.learnt(learnt),
+                Output::Event(event) => self.guest.event(event),
+                Output::Fault(fault) => self.guest.faulted(&fault),
+                Output::Learnt(learnt) => self.guest.learnt(learnt),
                 Output::Remember { identity, note, keep } => {
-                    let place = (self.pass.listener().protocol, identity, self.peer.address);
-                    self.core.identities.remember(self.core.clock.now().elapsed, place, note, keep);
+                    let place = (self.guest.pass.listener().protocol, identity, self.guest.peer.address);
+                    self.guest.core.identities.remember(self.guest.core.clock.now().elapsed, place, note, keep);
                 }
                 Output::ExpectWithin(limit) => {
-                    if let Some(device) = &self.device {
+                    if let Some(device) = &self.guest.device {
                         device.expect_within(limit);
                     }
                 }
-                Output::Command(id, state) => self.core.command_moved(id, state),
+                Output::Command(id, state) => self.guest.core.command_moved(id, state),
                 Output::Connect | Output::Delivered(_) => {
-                    tracing::error!(peer = %self.peer.text, "a head-end session spoke as a device does");
+                    tracing::error!(peer = %self.guest.peer.text, "a head-end session spoke as a device does");
                 }
             }
         }
@@ -351,16 +323,16 @@ impl<S: Stream> Connection<S> {
         match timeout(WRITE_WITHIN, writing).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(Ending::Lost(error)),
-            Err(_) => return Err(Ending::Overdue(CloseReason::Silent(WRITE_WITHIN))),
+            Err(_) => return Err(Ending::Lost(io::ErrorKind::TimedOut.into())),
         }
         let count = bytes.len() as u64;
-        self.counters.sends.one_more();
-        self.counters.bytes_out.add(count);
-        if let Some(device) = &self.device {
+        self.guest.counters.sends.one_more();
+        self.guest.counters.bytes_out.add(count);
+        if let Some(device) = &self.guest.device {
             device.counters.bytes_out.add(count);
         }
         if let Some(fed_at) = self.acking.take() {
-            self.counters.ack_latency.record(self.core.clock.now().elapsed.saturating_sub(fed_at));
+            self.guest.counters.ack_latency.record(self.guest.core.clock.now().elapsed.saturating_sub(fed_at));
         }
         Ok(())
     }
@@ -368,135 +340,33 @@ impl<S: Stream> Connection<S> {
     /// Hands records to the store's queue; waits while it is full, and does not read in that time.
     async fn store(&mut self, ticket: Option<Ticket>, records: Records) {
         let readings = records.report.as_ref().map_or(0, |report| report.len() as u64);
-        self.counters.packets.one_more();
-        self.counters.readings.add(readings);
-        if let Some(device) = &self.device {
-            device.read(self.core.clock.now(), readings);
+        self.guest.counters.packets.one_more();
+        self.guest.counters.readings.add(readings);
+        if let Some(device) = &self.guest.device {
+            device.read(self.guest.core.clock.now(), readings);
         }
         let reply = ticket.map(|ticket| {
             self.stores.push_back((ticket, self.fed_at));
             Reply { ticket, to: Arc::clone(&self.mailbox) as Arc<dyn Completion> }
         });
-        self.core.store.submit(records, reply).await;
-    }
-
-    fn learnt(&mut self, learnt: Learnt) {
-        if let Some(device) = &self.device
-            && device.learn(&learnt)
-        {
-            self.core.journal.learnt(&device.id, learnt);
-        }
-    }
-
-    /// Counts an event always, and stores it within a rate.
-    fn event(&mut self, mut event: Event) {
-        self.counters.event(event.kind);
-        event.peer.get_or_insert_with(|| self.peer.text.to_string());
-        if event.device.is_none() {
-            event.device = self.device.as_ref().map(|device| device.id.clone());
-        }
-        let now = self.core.clock.now().elapsed;
-        if self.events.take(now) {
-            log(self.pass.listener().protocol, &event);
-            self.core.journal.event(now, event);
-        } else {
-            self.core.counters.events_dropped.one_more();
-        }
-    }
-
-    fn tell(&mut self, severity: Severity, kind: EventKind, text: impl Into<Cow<'static, str>>) {
-        let at = self.core.clock.now().wall;
-        self.event(Event { at, severity, kind, device: None, peer: None, text: text.into() });
-    }
-
-    fn faulted(&mut self, fault: &Fault) {
-        self.counters.fault(fault.kind);
-        if let Some(device) = &self.device {
-            device.counters.faults.one_more();
-        }
-        self.tell(Severity::Warning, EventKind::Fault, fault.to_string());
+        // On the heap: an idle connection would be larger by it.
+        Box::pin(self.guest.core.store.submit(records, reply)).await;
     }
 
     async fn answer(&mut self, question: Question) {
         match question {
             Question::Who(identity) => {
-                let now = self.core.clock.now().elapsed;
-                let protocol = self.pass.listener().protocol;
-                let known = self.core.identities.known(now, protocol, &identity, self.peer.address);
+                let now = self.guest.core.clock.now().elapsed;
+                let protocol = self.guest.pass.listener().protocol;
+                let known = self.guest.core.identities.known(now, protocol, &identity, self.guest.peer.address);
                 self.input(Input::Known(known));
             }
             Question::Prove(claim) => {
-                let verdict = self.prove(&claim).await;
+                // On the heap, as the end is: it happens once, and every idle connection would be larger for it.
+                let verdict = Box::pin(self.guest.prove(&claim)).await;
                 self.input(Input::Verdict(verdict));
             }
         }
-    }
-
-    async fn prove(&mut self, claim: &Claim) -> Verdict {
-        let now = self.core.clock.now().elapsed;
-        let settings = self.pass.listener().settings();
-        let judgement = self.core.identities.judge(now, &settings.admittance, claim, self.peer.address);
-        let judged = match judgement {
-            Judgement::Accepted(device) => Ok(device),
-            Judgement::Refused(refusal) => Err(refusal),
-            Judgement::Stranger(secret) => {
-                self.core.enroll(&settings.admittance, &claim.identity, secret, &self.peer.text).await
-            }
-        };
-        match judged.and_then(|device| self.admit(&device, claim, settings.connections_per_device_max)) {
-            Ok(admission) => Verdict::Accepted(admission),
-            Err(refusal) => {
-                self.counters.refused(refusal);
-                let text = format!("{}: {}", claim.identity, refusal_word(refusal));
-                self.tell(Severity::Warning, EventKind::Refused, text);
-                Verdict::Refused(refusal)
-            }
-        }
-    }
-
-    fn admit(&mut self, device: &Arc<Device>, claim: &Claim, sessions_max: usize) -> Result<Admission, Refusal> {
-        let now = self.core.clock.now();
-        if self.device.as_ref().is_some_and(|before| !Arc::ptr_eq(before, device)) {
-            self.leave("logged in under another name", Manner::Good);
-        }
-        let habit = if claim.remember.is_some() { Habit::PerMessage } else { Habit::Keeps };
-        let taken_over = device.enter(now, &self.pass, &self.peer.text, habit, sessions_max);
-        // Who was removed since the claim was judged must not stay in.
-        if !self.core.identities.holds(device) {
-            device.leave(self.pass.number, "removed", Manner::Good);
-            return Err(Refusal::Unknown);
-        }
-        self.core.identities.admitted(now.elapsed, device, claim, self.peer.address);
-        self.counters.logins.one_more();
-        self.device = Some(Arc::clone(device));
-        if taken_over > 0 {
-            self.tell(Severity::Info, EventKind::Takeover, "a newer connection took over");
-        }
-        // A device that connects for every message would fill the store with its logins.
-        if !matches!(claim.proof, Proof::Remembered) {
-            self.tell(Severity::Info, EventKind::Login, format!("{} logged in", claim.identity));
-        }
-        if let Some(evidence) = device.review(now) {
-            self.core.presence_changed(device, evidence);
-        }
-        self.core.commands.deliver(device);
-        let settings = Arc::clone(&device.rules().settings);
-        Ok(Admission { device: device.id.clone(), settings, learnt: device.learnt() })
-    }
-
-    /// The session is not the device's any more.
-    fn leave(&mut self, because: &str, manner: Manner) {
-        let Some(device) = self.device.clone() else { return };
-        if device.leave(self.pass.number, because, manner) {
-            let now = self.core.clock.now();
-            let changed = device.review(now);
-            if let Some(evidence) = changed {
-                self.tell(Severity::Info, EventKind::Logout, because.to_owned());
-                self.core.presence_changed(&device, evidence);
-            }
-        }
-        self.core.session_ended(&device, self.pass.number);
-        self.device = None;
     }
 
     /// Tells everybody, and closes so that the last answer arrives.
@@ -504,7 +374,7 @@ impl<S: Stream> Connection<S> {
         let because = match ending {
             Ending::Closed(reason) | Ending::Overdue(reason) => reason.to_string(),
             Ending::Fault(fault) => {
-                self.faulted(fault);
+                self.guest.faulted(fault);
                 fault.to_string()
             }
             Ending::Lost(error) => format!("the connection broke: {}", error.kind()),
@@ -513,8 +383,8 @@ impl<S: Stream> Connection<S> {
             Ending::Closed(CloseReason::PeerDone) | Ending::Overdue(CloseReason::PeerDone) => Manner::Good,
             Ending::Closed(_) | Ending::Overdue(_) | Ending::Fault(_) | Ending::Lost(_) => Manner::Bad,
         };
-        self.leave(&because, manner);
-        tracing::debug!(protocol = self.pass.listener().protocol, peer = %self.peer.text, because, "closed");
+        self.guest.leave(&because, manner);
+        tracing::debug!(protocol = self.guest.pass.listener().protocol, peer = %self.guest.peer.text, because, "closed");
         if !matches!(ending, Ending::Lost(_)) {
             // Errors here change nothing: the conversation is over.
             let _closed = timeout(LINGER_WITHIN, linger(&mut self.stream)).await;
@@ -544,11 +414,204 @@ async fn linger<S: Stream>(stream: &mut S) -> io::Result<()> {
     }
 }
 
-fn log(protocol: &'static str, event: &Event) {
-    let device = event.device.as_ref().map_or("", DeviceId::as_str);
-    let (peer, kind, text) = (event.peer.as_deref().unwrap_or(""), event.kind.word(), &event.text);
-    match event.severity {
-        Severity::Info | Severity::Warning => tracing::info!(protocol, device, peer, kind, "{text}"),
-        Severity::Error => tracing::error!(protocol, device, peer, kind, "{text}"),
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use loggerhead_model::{CommandState, EventKind, Order, Presence};
+    use loggerhead_protocols::CloseReason;
+    use loggerhead_store::EventFilter;
+    use tokio::net::TcpStream;
+
+    use super::serve;
+    use crate::metrics::ConnectionLimit;
+    use crate::testing::{Bench, SECRET};
+
+    /// What one task of an idle connection takes on the heap, beside its session.
+    const TASK_BYTES_MAX: usize = 1664;
+
+    fn output_size<A, B, C, D, F: Future>(_: fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        let bytes = output_size(serve::<TcpStream>);
+        assert!(bytes <= TASK_BYTES_MAX, "{bytes}");
+    }
+
+    #[tokio::test]
+    async fn ack_waits_for_commit() {
+        let mut bench = Bench::new().await;
+        bench.device("a");
+        let mut line = bench.connect("10.0.0.1");
+        assert_eq!(line.ask(&format!("login a {SECRET}")).await, "welcome a");
+        assert_eq!(line.ask("put 7").await, "ack 1");
+        let stats = bench.core.store.reader().stats().expect("a store that answers");
+        assert_eq!(stats.readings, 1, "committed before the ack was heard");
+    }
+
+    #[tokio::test]
+    async fn every_packet_of_a_burst_is_answered_in_order() {
+        let mut bench = Bench::new().await;
+        bench.device("a");
+        let mut line = bench.connect("10.0.0.1");
+        line.say(&format!("login a {SECRET}")).await;
+        assert_eq!(line.hear().await, "welcome a");
+        for value in 1..=500 {
+            line.say(&format!("put {value}")).await;
+        }
+        for number in 1..=500 {
+            assert_eq!(line.hear().await, format!("ack {number}"));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_in_flight_at_the_end_of_the_peer_is_still_stored() {
+        let mut bench = Bench::new().await;
+        bench.device("a");
+        let mut line = bench.connect("10.0.0.1");
+        assert_eq!(line.ask(&format!("login a {SECRET}")).await, "welcome a");
+        line.say("put 1").await;
+        line.done().await;
+        line.rest().await;
+        bench.core.store.clone().close().await;
+        assert_eq!(bench.core.store.reader().stats().expect("a store that answers").readings, 1);
+    }
+
+    #[tokio::test]
+    async fn a_newer_connection_takes_over() {
+        let mut bench = Bench::new().await;
+        let device = bench.device("a");
+        let mut old = bench.connect("10.0.0.1");
+        assert_eq!(old.ask(&format!("login a {SECRET}")).await, "welcome a");
+        let mut new = bench.connect("10.0.0.2");
+        assert_eq!(new.ask(&format!("login a {SECRET}")).await, "welcome a");
+        assert_eq!(old.hear().await, "bye a newer connection took over");
+        assert_eq!(old.rest().await, "");
+        assert_eq!(new.ask("put 1").await, "ack 1");
+        assert_eq!(device.evidence(bench.core.clock.now()).presence, Presence::ConnectedFresh);
+    }
+
+    #[tokio::test]
+    async fn a_device_that_connects_per_message_may_come_back_without_a_proof_and_does_not_flap() {
+        let mut bench = Bench::new().await;
+        let device = bench.device("a");
+        let mut first = bench.connect("10.0.0.1");
+        assert_eq!(first.ask(&format!("stay a {SECRET}")).await, "welcome a");
+        first.done().await;
+        first.rest().await;
+        assert_eq!(device.evidence(bench.core.clock.now()).presence, Presence::ConnectedFresh);
+        let mut second = bench.connect("10.0.0.1");
+        assert_eq!(second.ask("again a").await, "welcome a");
+        let mut elsewhere = bench.connect("10.0.0.9");
+        assert_eq!(elsewhere.ask("again a").await, "no");
+    }
+
+    #[tokio::test]
+    async fn sessions_of_one_device_that_connects_per_message_have_a_limit() {
+        let mut bench = Bench::new().await;
+        bench.device("a");
+        let mut lines = Vec::new();
+        for _ in 0..3 {
+            let mut line = bench.connect("10.0.0.1");
+            assert_eq!(line.ask(&format!("stay a {SECRET}")).await, "welcome a");
+            lines.push(line);
+        }
+        assert_eq!(lines[0].hear().await, "bye a newer connection took over");
+        assert_eq!(lines[1].ask("put 1").await, "ack 1");
+        assert_eq!(lines[2].ask("put 2").await, "ack 1");
+    }
+
+    #[tokio::test]
+    async fn a_fault_ends_the_conversation_and_is_kept() {
+        let mut bench = Bench::new().await;
+        let device = bench.device("a");
+        let mut line = bench.connect("10.0.0.1");
+        assert_eq!(line.ask(&format!("login a {SECRET}")).await, "welcome a");
+        line.say("nonsense").await;
+        assert_eq!(line.rest().await, "");
+        bench.core.journal.flushed().await;
+        let mut kinds = Vec::new();
+        let reader = bench.core.store.reader();
+        let visited = reader.events(&EventFilter::default(), &mut |event| {
+            kinds.push(event.event.kind);
+            std::ops::ControlFlow::Continue(())
+        });
+        visited.expect("a store that answers");
+        assert!(kinds.contains(&EventKind::Login) && kinds.contains(&EventKind::Fault), "{kinds:?}");
+        let evidence = device.evidence(bench.core.clock.now());
+        assert_eq!(evidence.presence, Presence::Offline);
+        assert_eq!(evidence.closed_because.as_deref(), Some("malformed: no such line"));
+    }
+
+    #[tokio::test]
+    async fn a_wrong_proof_is_refused_and_then_throttled_alike() {
+        let mut bench = Bench::new().await;
+        bench.device("a");
+        for _ in 0..8 {
+            let mut line = bench.connect("10.0.0.1");
+            assert_eq!(line.ask("login a wrong").await, "no");
+            assert_eq!(line.rest().await, "");
+        }
+        let mut line = bench.connect("10.0.0.1");
+        assert_eq!(line.ask(&format!("login a {SECRET}")).await, "no", "locked, though the proof is right");
+    }
+
+    #[tokio::test]
+    async fn a_command_waits_for_its_device_and_is_followed_to_its_answer() {
+        let mut bench = Bench::new().await;
+        let device = bench.device("a");
+        let id = bench.core.command(&device.id, Order::Period { minutes: 5 }).await.expect("it is taken");
+        let mut line = bench.connect("10.0.0.1");
+        line.say(&format!("login a {SECRET}")).await;
+        let mut heard = [line.hear().await, line.hear().await];
+        heard.sort();
+        assert_eq!(heard, [format!("command {} Period(5 min)", id.0), "welcome a".to_owned()]);
+        assert_eq!(line.ask(&format!("done {} yes", id.0)).await, "ok");
+        let status = bench.core.commands.find(id).expect("it is remembered");
+        assert_eq!(status.state, CommandState::Answered("yes".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_closes_says_goodbye_and_waits() {
+        let mut bench = Bench::new().await;
+        bench.device("a");
+        let mut line = bench.connect("10.0.0.1");
+        assert_eq!(line.ask(&format!("login a {SECRET}")).await, "welcome a");
+        bench.listener.close(&CloseReason::Stopping);
+        assert_eq!(line.rest().await, "bye the head-end is stopping\n");
+        drop(line);
+        assert!(bench.listener.admit(None).is_err(), "closed");
+    }
+
+    #[tokio::test]
+    async fn connections_have_limits_in_total_and_per_address() {
+        let bench = Bench::new().await;
+        let here = Some("10.0.0.1".parse().expect("an address"));
+        let passes: Vec<_> = (0..3).map(|_| bench.listener.admit(here).map_err(ConnectionLimit::word)).collect();
+        assert!(passes.iter().all(Result::is_ok));
+        assert_eq!(bench.listener.admit(here).map_err(ConnectionLimit::word).err(), Some("address"));
+        let other = bench.listener.admit(None).map_err(ConnectionLimit::word);
+        assert!(other.is_ok());
+        assert_eq!(bench.listener.admit(None).map_err(ConnectionLimit::word).err(), Some("total"));
+        drop(passes);
+        assert!(bench.listener.admit(here).is_ok(), "a pass is given back");
+        drop(other);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_does_not_take_its_answers_is_cut_off() {
+        let mut bench = Bench::new().await;
+        bench.device("a");
+        let mut line = bench.connect("10.0.0.1");
+        assert_eq!(line.ask(&format!("login a {SECRET}")).await, "welcome a");
+        let flood = "expect 60\n".repeat(6_000);
+        let mut sent = 0;
+        // Answers of 3 bytes fill the 64 KiB between us after about 20,000 lines.
+        while sent < 10 && line.try_flood(&flood, Duration::from_mins(1)).await {
+            sent += 1;
+        }
+        assert!(sent < 10, "it was cut off");
     }
 }

@@ -45,11 +45,11 @@ impl Core {
     /// Judges every device anew: silence makes no noise of its own.
     pub(crate) fn review(&self) {
         let now = self.clock.now();
-        for device in self.identities.directory.all() {
+        self.identities.directory.visit(|device| {
             if let Some(evidence) = device.review(now) {
-                self.presence_changed(&device, evidence);
+                self.presence_changed(device, evidence);
             }
-        }
+        });
         for record in self.commands.expire(now.wall) {
             self.command_changed(record);
         }
@@ -57,9 +57,12 @@ impl Core {
 
     /// How many devices are in each presence.
     pub(crate) fn presence_tally(&self) -> Vec<(&'static str, u64)> {
-        let devices = self.identities.directory.all();
-        let count = |presence| devices.iter().filter(|device| device.presence() == presence).count() as u64;
-        Presence::ALL.into_iter().map(|presence| (presence.word(), count(presence))).collect()
+        let mut tally = Presence::ALL.map(|presence| (presence.word(), 0));
+        self.identities.directory.visit(|device| {
+            let word = device.presence().word();
+            tally.iter_mut().filter(|(other, _)| *other == word).for_each(|(_, count)| *count += 1);
+        });
+        tally.to_vec()
     }
 
     /// Says something that no connection says.
@@ -72,7 +75,8 @@ impl Core {
             Severity::Error => tracing::error!(device = device_word, kind = kind.word(), "{text}"),
         }
         let event = Event { at: now.wall, severity, kind, device: device.cloned(), peer: None, text: text.into() };
-        self.journal.event(now.elapsed, event);
+        // What is over the limit is counted there, and in the log above.
+        let _stored = self.journal.event(now.elapsed, event);
     }
 
     /// A session says that a command moved on.
@@ -219,8 +223,7 @@ impl Core {
         protocol: &'static str,
         settings: Arc<toml::Table>,
     ) -> Result<Arc<Device>, DeviceError> {
-        self.identities.directory.vacant(&record.id, protocol, &record.identity)?;
-        self.store.write(Change::Device(record.clone())).await?;
+        let kept = record.clone();
         let rules = Rules {
             state: record.state,
             source: record.source,
@@ -230,8 +233,15 @@ impl Core {
             added_at: Some(record.added_at),
         };
         let device = Arc::new(Device::new(record.id, protocol, record.identity, rules, Past::default()));
+        // The directory decides between two who want one name; only who is in it is written.
         self.identities.directory.add(Arc::clone(&device))?;
-        Ok(device)
+        match self.store.write(Change::Device(kept)).await {
+            Ok(_) => Ok(device),
+            Err(error) => {
+                self.drop_device(&device);
+                Err(error.into())
+            }
+        }
     }
 
     /// Says yes to a device that waits for it.

@@ -15,6 +15,9 @@ use crate::metrics::Counter;
 use crate::presence::{EXPECT_WITHIN_DEFAULT, Facts, Habit, Manner, judge};
 use crate::status::{DeviceCounters, DeviceStatus};
 
+/// Findings about one device: protocols name about a dozen.
+const LEARNT_MAX: usize = 64;
+
 /// A device, shared by everybody who has to do with it.
 pub(crate) struct Device {
     pub(crate) id: DeviceId,
@@ -148,14 +151,20 @@ impl Device {
         self.life().learnt.clone()
     }
 
-    /// Takes new findings in; true when they say something new.
-    pub(crate) fn learn(&self, learnt: &Learnt) -> bool {
+    /// Takes new findings in, beside the older ones of other names; all of them when one says something new.
+    pub(crate) fn learn(&self, news: Learnt) -> Option<Learnt> {
         let mut life = self.life();
-        let new = life.learnt != *learnt;
-        if new {
-            life.learnt.clone_from(learnt);
+        let mut changed = false;
+        for (name, finding) in news {
+            if life.learnt.get(&name) == Some(&finding) {
+                continue;
+            }
+            if life.learnt.len() < LEARNT_MAX || life.learnt.contains_key(&name) {
+                life.learnt.insert(name, finding);
+                changed = true;
+            }
         }
-        new
+        changed.then(|| life.learnt.clone())
     }
 
     /// Bytes came. Cheap: no lock unless the device was not fresh; then the change, if there is one.
@@ -337,5 +346,74 @@ fn place(presence: Presence) -> u8 {
         Presence::ConnectedSilent => 1,
         Presence::Offline => 2,
         Presence::Never => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use loggerhead_model::{DeviceId, Evidence, Identity, Learnt, Presence, Timestamp};
+    use loggerhead_protocols::Now;
+    use loggerhead_store::{DeviceSource, DeviceState, Login};
+
+    use super::{Device, LEARNT_MAX, Past, Rules};
+
+    fn device(past: Past) -> Device {
+        let rules = Rules {
+            state: DeviceState::Active,
+            source: DeviceSource::Operator,
+            secret: None,
+            login: Login::Secret,
+            settings: Arc::default(),
+            added_at: None,
+        };
+        let (id, identity) = (DeviceId::new("a"), Identity::new("a"));
+        Device::new(id.expect("a legal id"), "toy", identity.expect("a legal identity"), rules, past)
+    }
+
+    fn at(seconds: u64) -> Now {
+        let wall = Timestamp::from_unix_ms(i64::try_from(seconds).expect("small") * 1000);
+        Now { elapsed: Duration::from_secs(seconds), wall }
+    }
+
+    #[test]
+    fn evidence_of_an_earlier_process_stands_but_nobody_is_connected() {
+        let evidence = Evidence {
+            presence: Presence::ConnectedFresh,
+            since: Some(Timestamp::from_unix_ms(1)),
+            last_bytes_at: Some(Timestamp::from_unix_ms(2)),
+            last_reading_at: None,
+            peer: Some("10.0.0.1:99".to_owned()),
+            closed_because: None,
+        };
+        let device = device(Past { evidence: Some(evidence), learnt: Learnt::new() });
+        let now = device.evidence(at(5));
+        assert_eq!(now.presence, Presence::Offline);
+        assert_eq!(now.last_bytes_at, Some(Timestamp::from_unix_ms(2)));
+    }
+
+    #[test]
+    fn a_change_of_presence_is_told_once() {
+        let device = device(Past::default());
+        assert_eq!(device.evidence(at(0)).presence, Presence::Never);
+        assert!(device.review(at(0)).is_none());
+        assert_eq!(device.heard(at(1), 10).map(|evidence| evidence.presence), Some(Presence::Offline));
+        assert!(device.heard(at(2), 10).is_none());
+        assert_eq!(device.status(at(2)).counters.bytes_in, 20);
+    }
+
+    #[test]
+    fn findings_add_up_within_a_limit() {
+        let device = device(Past::default());
+        let news = |name: &str, finding: &str| Learnt::from([(name.to_owned(), finding.to_owned())]);
+        assert!(device.learn(news("dialect", "national")).is_some());
+        assert!(device.learn(news("dialect", "national")).is_none());
+        assert_eq!(device.learn(news("crc", "a2")).map(|all| all.len()), Some(2));
+        for number in 0..2 * LEARNT_MAX {
+            device.learn(news(&number.to_string(), "x"));
+        }
+        assert_eq!(device.learnt().len(), LEARNT_MAX);
     }
 }

@@ -43,22 +43,19 @@ impl Directory {
         devices
     }
 
-    pub(crate) fn pending(&self) -> usize {
-        self.read().by_id.values().filter(|device| device.rules().state == DeviceState::Pending).count()
+    /// Visits all of them, in no order. The visitor must not look into the directory.
+    pub(crate) fn visit(&self, visitor: impl FnMut(&Arc<Device>)) {
+        self.read().by_id.values().for_each(visitor);
     }
 
-    /// Whether a device of this name could be added.
-    ///
-    /// # Errors
-    /// `IdTaken`, `IdentityTaken` or `Full` when it could not.
-    pub(crate) fn vacant(&self, id: &DeviceId, protocol: &'static str, identity: &Identity) -> Result<(), DeviceError> {
-        self.read().vacant(id, protocol, identity)
+    pub(crate) fn pending(&self) -> usize {
+        self.read().by_id.values().filter(|device| device.rules().state == DeviceState::Pending).count()
     }
 
     /// Adds a device.
     ///
     /// # Errors
-    /// As `vacant`, when somebody else was faster.
+    /// `IdTaken`, `IdentityTaken` or `Full` when it cannot be.
     pub(crate) fn add(&self, device: Arc<Device>) -> Result<(), DeviceError> {
         let mut rows = self.rows.write().expect("nothing panics while it holds the directory");
         rows.vacant(&device.id, device.protocol, &device.identity)?;

@@ -11,8 +11,9 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{Peer, Stream, serve};
+use crate::connection::{Stream, serve};
 use crate::core::Core;
+use crate::guest::Peer;
 use crate::listener::{Listener, Pass};
 use crate::socket::{SocketFile, tune};
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use loggerhead_model::{CommandId, Cursor, DeviceId, EventKind, Order, Severity};
 use loggerhead_store::{Condition, Store};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -30,6 +31,7 @@ pub struct HeadEnd(Arc<Inside>);
 
 struct Inside {
     core: Arc<Core>,
+    /// Held while an operator changes something; nothing on the way of a packet waits for it.
     serving: tokio::sync::Mutex<Serving>,
     addresses: Mutex<Vec<(String, BoundAddress)>>,
     /// Tasks that live as long as the head-end does.
@@ -194,6 +196,7 @@ impl HeadEnd {
         let mut serving = self.0.serving.lock().await;
         let mut report = ReloadReport::default();
         opening::check_devices(&config)?;
+        Serving::check(core, &config.listeners)?;
         opening::change_devices(core, &config, &mut report);
         let reloaded = serving.reload(core, &config.listeners, &mut report).await;
         *self.addresses_held() = serving.addresses();
@@ -216,14 +219,17 @@ impl HeadEnd {
         }
         core.tell(Severity::Info, EventKind::System, None, "the head-end is stopping".to_owned());
         self.watch(Vec::new());
+        let end = Instant::now() + within;
+        // Of a short time, sessions get half.
         let sessions_within = within.saturating_sub(FLUSH_WITHIN).max(within / 2);
         self.0.serving.lock().await.close(sessions_within).await;
         core.hub.close();
-        if tokio::time::timeout(FLUSH_WITHIN, core.journal.flushed()).await.is_err() {
+        let flush_end = end.min(Instant::now() + FLUSH_WITHIN);
+        if timeout_at(flush_end, core.journal.flushed()).await.is_err() {
             tracing::warn!(waiting = core.journal.len(), "the last changes could not be stored");
         }
         self.background().abort_all();
-        if tokio::time::timeout(within, core.store.clone().close()).await.is_err() {
+        if timeout_at(end.max(flush_end), core.store.clone().close()).await.is_err() {
             tracing::warn!("the store did not close in time");
         }
     }

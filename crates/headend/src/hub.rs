@@ -1,11 +1,12 @@
 //! Committed batches on their way to whoever watches live.
 //!
 //! Every subscriber has a bounded queue of whole batches, shared with all others. One that falls behind loses batches
-//! from its queue, notices by their numbers, and reads them from the store; what the store does not have any more it is
+//! from its queue, notices, and reads them from the store; what the store does not have any more it is
 //! told as a gap. The hub never holds up a commit.
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use loggerhead_model::{Cursor, DeviceId, Event, Evidence, Origin, Reading, Records, Report, Timestamp};
@@ -161,18 +162,20 @@ struct Inside {
 /// The hub's end of a subscription.
 struct Subscriber {
     queue: mpsc::Sender<Arc<Committed>>,
-    presence: Arc<PresenceSlot>,
+    beside: Arc<Beside>,
 }
 
-/// Changes of presence that a subscriber has not seen: the newest of each device, so no limit is needed and none is
-/// lost.
+/// What reaches a subscriber beside its queue.
 #[derive(Default)]
-struct PresenceSlot {
+struct Beside {
+    /// Changes of presence that it has not seen: the newest of each device, so no limit is needed and none is lost.
     changes: Mutex<HashMap<DeviceId, Evidence>>,
-    changed: Notify,
+    /// The last batch that did not fit its queue.
+    missed: AtomicU64,
+    news: Notify,
 }
 
-impl PresenceSlot {
+impl Beside {
     fn changes(&self) -> MutexGuard<'_, HashMap<DeviceId, Evidence>> {
         self.changes.lock().expect("nothing panics while it holds changes of presence")
     }
@@ -203,33 +206,39 @@ impl Hub {
             return;
         }
         let committed = Arc::new(committed);
-        // A full queue loses the batch; its subscriber notices by the next one's number.
-        inside.subscribers.retain(|subscriber| {
-            !matches!(subscriber.queue.try_send(Arc::clone(&committed)), Err(TrySendError::Closed(_)))
+        inside.subscribers.retain(|subscriber| match subscriber.queue.try_send(Arc::clone(&committed)) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_)) => {
+                // The batch is not queued: its subscriber will read it from the store.
+                subscriber.beside.missed.store(committed.cursor.number(), Ordering::Relaxed);
+                subscriber.beside.news.notify_one();
+                true
+            }
+            Err(TrySendError::Closed(_)) => false,
         });
     }
 
     /// Publishes a change of presence.
     pub(crate) fn presence(&self, device: &DeviceId, evidence: &Evidence) {
         for subscriber in &self.lock().subscribers {
-            subscriber.presence.changes().insert(device.clone(), evidence.clone());
-            subscriber.presence.changed.notify_one();
+            subscriber.beside.changes().insert(device.clone(), evidence.clone());
+            subscriber.beside.news.notify_one();
         }
     }
 
     /// Begins a subscription after `from`, or with the next batch.
     pub(crate) fn subscribe(&self, filter: Filter, from: Option<Cursor>, reader: Reader) -> Subscription {
         let (sender, queue) = mpsc::channel(SUBSCRIBER_BATCHES_MAX);
-        let presence = Arc::<PresenceSlot>::default();
+        let beside = Arc::<Beside>::default();
         let mut inside = self.lock();
-        inside.subscribers.push(Subscriber { queue: sender, presence: Arc::clone(&presence) });
+        inside.subscribers.push(Subscriber { queue: sender, beside: Arc::clone(&beside) });
         let last = inside.last;
         drop(inside);
         self.counters.subscribers.one_more();
         Subscription {
             filter: Arc::new(filter),
             queue,
-            presence,
+            beside,
             reader,
             counters: Arc::clone(&self.counters),
             ready: VecDeque::new(),
@@ -253,7 +262,7 @@ impl Hub {
 pub struct Subscription {
     filter: Arc<Filter>,
     queue: mpsc::Receiver<Arc<Committed>>,
-    presence: Arc<PresenceSlot>,
+    beside: Arc<Beside>,
     reader: Reader,
     counters: Arc<Counters>,
     /// Things of a batch that was taken, not given out yet.
@@ -280,7 +289,7 @@ impl Subscription {
             }
             tokio::select! {
                 committed = self.queue.recv() => self.take(&committed?),
-                () = self.presence.changed.notified() => {}
+                () = self.beside.news.notified() => {}
             }
         }
     }
@@ -291,7 +300,7 @@ impl Subscription {
             if let Some(live) = self.ready.pop_front() {
                 return Some(live);
             }
-            if let Some((device, evidence)) = self.presence.take() {
+            if let Some((device, evidence)) = self.beside.take() {
                 if self.filter.kinds.presence && self.filter.fits_device(Some(&device)) {
                     return Some(Live::Presence { device, evidence });
                 }
@@ -299,9 +308,15 @@ impl Subscription {
                 return None;
             } else if let Some(held) = self.held.take() {
                 self.take(&held);
-            } else {
-                let committed = self.queue.try_recv().ok()?;
+            } else if let Ok(committed) = self.queue.try_recv() {
                 self.take(&committed);
+            } else {
+                // What did not fit at the end of the queue has no successor there whose number would tell.
+                let missed = Cursor::new(self.beside.missed.load(Ordering::Relaxed));
+                if missed > self.position {
+                    self.fall_behind(missed);
+                }
+                return None;
             }
         }
     }
@@ -318,12 +333,16 @@ impl Subscription {
             return;
         }
         if number > self.position.number() + 1 {
-            self.counters.subscriber_gaps.one_more();
-            self.behind = Some(Cursor::new(number - 1));
+            self.fall_behind(Cursor::new(number - 1));
             self.held = Some(Arc::clone(committed));
             return;
         }
         self.give(committed);
+    }
+
+    fn fall_behind(&mut self, target: Cursor) {
+        self.counters.subscriber_gaps.one_more();
+        self.behind = Some(target);
     }
 
     fn give(&mut self, committed: &Committed) {
@@ -390,5 +409,104 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.counters.subscribers.one_less();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use loggerhead_model::{Cursor, DeviceId, EventKind, Presence};
+
+    use super::{Filter, Kinds, Live, SUBSCRIBER_BATCHES_MAX, Subscription};
+    use crate::testing::{Bench, Line, SECRET};
+
+    const READINGS: Kinds = Kinds { readings: true, events: false, presence: false };
+
+    /// The value of every reading that comes, until `last` came.
+    async fn values(subscription: &mut Subscription, last: &str) -> Vec<String> {
+        let mut values = Vec::new();
+        while values.last().is_none_or(|value| value != last) {
+            match subscription.next().await.expect("the head-end runs") {
+                Live::Readings(packet) => values.extend(packet.readings().map(|reading| reading.value.to_string())),
+                other @ (Live::Event { .. } | Live::Presence { .. } | Live::Gap { .. }) => panic!("{other:?}"),
+            }
+        }
+        values
+    }
+
+    async fn logged_in(bench: &mut Bench, name: &str, address: &str) -> Line {
+        bench.device(name);
+        let mut line = bench.connect(address);
+        assert_eq!(line.ask(&format!("login {name} {SECRET}")).await, format!("welcome {name}"));
+        line
+    }
+
+    #[tokio::test]
+    async fn a_slow_subscriber_catches_up_from_the_store_and_misses_nothing() {
+        let mut bench = Bench::new().await;
+        let mut line = logged_in(&mut bench, "a", "10.0.0.1").await;
+        let filter = Filter { kinds: READINGS, ..Filter::default() };
+        let mut subscription = bench.core.hub.subscribe(filter, None, bench.core.store.reader());
+        let count = SUBSCRIBER_BATCHES_MAX * 3;
+        for number in 1..=count {
+            // One commit each, since the ack is awaited.
+            assert_eq!(line.ask(&format!("put {number}")).await, format!("ack {number}"));
+        }
+        let expected: Vec<_> = (1..=count).map(|number| number.to_string()).collect();
+        assert_eq!(values(&mut subscription, &count.to_string()).await, expected);
+        assert!(bench.core.counters.read().subscriber_gaps > 0);
+    }
+
+    #[tokio::test]
+    async fn a_subscription_may_begin_in_the_past() {
+        let mut bench = Bench::new().await;
+        let mut line = logged_in(&mut bench, "a", "10.0.0.1").await;
+        for number in 1..=5 {
+            assert_eq!(line.ask(&format!("put {number}")).await, format!("ack {number}"));
+        }
+        let filter = Filter { kinds: READINGS, ..Filter::default() };
+        let reader = bench.core.store.reader();
+        let mut all = bench.core.hub.subscribe(filter.clone(), Some(Cursor::START), reader.clone());
+        let mut new = bench.core.hub.subscribe(filter, None, reader);
+        line.ask("put 6").await;
+        assert_eq!(values(&mut all, "6").await, ["1", "2", "3", "4", "5", "6"]);
+        // An ack does not wait for the hub, so the fifth may come after the beginning.
+        let values = values(&mut new, "6").await;
+        assert!(values == ["6"] || values == ["5", "6"], "{values:?}");
+    }
+
+    #[tokio::test]
+    async fn a_filter_lets_through_what_was_asked_for() {
+        let mut bench = Bench::new().await;
+        let mut one = logged_in(&mut bench, "a", "10.0.0.1").await;
+        let mut other = logged_in(&mut bench, "b", "10.0.0.2").await;
+        let device = Some(DeviceId::new("b").expect("a legal id"));
+        let filter = Filter { device, meter: Some("m".into()), function: Some("f".into()), kinds: READINGS };
+        let nothing = Filter { meter: Some("no such meter".into()), ..filter.clone() };
+        let reader = bench.core.store.reader();
+        let mut subscription = bench.core.hub.subscribe(filter, None, reader.clone());
+        let mut silent = bench.core.hub.subscribe(nothing, None, reader);
+        one.ask("put 1").await;
+        other.ask("put 2").await;
+        assert_eq!(values(&mut subscription, "2").await, ["2"]);
+        assert!(silent.try_next().is_none());
+    }
+
+    #[tokio::test]
+    async fn presence_and_events_are_live() {
+        let mut bench = Bench::new().await;
+        let kinds = Kinds { readings: false, ..Kinds::default() };
+        let filter = Filter { kinds, ..Filter::default() };
+        let mut subscription = bench.core.hub.subscribe(filter, None, bench.core.store.reader());
+        let _line = logged_in(&mut bench, "a", "10.0.0.1").await;
+        let (mut fresh, mut login) = (false, false);
+        while !(fresh && login) {
+            match subscription.next().await.expect("the head-end runs") {
+                Live::Presence { evidence, .. } => fresh |= evidence.presence == Presence::ConnectedFresh,
+                Live::Event { event, .. } => login |= event.kind == EventKind::Login,
+                other @ (Live::Readings(_) | Live::Gap { .. }) => panic!("{other:?}"),
+            }
+        }
+        bench.core.hub.close();
+        while subscription.next().await.is_some() {}
     }
 }

@@ -225,3 +225,169 @@ enum Shown {
     Listener(Secret),
     Nothing,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use loggerhead_model::{DeviceId, Identity};
+    use loggerhead_protocols::{Claim, Proof, Refusal};
+    use loggerhead_store::{DeviceSource, DeviceState, Login, Secret};
+
+    use super::{Admittance, Enroll, Identities, Judgement, NOTE_BYTES_MAX};
+    use crate::device::{Device, Past, Rules};
+
+    const NOW: Duration = Duration::from_secs(1);
+    const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+
+    fn identity(name: &str) -> Identity {
+        Identity::new(name).expect("a legal identity")
+    }
+
+    fn with(identities: &Identities, name: &str, rules: impl FnOnce(&mut Rules)) -> Arc<Device> {
+        let mut made = Rules {
+            state: DeviceState::Active,
+            source: DeviceSource::Operator,
+            secret: Some(Secret::new(b"own".to_vec())),
+            login: Login::Secret,
+            settings: Arc::default(),
+            added_at: None,
+        };
+        rules(&mut made);
+        let id = DeviceId::new(name).expect("a legal id");
+        let device = Arc::new(Device::new(id, "toy", identity(name), made, Past::default()));
+        identities.directory.add(Arc::clone(&device)).expect("a new name");
+        device
+    }
+
+    fn admittance(enroll: Enroll) -> Admittance {
+        Admittance { protocol: "toy", enroll, secrets: vec![Secret::new(b"shared".to_vec())] }
+    }
+
+    fn response(name: &str, answer: &[u8]) -> Claim {
+        let proof = Proof::Response {
+            challenge: Box::default(),
+            answer: answer.into(),
+            check: |_, answer, secret| answer == secret,
+        };
+        Claim { identity: identity(name), proof, remember: None }
+    }
+
+    /// The judgement in a word.
+    fn check(identities: &Identities, enroll: Enroll, claim: &Claim, expected: &str) {
+        let word = match identities.judge(NOW, &admittance(enroll), claim, Some(HOME)) {
+            Judgement::Accepted(_) => "accepted",
+            Judgement::Stranger(_) => "stranger",
+            Judgement::Refused(refusal) => crate::metrics::refusal_word(refusal),
+        };
+        assert_eq!(word, expected, "{claim:?} {enroll:?}");
+    }
+
+    #[test]
+    fn a_device_proves_its_own_secret_and_no_other() {
+        let identities = Identities::new();
+        with(&identities, "a", |_| {});
+        check(&identities, Enroll::Accept, &response("a", b"own"), "accepted");
+        check(&identities, Enroll::Accept, &response("a", b"shared"), "wrong-proof");
+        check(&identities, Enroll::Accept, &response("a", b""), "wrong-proof");
+    }
+
+    #[test]
+    fn a_device_without_a_secret_proves_its_listeners() {
+        let identities = Identities::new();
+        with(&identities, "a", |rules| rules.secret = None);
+        check(&identities, Enroll::Refuse, &response("a", b"shared"), "accepted");
+        check(&identities, Enroll::Refuse, &response("a", b"own"), "wrong-proof");
+    }
+
+    #[test]
+    fn unknown_devices_are_let_in_only_by_a_listener_that_enrols() {
+        let identities = Identities::new();
+        check(&identities, Enroll::Refuse, &response("x", b"shared"), "unknown");
+        check(&identities, Enroll::Pending, &response("x", b"shared"), "stranger");
+        check(&identities, Enroll::Accept, &response("x", b"wrong"), "unknown");
+    }
+
+    #[test]
+    fn a_pending_device_is_not_let_in() {
+        let identities = Identities::new();
+        with(&identities, "a", |rules| rules.state = DeviceState::Pending);
+        check(&identities, Enroll::Pending, &response("a", b"own"), "pending");
+        check(&identities, Enroll::Pending, &response("a", b"shared"), "wrong-proof");
+    }
+
+    #[test]
+    fn a_cipher_key_is_proof_only_where_the_device_says_so() {
+        let identities = Identities::new();
+        with(&identities, "a", |_| {});
+        with(&identities, "b", |rules| rules.login = Login::Cipher);
+        let claim = |name| Claim { identity: identity(name), proof: Proof::Cipher, remember: None };
+        check(&identities, Enroll::Accept, &claim("a"), "wrong-proof");
+        check(&identities, Enroll::Accept, &claim("b"), "accepted");
+        check(&identities, Enroll::Accept, &claim("x"), "unknown");
+    }
+
+    #[test]
+    fn a_login_is_remembered_at_its_address_for_its_time() {
+        let identities = Identities::new();
+        let device = with(&identities, "a", |_| {});
+        let again = Claim { identity: identity("a"), proof: Proof::Remembered, remember: None };
+        check(&identities, Enroll::Refuse, &again, "wrong-proof");
+        let claim = Claim { remember: Some(Duration::from_mins(1)), ..response("a", b"own") };
+        identities.admitted(NOW, &device, &claim, Some(HOME));
+        check(&identities, Enroll::Refuse, &again, "accepted");
+        let elsewhere = identities.judge(NOW, &admittance(Enroll::Refuse), &again, None);
+        assert!(matches!(elsewhere, Judgement::Refused(Refusal::WrongProof)));
+        let later = identities.judge(NOW + Duration::from_mins(1), &admittance(Enroll::Refuse), &again, Some(HOME));
+        assert!(matches!(later, Judgement::Refused(Refusal::WrongProof)));
+        identities.forget(&device);
+        check(&identities, Enroll::Refuse, &again, "wrong-proof");
+    }
+
+    #[test]
+    fn every_secret_is_checked_whether_the_name_is_known_or_not() {
+        thread_local! {
+            static CHECKS: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+        }
+        let identities = Identities::new();
+        with(&identities, "a", |_| {});
+        let count = |name, answer: &[u8]| {
+            CHECKS.set(0);
+            let proof = Proof::Response {
+                challenge: Box::default(),
+                answer: answer.into(),
+                check: |_, answer, secret| {
+                    CHECKS.set(CHECKS.get() + 1);
+                    answer == secret
+                },
+            };
+            let claim = Claim { identity: identity(name), proof, remember: None };
+            identities.judge(NOW, &admittance(Enroll::Refuse), &claim, Some(HOME));
+            CHECKS.get()
+        };
+        let known = count("a", b"own");
+        assert_eq!(count("a", b"wrong"), known);
+        assert_eq!(count("x", b"wrong"), known);
+        assert_eq!(count("x", b"shared"), known);
+    }
+
+    #[test]
+    fn a_note_comes_back_at_its_place_until_it_is_taken_back() {
+        let identities = Identities::new();
+        let note = |peer| identities.known(NOW, "toy", &identity("x"), peer).note;
+        let put = |bytes: &[u8]| {
+            let place = ("toy", identity("x"), Some(HOME));
+            identities.remember(NOW, place, Bytes::copy_from_slice(bytes), Duration::from_mins(1));
+        };
+        put(b"challenge");
+        assert_eq!(note(Some(HOME)).as_deref(), Some(&b"challenge"[..]));
+        assert_eq!(note(None), None);
+        put(&vec![0; NOTE_BYTES_MAX + 1]);
+        assert_eq!(note(Some(HOME)).as_deref(), Some(&b"challenge"[..]), "too long to be kept");
+        put(b"");
+        assert_eq!(note(Some(HOME)), None);
+    }
+}

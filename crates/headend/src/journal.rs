@@ -9,9 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use loggerhead_model::{DeviceId, Event, Evidence, Learnt};
-use loggerhead_store::{Change, CommandRecord, Store, StoreError};
+use loggerhead_store::{Change, CommandRecord, Store};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 
 use crate::budget::Budget;
 use crate::metrics::Counters;
@@ -20,12 +19,10 @@ use crate::metrics::Counters;
 const EVENTS_MAX: usize = 10_000;
 /// States of commands that wait to be written.
 const COMMANDS_MAX: usize = 10_000;
-/// Events without a device that are stored at once, and after which time one more is: whoever connects and talks
+/// Events of peers without a device that are stored at once, and after which time one more is: whoever connects and talks
 /// nonsense, again and again, must not fill the disk.
 const STRANGERS_BURST: u16 = 200;
 const STRANGER_EVERY: Duration = Duration::from_millis(500);
-/// Changes that wait for one commit together.
-const WRITES_MAX: usize = 256;
 /// How long to wait before a failed write is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -70,26 +67,6 @@ impl Batch {
     }
 }
 
-/// Writes a batch. The store commits together what waits for it together, so nothing here waits for one change alone.
-async fn write(store: &Store, batch: &Batch) -> Result<(), StoreError> {
-    let mut changes = batch.changes().into_iter();
-    let mut writes = JoinSet::new();
-    loop {
-        while writes.len() < WRITES_MAX
-            && let Some(change) = changes.next()
-        {
-            let store = store.clone();
-            writes.spawn(async move { store.write(change).await });
-        }
-        match writes.join_next().await {
-            // A write that was cut off by the end of the runtime is not written, and nobody is left to mind.
-            Some(Ok(Ok(_)) | Err(_)) => {}
-            Some(Ok(Err(error))) => return Err(error),
-            None => return Ok(()),
-        }
-    }
-}
-
 impl Journal {
     pub(crate) fn new(counters: Arc<Counters>) -> Self {
         let pending = Pending {
@@ -100,17 +77,18 @@ impl Journal {
         Self { pending: Mutex::new(pending), more: Notify::new(), done: Notify::new(), counters }
     }
 
-    /// Leaves an event.
-    pub(crate) fn event(&self, now: Duration, event: Event) {
+    /// Leaves an event. `None`: it was over a limit, counted and dropped.
+    pub(crate) fn event(&self, now: Duration, event: Event) -> Option<Event> {
         let mut pending = self.lock();
-        let allowed = event.device.is_some() || pending.strangers.take(now);
+        let allowed = event.device.is_some() || event.peer.is_none() || pending.strangers.take(now);
         if !allowed || pending.batch.events.len() >= EVENTS_MAX {
             self.counters.events_dropped.one_more();
-            return;
+            return None;
         }
-        pending.batch.events.push(event);
+        pending.batch.events.push(event.clone());
         drop(pending);
         self.more.notify_one();
+        Some(event)
     }
 
     /// Leaves a device's presence.
@@ -149,7 +127,7 @@ impl Journal {
                 pending.writing = true;
                 std::mem::take(&mut pending.batch)
             };
-            while let Err(error) = write(&store, &batch).await {
+            while let Err(error) = store.write_all(batch.changes()).await {
                 tracing::warn!(%error, waiting = batch.len(), "changes could not be stored; trying again");
                 tokio::time::sleep(RETRY_AFTER).await;
             }

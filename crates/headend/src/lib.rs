@@ -16,6 +16,7 @@ mod directory;
 mod door;
 mod error;
 mod expiring;
+mod guest;
 mod head_end;
 mod hub;
 mod identity;
@@ -28,6 +29,8 @@ mod presence;
 mod serving;
 mod socket;
 mod status;
+#[cfg(test)]
+mod testing;
 mod throttle;
 mod tls;
 

@@ -31,12 +31,11 @@ pub(crate) async fn core(config: &Config) -> Result<Core, StartError> {
     let clock = Clock::start();
     let counters = Arc::new(Counters::new());
     let hub = Arc::new(Hub::new(Arc::clone(&counters)));
-    let mut options = config.store_options();
+    let (directory, mut options) = (config.data_dir.clone(), config.store_options());
     options.on_commit = Some(Box::new({
         let hub = Arc::clone(&hub);
         move |committed| hub.publish(committed)
     }));
-    let directory = config.data_dir.clone();
     let store = blocking(move || Store::open(&directory, options)).await?;
     hub.begin_after(store.health().cursor);
     Ok(Core {

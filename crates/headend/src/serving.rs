@@ -47,6 +47,18 @@ impl Serving {
         Ok(Self { running })
     }
 
+    /// Whether these listeners could be, as far as that shows without opening sockets.
+    ///
+    /// # Errors
+    /// `StartError` names the listener and what is wrong with it.
+    pub(crate) fn check(core: &Core, listeners: &[config::Listener]) -> Result<(), StartError> {
+        for config in listeners {
+            acceptor(core, known(config)?, config)?;
+            certificate(config)?;
+        }
+        Ok(())
+    }
+
     /// Where they listen.
     pub(crate) fn addresses(&self) -> Vec<(String, BoundAddress)> {
         let each = |running: &Running| {
@@ -82,11 +94,6 @@ impl Serving {
         listeners: &[config::Listener],
         report: &mut ReloadReport,
     ) -> Result<(), StartError> {
-        // What cannot be is found before anything is closed.
-        for config in listeners {
-            acceptor(core, known(config)?, config)?;
-            certificate(config)?;
-        }
         let stays = |running: &Running| listeners.iter().any(|config| running.is_same_door(config));
         let (kept, closed): (Vec<_>, Vec<_>) = std::mem::take(&mut self.running).into_iter().partition(stays);
         self.running = kept;

@@ -123,6 +123,7 @@ pub(crate) async fn watch(certificates: Vec<Arc<Certificate>>, stop: Cancellatio
     for certificate in &certificates {
         let files = certificate.files();
         for folder in [&files.certificate, &files.key].into_iter().filter_map(|path| path.parent()) {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
             if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
                 tracing::warn!(folder = %folder.display(), %error, "cannot watch certificates");
             }
@@ -147,5 +148,78 @@ pub(crate) fn report(certificate: &Certificate, reloaded: Result<(), FileError>)
         Err(error) => {
             tracing::error!(file = %error.path.display(), reason = error.reason, "the old certificate stays in use");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::{Certificate, Files, provider};
+
+    /// Writes a new certificate for `localhost`, and gives it back.
+    fn issue(folder: &Path) -> CertificateDer<'static> {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+        std::fs::write(folder.join("cert.pem"), made.cert.pem()).expect("written");
+        std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).expect("written");
+        CertificateDer::from_pem_slice(made.cert.pem().as_bytes()).expect("what was just made")
+    }
+
+    /// Says a word to a peer that trusts only `trusted`; true when it arrives.
+    async fn check(certificate: &Arc<Certificate>, trusted: &CertificateDer<'static>, expected: bool) {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(trusted.clone()).expect("a certificate");
+        let config = rustls::ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("the library's own")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let acceptor = certificate.acceptor().expect("the library's own");
+        let server = async move {
+            let mut stream = acceptor.accept(ours).await?;
+            stream.write_all(b"pass").await?;
+            stream.shutdown().await
+        };
+        let client = async move {
+            let name = ServerName::try_from("localhost").expect("a name");
+            let mut stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, theirs).await?;
+            let mut word = String::new();
+            stream.read_to_string(&mut word).await.map(|_| word)
+        };
+        let (_served, heard) = tokio::join!(server, client);
+        assert_eq!(heard.is_ok_and(|word| word == "pass"), expected);
+    }
+
+    #[tokio::test]
+    async fn a_certificate_is_exchanged_while_connections_go_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let first = issue(folder.path());
+        let files = Files { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
+        let certificate = Certificate::load(files).expect("it was just written");
+        check(&certificate, &first, true).await;
+        let second = issue(folder.path());
+        check(&certificate, &second, false).await;
+        certificate.reload().expect("it was just written");
+        check(&certificate, &second, true).await;
+    }
+
+    #[tokio::test]
+    async fn a_wrong_file_leaves_the_old_certificate_in_use() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let first = issue(folder.path());
+        let files = Files { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
+        let certificate = Certificate::load(files).expect("it was just written");
+        // A key that belongs to another certificate.
+        let kept = std::fs::read(folder.path().join("cert.pem")).expect("it was just written");
+        issue(folder.path());
+        std::fs::write(folder.path().join("cert.pem"), kept).expect("written");
+        let error = certificate.reload().expect_err("they do not belong together");
+        assert!(error.path.ends_with("key.pem"), "{error:?}");
+        check(&certificate, &first, true).await;
     }
 }

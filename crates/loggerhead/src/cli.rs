@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{check, exit, serve, verify};
+use crate::{check, exit, serve, simulate, verify};
 
 /// The head-end for data loggers and other field devices: connect, prove, store, acknowledge, see.
 #[derive(Debug, Parser)]
@@ -23,6 +23,9 @@ enum Verb {
     Check(check::CheckArgs),
     /// Read everything in a store back against its checksums
     Verify(verify::VerifyArgs),
+    /// Pretend to be many devices, and say how the head-end took it
+    #[command(subcommand)]
+    Simulate(simulate::Simulate),
 }
 
 impl Cli {
@@ -35,6 +38,7 @@ impl Cli {
             Verb::Serve(args) => serve::run(&args).await,
             Verb::Check(args) => check::run(&args),
             Verb::Verify(args) => verify::run(&args),
+            Verb::Simulate(what) => simulate::run(what).await,
         }
     }
 }

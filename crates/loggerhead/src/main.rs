@@ -9,6 +9,7 @@ mod exit;
 mod limits;
 mod logging;
 mod serve;
+mod simulate;
 mod terminal;
 mod verify;
 

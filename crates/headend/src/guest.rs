@@ -1,0 +1,169 @@
+//! The peer of one connection: who it is to the rest of the head-end, from its first byte to its last.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use loggerhead_model::{DeviceId, Event, EventKind, Learnt, Severity};
+use loggerhead_protocols::{Admission, Claim, Fault, Proof, Refusal, Verdict};
+
+use crate::budget::Budget;
+use crate::core::Core;
+use crate::device::Device;
+use crate::identity::Judgement;
+use crate::listener::Pass;
+use crate::metrics::{ProtocolCounters, refusal_word};
+use crate::presence::{Habit, Manner};
+
+/// Events of one connection that are stored at once, and after which time one more is: 17,280 a day at most.
+const EVENTS_BURST: u16 = 20;
+const EVENT_EVERY: Duration = Duration::from_secs(5);
+
+/// Who is at the other end.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// For texts: `192.0.2.7:4711`, `[2001:db8::1]:4711`, `unix`.
+    pub(crate) text: Arc<str>,
+    /// For counting; none on a Unix socket.
+    pub(crate) address: Option<IpAddr>,
+}
+
+/// A peer with what it is allowed and what it turned out to be.
+pub(crate) struct Guest {
+    pub(crate) core: Arc<Core>,
+    pub(crate) pass: Pass,
+    pub(crate) peer: Peer,
+    pub(crate) counters: Arc<ProtocolCounters>,
+    /// Which device it proved to be.
+    pub(crate) device: Option<Arc<Device>>,
+    events: Budget,
+}
+
+impl Guest {
+    pub(crate) fn new(core: Arc<Core>, pass: Pass, peer: Peer) -> Self {
+        let counters = Arc::clone(&pass.listener().counters);
+        Self { core, pass, peer, counters, device: None, events: Budget::new(EVENTS_BURST, EVENT_EVERY) }
+    }
+
+    /// Its protocol found something out about it.
+    pub(crate) fn learnt(&self, news: Learnt) {
+        if let Some(device) = &self.device
+            && let Some(all) = device.learn(news)
+        {
+            self.core.journal.learnt(&device.id, all);
+        }
+    }
+
+    /// Counts an event always, and stores it within a rate.
+    pub(crate) fn event(&mut self, mut event: Event) {
+        self.counters.event(event.kind);
+        event.peer.get_or_insert_with(|| self.peer.text.to_string());
+        if event.device.is_none() {
+            event.device = self.device.as_ref().map(|device| device.id.clone());
+        }
+        let now = self.core.clock.now().elapsed;
+        if !self.events.take(now) {
+            self.core.counters.events_dropped.one_more();
+        } else if let Some(event) = self.core.journal.event(now, event) {
+            log(self.pass.listener().protocol, &event);
+        }
+    }
+
+    fn tell(&mut self, severity: Severity, kind: EventKind, text: impl Into<Cow<'static, str>>) {
+        let at = self.core.clock.now().wall;
+        self.event(Event { at, severity, kind, device: None, peer: None, text: text.into() });
+    }
+
+    pub(crate) fn faulted(&mut self, fault: &Fault) {
+        self.counters.fault(fault.kind);
+        if let Some(device) = &self.device {
+            device.counters.faults.one_more();
+        }
+        self.tell(Severity::Warning, EventKind::Fault, fault.to_string());
+    }
+
+    /// Answers a claim. The peer learns no more than yes or no.
+    pub(crate) async fn prove(&mut self, claim: &Claim) -> Verdict {
+        let now = self.core.clock.now().elapsed;
+        let settings = self.pass.listener().settings();
+        let judgement = self.core.identities.judge(now, &settings.admittance, claim, self.peer.address);
+        let judged = match judgement {
+            Judgement::Accepted(device) => Ok(device),
+            Judgement::Refused(refusal) => Err(refusal),
+            Judgement::Stranger(secret) => {
+                self.core.enroll(&settings.admittance, &claim.identity, secret, &self.peer.text).await
+            }
+        };
+        match judged.and_then(|device| self.admit(&device, claim, settings.connections_per_device_max)) {
+            Ok(admission) => Verdict::Accepted(admission),
+            Err(refusal) => {
+                self.counters.refused(refusal);
+                let text = format!("{}: {}", claim.identity, refusal_word(refusal));
+                self.tell(Severity::Warning, EventKind::Refused, text);
+                Verdict::Refused(refusal)
+            }
+        }
+    }
+
+    fn admit(&mut self, device: &Arc<Device>, claim: &Claim, sessions_max: usize) -> Result<Admission, Refusal> {
+        let now = self.core.clock.now();
+        if self.device.as_ref().is_some_and(|before| !Arc::ptr_eq(before, device)) {
+            self.leave("logged in under another name", Manner::Good);
+        }
+        let habit = if claim.remember.is_some() { Habit::PerMessage } else { Habit::Keeps };
+        let taken_over = device.enter(now, &self.pass, &self.peer.text, habit, sessions_max);
+        // Who was removed since the claim was judged must not stay in.
+        if !self.core.identities.holds(device) {
+            device.leave(self.pass.number, "removed", Manner::Bad);
+            return Err(Refusal::Unknown);
+        }
+        self.core.identities.admitted(now.elapsed, device, claim, self.peer.address);
+        self.counters.logins.one_more();
+        self.device = Some(Arc::clone(device));
+        if taken_over > 0 {
+            self.tell(Severity::Info, EventKind::Takeover, "a newer connection took over");
+        }
+        // A device that connects for every message would fill the store with its logins.
+        if !matches!(claim.proof, Proof::Remembered) {
+            self.tell(Severity::Info, EventKind::Login, format!("{} logged in", claim.identity));
+        }
+        if let Some(evidence) = device.review(now) {
+            self.core.presence_changed(device, evidence);
+        }
+        self.core.commands.deliver(device);
+        let settings = Arc::clone(&device.rules().settings);
+        Ok(Admission { device: device.id.clone(), settings, learnt: device.learnt() })
+    }
+
+    /// The session is not the device's any more.
+    pub(crate) fn leave(&mut self, because: &str, manner: Manner) {
+        let Some(device) = self.device.clone() else { return };
+        if device.leave(self.pass.number, because, manner) {
+            let now = self.core.clock.now();
+            let changed = device.review(now);
+            if let Some(evidence) = changed {
+                self.tell(Severity::Info, EventKind::Logout, because.to_owned());
+                self.core.presence_changed(&device, evidence);
+            }
+        }
+        self.core.session_ended(&device, self.pass.number);
+        self.device = None;
+    }
+}
+
+/// A connection whose task was cut off or broke must not leave its device behind as connected.
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.leave("cut off", Manner::Bad);
+    }
+}
+
+fn log(protocol: &'static str, event: &Event) {
+    let device = event.device.as_ref().map_or("", DeviceId::as_str);
+    let (peer, kind, text) = (event.peer.as_deref().unwrap_or(""), event.kind.word(), &event.text);
+    match event.severity {
+        Severity::Info | Severity::Warning => tracing::info!(protocol, device, peer, kind, "{text}"),
+        Severity::Error => tracing::error!(protocol, device, peer, kind, "{text}"),
+    }
+}

@@ -1,0 +1,261 @@
+//! `simulate`: as many devices as asked for from one process, and what the head-end made of them.
+
+mod device;
+mod fleet;
+mod histogram;
+mod journal;
+mod link;
+pub(crate) mod logger;
+mod meters;
+mod plan;
+mod summary;
+mod tally;
+mod trust;
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use loggerhead_model::Timestamp;
+use loggerhead_protocols::{Limits, Opening, Protocol};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use tokio::time::Instant;
+
+pub(crate) use self::fleet::Fleet;
+pub(crate) use self::link::Address;
+pub(crate) use self::logger::LoggerKeys;
+pub(crate) use self::summary::Summary;
+
+use self::device::{Birth, Shared};
+use self::journal::Journal;
+use self::link::Target;
+use self::meters::Meters;
+use self::plan::Plan;
+
+/// How often the line on a terminal changes, and how often a stuck simulation is looked for.
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+/// How far in the past a logger's clock starts when it runs faster than ours: it should not run into the future.
+const FAST_CLOCK_START_MS: i64 = 30 * 86_400_000;
+/// Shortest step of a logger's clock: its times have no fractions of a second.
+const CLOCK_STEP_MS: i64 = 1000;
+/// Sampling interval of a backlog, unless live packets are slower.
+const BACKLOG_STEP: Duration = Duration::from_mins(1);
+
+/// Which devices are simulated.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Simulate {
+    /// Data loggers
+    #[command(
+        after_help = "Example: loggerhead simulate logger --to 127.0.0.1:36829 --dialect all --loggers 12 --seconds 10"
+    )]
+    Logger(Box<LoggerArgs>),
+}
+
+/// Options of `simulate logger`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct LoggerArgs {
+    /// Where the head-end listens: HOST:PORT, [IPV6]:PORT or unix:PATH
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) to: Address,
+    /// Speak TLS
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// Certificates to believe, as PEM; without it any certificate is believed
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    pub(crate) ca: Option<PathBuf>,
+    /// A dialect, several with commas, or all in turn
+    #[arg(long, value_name = "NAME", default_value = "national")]
+    pub(crate) dialect: String,
+    /// How many loggers
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) loggers: u32,
+    /// Meters of a logger
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub(crate) meters: u32,
+    /// Functions of a meter
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=i64::from(meters::FUNCTIONS_MAX)))]
+    pub(crate) functions: u32,
+    /// Live packets that each logger sends
+    #[arg(long)]
+    pub(crate) packets: Option<u64>,
+    /// How long to go on; without --packets, sends all the time [default: 10, unless --packets is given]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) seconds: Option<f64>,
+    /// Live packets a second, of all loggers together; without it, as fast as they are acknowledged
+    #[arg(long, value_name = "PACKETS")]
+    pub(crate) rate: Option<f64>,
+    /// Most packets of a logger that wait for their acknowledgement
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) window: u32,
+    /// Packets that each logger kept from before the start
+    #[arg(long, default_value_t = 0)]
+    pub(crate) backlog: u64,
+    #[command(flatten)]
+    pub(crate) keys: LoggerKeys,
+    /// The loggers' clock at their first live packet [default: now; 30 days ago when packets come faster than seconds]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) start: Option<String>,
+    /// For challenges and jitter; the same seed makes the same ones
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Write every acknowledged reading to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) journal: Option<PathBuf>,
+    /// Give up on what was not acknowledged for so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
+    pub(crate) patience: f64,
+    /// Threads to simulate on
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) threads: u16,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Runs the verb: success when everything that was to be sent was acknowledged.
+///
+/// # Errors
+/// When options contradict each other, or a file or thread cannot be had.
+pub(crate) async fn run(simulate: Simulate) -> anyhow::Result<ExitCode> {
+    let Simulate::Logger(args) = simulate;
+    let patience = duration(args.patience, "--patience")?;
+    let seconds = match (args.seconds, args.packets) {
+        (Some(seconds), _) => Some(duration(seconds, "--seconds")?),
+        (None, Some(_)) => None,
+        (None, None) => Some(Duration::from_secs(10)),
+    };
+    let mut fleet = launch(&args, patience)?;
+    let stuck = tokio::select! {
+        () = fleet_done(&mut fleet, patience, seconds.is_none()) => false,
+        () = sleep_or_forever(seconds) => false,
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted.context("waiting for Ctrl-C")?;
+            true
+        }
+    };
+    fleet.stop();
+    if !stuck {
+        fleet.finished().await;
+    } else if tokio::time::timeout(patience, fleet.finished()).await.is_err() {
+        anyhow::bail!("simulated devices do not stop");
+    }
+    let summary = Summary::new(&fleet.into_tally()?, u64::from(args.loggers), args.packets, args.backlog);
+    summary.print(args.json)?;
+    Ok(if summary.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Sets the loggers that `args` ask for to work.
+///
+/// # Errors
+/// When options contradict each other, or a file or thread cannot be had.
+pub(crate) fn launch(args: &LoggerArgs, patience: Duration) -> anyhow::Result<Fleet> {
+    let protocol = loggerhead_protocols::find("logger").context("this build has no protocol `logger`")?;
+    let tls = args.tls.then(|| trust::client(args.ca.as_deref())).transpose()?;
+    let journal = match &args.journal {
+        Some(path) => Some(Journal::create(path).with_context(|| format!("making {}", path.display()))?),
+        None => None,
+    };
+    let wall = Timestamp::from_unix_ms(jiff::Timestamp::now().as_millisecond());
+    let plan = plan(args, wall)?;
+    let births = births(args, protocol, &plan)?;
+    let shared = Shared {
+        target: Target { address: args.to.clone(), tls },
+        meters: Meters::new(args.meters, args.functions),
+        journal,
+        window: args.window as usize,
+        began: (Instant::now(), wall),
+    };
+    Fleet::launch(Arc::new(shared), births, usize::from(args.threads), patience)
+}
+
+/// The plan of the first logger; the others differ in their phase.
+fn plan(args: &LoggerArgs, wall: Timestamp) -> anyhow::Result<Plan> {
+    let interval = match args.rate {
+        Some(rate) if rate > 0.0 => Some(duration(f64::from(args.loggers) / rate, "--loggers / --rate")?),
+        Some(rate) => anyhow::bail!("--rate {rate} is not above 0"),
+        None => None,
+    };
+    let step = interval.unwrap_or(if args.packets == Some(0) { BACKLOG_STEP } else { Duration::ZERO });
+    let step_ms = i64::try_from(step.as_millis()).unwrap_or(i64::MAX).max(CLOCK_STEP_MS);
+    let runs_fast = step < Duration::from_millis(CLOCK_STEP_MS.unsigned_abs());
+    let start = match &args.start {
+        Some(start) => Timestamp::parse(start).context("--start")?,
+        None if runs_fast => Timestamp::from_unix_ms(wall.unix_ms() - FAST_CLOCK_START_MS),
+        None => wall,
+    };
+    let start = Timestamp::from_unix_ms(start.unix_ms().div_euclid(1000) * 1000);
+    let step_ms = step_ms / 1000 * 1000;
+    let live = args.packets;
+    Ok(Plan {
+        backlog: args.backlog,
+        live,
+        interval,
+        phase: Duration::ZERO,
+        start,
+        step_ms,
+        stay: args.seconds.is_some(),
+    })
+}
+
+fn births(args: &LoggerArgs, protocol: &Protocol, plan: &Plan) -> anyhow::Result<Vec<Birth>> {
+    let known = logger::dialects();
+    let dialects: Vec<&str> =
+        if args.dialect == "all" { known.clone() } else { args.dialect.split(',').map(str::trim).collect() };
+    if let Some(unknown) = dialects.iter().find(|dialect| !known.contains(dialect)) {
+        anyhow::bail!("{unknown:?} is not a dialect: write {} or all", known.join(", "));
+    }
+    let mut random = StdRng::seed_from_u64(args.seed);
+    let peer: Arc<str> = args.to.to_string().into();
+    let birth = |(number, dialect): (u64, &&str)| {
+        let mut entropy = [0; 32];
+        random.fill_bytes(&mut entropy);
+        let opening = Opening { peer: Arc::clone(&peer), entropy, limits: Limits::default() };
+        let settings = logger::settings(&args.keys, dialect, args.window, number);
+        let session =
+            (protocol.device)(&settings, opening).with_context(|| format!("a logger of dialect {dialect}"))?;
+        let share = u32::try_from(number).unwrap_or(0);
+        let phase = plan.interval.map_or(Duration::ZERO, |interval| interval * share / args.loggers);
+        let id = logger::device_id(&args.keys, number).context("--building")?;
+        Ok(Birth { number: args.keys.first_gateway + number, id, session, plan: Plan { phase, ..plan.clone() } })
+    };
+    (0..u64::from(args.loggers)).zip(dialects.iter().cycle()).map(birth).collect()
+}
+
+/// Waits until all devices have hung up, or, where they are to stop by themselves, until nothing has moved for
+/// `patience`. Shows how far they are on a terminal.
+async fn fleet_done(fleet: &mut Fleet, patience: Duration, gives_up: bool) {
+    let bar = std::io::stderr().is_terminal().then(indicatif::ProgressBar::new_spinner);
+    let mut moved = (fleet.elapsed(), (0, 0));
+    while tokio::time::timeout(PROGRESS_EVERY, fleet.finished()).await.is_err() {
+        let (tally, now) = (fleet.tally(), fleet.elapsed());
+        if let Some(bar) = &bar {
+            bar.set_message(summary::progress(&tally, now));
+            bar.tick();
+        }
+        let mark = (tally.logins, tally.packets_acked);
+        if mark != moved.1 {
+            moved = (now, mark);
+        } else if gives_up && now.saturating_sub(moved.0) > patience {
+            break;
+        }
+    }
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+}
+
+/// Waits for `duration`; without one, for ever.
+pub(crate) async fn sleep_or_forever(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn duration(seconds: f64, name: &str) -> anyhow::Result<Duration> {
+    Duration::try_from_secs_f64(seconds).with_context(|| format!("{name} {seconds}"))
+}
