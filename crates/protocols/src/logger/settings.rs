@@ -1,8 +1,7 @@
 //! What an operator can set for a listener of data loggers and, over that, for one device.
 //!
 //! Both are tables of the same words; a device's table replaces what it names. Words that only one of the two may hold say
-//! so. The README lists them under Settings; most stand for a
-//! disagreement between devices.
+//! so. The README lists them under Settings; most stand for a disagreement between devices.
 
 use std::sync::Arc;
 use std::time::Duration;
