@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{check, exit, serve, simulate, verify};
+use crate::{check, demo, exit, serve, simulate, verify};
 
 /// The head-end for data loggers and other field devices: connect, prove, store, acknowledge, see.
 #[derive(Debug, Parser)]
@@ -26,6 +26,8 @@ enum Verb {
     /// Pretend to be many devices, and say how the head-end took it
     #[command(subcommand)]
     Simulate(simulate::Simulate),
+    /// See it all work: a head-end on loopback, with simulated loggers of every dialect
+    Demo(demo::DemoArgs),
 }
 
 impl Cli {
@@ -39,6 +41,7 @@ impl Cli {
             Verb::Check(args) => check::run(&args),
             Verb::Verify(args) => verify::run(&args),
             Verb::Simulate(what) => simulate::run(what).await,
+            Verb::Demo(args) => demo::run(args).await,
         }
     }
 }

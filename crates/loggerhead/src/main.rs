@@ -5,6 +5,7 @@ mod cli;
 #[expect(dead_code, reason = "asked by verbs that are not written yet")]
 mod client;
 mod configuration;
+mod demo;
 mod exit;
 mod limits;
 mod logging;

@@ -29,6 +29,7 @@ pub(crate) use self::fleet::Fleet;
 pub(crate) use self::link::Address;
 pub(crate) use self::logger::LoggerKeys;
 pub(crate) use self::summary::Summary;
+pub(crate) use self::tally::Tally;
 
 use self::device::{Birth, Shared};
 use self::journal::Journal;

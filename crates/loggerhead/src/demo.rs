@@ -1,0 +1,229 @@
+//! `demo`: a whole head-end on loopback with simulated loggers of every dialect, to see it work.
+
+mod table;
+
+use std::io::{self, IsTerminal as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use loggerhead_headend::config::{Address, Api, Config, Device, Enroll, Listener, Log, LogFormat};
+use loggerhead_headend::{BoundAddress, HeadEnd};
+use loggerhead_protocols::Protocol;
+use loggerhead_protocols::logger::dialect::{self, ProofStep};
+use loggerhead_store::{FrameKeeping, Login, Retention, Secret};
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::table::{Row, Table};
+use crate::simulate::{self, Fleet, LoggerArgs, LoggerKeys, logger};
+use crate::terminal;
+
+/// How often every logger reports.
+const REPORT_EVERY: Duration = Duration::from_secs(2);
+/// Packets that every logger kept from before the start.
+const BACKLOG_PACKETS: u64 = 20;
+/// How often the table is drawn on a terminal.
+const DRAW_EVERY: Duration = Duration::from_secs(1);
+/// How often a line is printed elsewhere.
+const PRINT_EVERY: Duration = Duration::from_secs(5);
+/// How long stopping may take.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// Connections at once: a demonstration is small.
+const CONNECTIONS_MAX: usize = 10_000;
+
+/// Options of `demo`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: loggerhead demo --loggers 30")]
+pub(crate) struct DemoArgs {
+    /// How many loggers, of every dialect in turn
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=5_000))]
+    loggers: u32,
+    /// Where the store is kept
+    #[arg(long, value_name = "DIR", default_value = "loggerhead-data")]
+    data: PathBuf,
+    /// Stop by itself after so long
+    #[arg(long, value_name = "SECONDS")]
+    seconds: Option<f64>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the verb until Ctrl-C, or for as long as asked.
+///
+/// # Errors
+/// When the head-end or its loggers cannot start.
+pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    let protocol = loggerhead_protocols::find("logger").context("this build has no protocol `logger`")?;
+    let seconds = args.seconds.map(|seconds| Duration::try_from_secs_f64(seconds).context("--seconds")).transpose()?;
+    let keys = LoggerKeys::default();
+    let config = config(&args, protocol, &keys)?;
+    let socket = config.api_socket();
+    let headend = HeadEnd::start(config).await.context("starting the head-end")?;
+    let settings = loggerhead_web::Settings { socket: socket.clone(), tcp: None };
+    let api = loggerhead_web::Server::start(headend.clone(), settings).await.context("starting the API")?;
+    let address = loggers_address(&headend)?;
+    let mut fleet = simulate::launch(&loggers(&args, keys, address), STOP_WITHIN)?;
+    let introduction = introduction(&args, address, &socket);
+    let shown = tokio::select! {
+        shown = show(&args, &introduction, &headend, &fleet) => shown,
+        told = told_to_stop(seconds) => told,
+    };
+    fleet.stop();
+    // Loggers that do not hang up in time are cut off with the head-end.
+    let _ = tokio::time::timeout(STOP_WITHIN, fleet.finished()).await;
+    api.shutdown(STOP_WITHIN).await;
+    headend.shutdown(STOP_WITHIN).await;
+    shown?;
+    let summary = simulate::Summary::new(&fleet.into_tally()?, u64::from(args.loggers), None, BACKLOG_PACKETS);
+    summary.print(args.json)?;
+    Ok(if summary.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A head-end on loopback that takes every logger of the demonstration.
+fn config(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys) -> anyhow::Result<Config> {
+    let mut settings = toml::Table::new();
+    settings.insert("aes_keys".to_owned(), vec![keys.aes_key.clone()].into());
+    let listener = Listener {
+        name: "loggers".to_owned(),
+        protocol: protocol.name.to_owned(),
+        addresses: vec![Address::Tcp(free_address(protocol.port))],
+        v6_only: true,
+        enroll: Enroll::Accept,
+        secrets: vec![Secret::new(keys.md5_key.trim_start_matches("text:").into())],
+        connections_max: CONNECTIONS_MAX,
+        connections_per_address_max: CONNECTIONS_MAX,
+        connections_per_device_max: 4,
+        first_frame: Duration::from_secs(5),
+        login: Duration::from_secs(10),
+        tls: None,
+        settings,
+    };
+    Ok(Config {
+        data_dir: args.data.clone(),
+        stop_within: STOP_WITHIN,
+        log: Log { format: LogFormat::Text, level: "warn".to_owned() },
+        frames: FrameKeeping::Keep,
+        retention: Retention::default(),
+        api: Api::default(),
+        listeners: vec![listener],
+        devices: cipher_only(args, protocol, keys)?,
+    })
+}
+
+/// The loggers that cannot prove a secret: their cipher key has to do, which only a configured device may be let in with.
+fn cipher_only(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys) -> anyhow::Result<Vec<Device>> {
+    let numbered = (0..u64::from(args.loggers)).zip(dialect::ALL_DIALECTS.iter().cycle());
+    let without_secret = numbered.filter(|(_, dialect)| dialect.habits.proof == ProofStep::Cipher);
+    let device = |(number, _)| {
+        let identity = logger::identity(keys, number)?;
+        let mut settings = toml::Table::new();
+        settings.insert("aes_key".to_owned(), keys.aes_key.as_str().into());
+        let id = logger::device_id(keys, number)?;
+        Ok(Device { id, protocol: protocol.name.to_owned(), identity, secret: None, login: Login::Cipher, settings })
+    };
+    without_secret.map(device).collect()
+}
+
+/// The port that loggers expect, or any other where it is taken.
+fn free_address(port: u16) -> SocketAddr {
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    if TcpListener::bind(usual).is_ok() { usual } else { SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) }
+}
+
+fn loggers_address(headend: &HeadEnd) -> anyhow::Result<SocketAddr> {
+    let tcp = |(_, address)| match address {
+        BoundAddress::Tcp(address) => Some(address),
+        BoundAddress::Unix(_) => None,
+    };
+    headend.addresses().into_iter().find_map(tcp).context("the head-end listens nowhere")
+}
+
+fn loggers(args: &DemoArgs, keys: LoggerKeys, address: SocketAddr) -> LoggerArgs {
+    LoggerArgs {
+        to: simulate::Address::Tcp { host: address.ip().to_string(), port: address.port() },
+        tls: false,
+        ca: None,
+        dialect: "all".to_owned(),
+        loggers: args.loggers,
+        meters: 5,
+        functions: 3,
+        packets: None,
+        seconds: args.seconds,
+        rate: Some(f64::from(args.loggers) / REPORT_EVERY.as_secs_f64()),
+        window: 4,
+        backlog: BACKLOG_PACKETS,
+        keys,
+        start: None,
+        seed: u64::from(std::process::id()),
+        journal: None,
+        patience: STOP_WITHIN.as_secs_f64(),
+        threads: 1,
+        json: false,
+    }
+}
+
+/// What to try while the demonstration runs.
+fn introduction(args: &DemoArgs, address: SocketAddr, socket: &Path) -> String {
+    let (data, socket) = (args.data.display(), socket.display());
+    format!(
+        "{} simulated loggers of every dialect report to {address}; the store is in {data}, the API at {socket}.
+Try, in another terminal:
+  curl --unix-socket {socket} http://localhost/api/v1/devices
+  loggerhead simulate logger --to {address} --first-gateway 9001 --loggers 50 --window 8
+  loggerhead export readings --data {data} --format csv | head
+Ctrl-C stops.",
+        args.loggers
+    )
+}
+
+/// Shows what happens, for ever.
+async fn show(args: &DemoArgs, introduction: &str, headend: &HeadEnd, fleet: &Fleet) -> anyhow::Result<()> {
+    let drawn = io::stdout().is_terminal() && !args.json;
+    if !drawn && !args.json {
+        terminal::say(introduction)?;
+    }
+    let mut ticks = tokio::time::interval(if drawn { DRAW_EVERY } else { PRINT_EVERY });
+    let mut table = Table::default();
+    loop {
+        ticks.tick().await;
+        let values = last_values(headend.clone()).await?;
+        let rows = headend.devices().into_iter().map(|device| {
+            let value = values.get(&device.id).cloned().unwrap_or_default();
+            Row::new(device, value)
+        });
+        table.update(fleet.elapsed(), rows.collect(), &fleet.tally());
+        if args.json {
+            table.print_json()?;
+        } else if drawn {
+            table.draw(introduction)?;
+        } else {
+            table.print_line()?;
+        }
+    }
+}
+
+/// What the first channel of every device showed last.
+async fn last_values(headend: HeadEnd) -> anyhow::Result<table::Values> {
+    let read = move || {
+        let mut values = table::Values::new();
+        headend.store().reader().latest(&table::first_channel(), &mut |stored| {
+            values.insert(stored.device.clone(), stored.reading.value.to_string());
+            std::ops::ControlFlow::Continue(())
+        })?;
+        anyhow::Ok(values)
+    };
+    tokio::task::spawn_blocking(read).await.context("reading the last values")?
+}
+
+/// Ends with Ctrl-C, SIGTERM, or after `seconds`.
+async fn told_to_stop(seconds: Option<Duration>) -> anyhow::Result<()> {
+    let mut terminated = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("waiting for Ctrl-C"),
+        _ = terminated.recv() => Ok(()),
+        () = simulate::sleep_or_forever(seconds) => Ok(()),
+    }
+}
