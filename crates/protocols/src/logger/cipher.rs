@@ -1,5 +1,5 @@
 //! AES-128 in CBC mode, without a padding of its own: what stands behind the text is the reader's to drop and the
-//! writer's to choose. Source: [1] annex 4; habits of padding: [2], [3].
+//! writer's to choose. Source: \[1\] annex 4; habits of padding: \[2\], \[3\].
 
 use std::fmt;
 

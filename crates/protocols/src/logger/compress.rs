@@ -1,4 +1,4 @@
-//! The two compressions that devices use for a body: zlib, and QuickLZ 1.5 level 1. Source: [2], `vectors/device-info-quicklz.hex`.
+//! The two compressions that devices use for a body: zlib, and QuickLZ 1.5 level 1. Source: \[2\], `vectors/device-info-quicklz.hex`.
 //!
 //! Nothing is compressed by us.
 

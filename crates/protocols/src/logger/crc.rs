@@ -1,6 +1,6 @@
 //! The checks of frames: which sixteen-bit CRC over which bytes, and how it stands on the wire.
 //!
-//! Devices disagree in all of it, so a variant is a value that is learnt from what a device sends. Source: [2], [3], [4].
+//! Devices disagree in all of it, so a variant is a value that is learnt from what a device sends. Source: \[2\], \[3\], \[4\].
 
 use crc::{CRC_16_KERMIT, CRC_16_XMODEM, Crc, Table};
 

@@ -1,7 +1,7 @@
 //! From the text of a message to its meaning, in one pass, forgiving what devices get wrong.
 //!
 //! Readings go straight from the text into a report; everything else is small and becomes a tree first. Where the type and
-//! the body of a message disagree, the body wins if there is something in it. Source: [1] annex 4, [2], [3].
+//! the body of a message disagree, the body wins if there is something in it. Source: \[1\] annex 4, \[2\], \[3\].
 
 use std::borrow::Cow;
 

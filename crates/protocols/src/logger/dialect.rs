@@ -1,6 +1,6 @@
 //! The dialects: how frames look, how their words are spelt, and which answers their devices wait for.
 //!
-//! A dialect is a value. Nothing outside this file names one. Source: [2] and [3]; `vectors/` for `NATIONAL`, `ZHEJIANG`
+//! A dialect is a value. Nothing outside this file names one. Source: \[2\] and \[3\]; `vectors/` for `NATIONAL`, `ZHEJIANG`
 //! and `SUPCON`.
 
 use super::cipher::Padding;

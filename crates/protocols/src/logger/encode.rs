@@ -2,7 +2,7 @@
 //!
 //! `common` stands first in the root, with building, gateway and type in this order: several devices read by position.
 //! Answers of every dialect with a limit of 1,024 bytes stay below it, because every text in them is bounded. Source:
-//! [1] annex 4, [2], [3].
+//! \[1\] annex 4, \[2\], \[3\].
 
 use bytes::{BufMut, BytesMut};
 use loggerhead_model::{ControlLine, KeyKind, Receipt, Report, Timestamp, Value};

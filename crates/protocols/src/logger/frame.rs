@@ -2,7 +2,7 @@
 //!
 //! A frame is cut as soon as its body and check are there: its tail says nothing new, and a device that lost a byte of it
 //! waits for an answer before it sends more. What the result is never depends on how the bytes were split on their way.
-//! Limits come before memory: nothing is reserved for bytes that were only announced. Source: [2], [3].
+//! Limits come before memory: nothing is reserved for bytes that were only announced. Source: \[2\], \[3\].
 
 use std::ops::Range;
 

@@ -1,6 +1,6 @@
 //! The proof of identity: MD5 over the challenge and a secret that both sides know, in one order or the other.
 //!
-//! It is weak by today's measure, and it is what the devices have. Source: [1] annex 4, which leaves the order open;
+//! It is weak by today's measure, and it is what the devices have. Source: \[1\] annex 4, which leaves the order open;
 //! `vectors/proofs.txt`.
 
 use md5::{Digest, Md5};

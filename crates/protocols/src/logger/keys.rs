@@ -1,7 +1,7 @@
 //! The cipher keys among which a listener looks for that of a device which has not said its name yet.
 //!
 //! A device names itself only inside what it enciphers, so every candidate is tried on the first block; that block is the
-//! same in every message under one key, which makes it a finger-print worth remembering. Source: [2].
+//! same in every message under one key, which makes it a finger-print worth remembering. Source: \[2\].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,6 +1,6 @@
 //! From the body of a frame to its text: decompress, drop what stands around the XML, and find out its characters.
 //!
-//! Source: [2] and [3] for paddings; [4] for a device that declares UTF-8 and writes GB2312.
+//! Source: \[2\] and \[3\] for paddings; \[4\] for a device that declares UTF-8 and writes GB2312.
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! The device's clock as text: fourteen digits in a zone that no message names. Source: [1] annex 4; other forms: [2], [3].
+//! The device's clock as text: fourteen digits in a zone that no message names. Source: \[1\] annex 4; other forms: \[2\], \[3\].
 
 use loggerhead_model::Timestamp;
 

@@ -3,7 +3,7 @@
 //! [`Scanner`] goes through a text once and gives its parts as slices of it. It knows no document types and no entities but
 //! the five of every XML and numeric ones, keeps to a depth, and forgives what firmware gets wrong: blanks inside tag
 //! names, `<x/>` that is closed again by `</x>`, an element that is not closed before its parent is, attributes without
-//! quotes, a missing declaration. `xml_write.rs` writes. Source: [1] annex 4, whose own samples are malformed; [2].
+//! quotes, a missing declaration. `xml_write.rs` writes. Source: \[1\] annex 4, whose own samples are malformed; \[2\].
 
 use std::borrow::Cow;
 
