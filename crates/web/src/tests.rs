@@ -1,1 +1,0 @@
-//! The real router over a real head-end.
