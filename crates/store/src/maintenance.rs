@@ -5,65 +5,93 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use crate::hot::{Latest, Sealing};
+use crate::error::database;
 use crate::lock::{read, write};
-use crate::row::Row;
-use crate::segment::{CHUNK_ROWS_MAX, Encoder, Given};
-use crate::shared::Shared;
-use crate::step::{Action, NewSegment, Step};
-use crate::{StoreError, schema};
+use crate::seal::Sealer;
+use crate::shared::{Shared, now};
+use crate::step::{Action, Step};
+use crate::{StoreError, retention, schema};
 
 /// How often there is a look at what is to be done, when nobody rings.
 const REST: Duration = Duration::from_millis(200);
+/// How often there is a look at what is old.
+const RETENTION_EVERY: Duration = Duration::from_mins(10);
 /// Rows sealed in one step: a few milliseconds of the writer's time.
 const STEP_ROWS: usize = 50_000;
 /// Batches that leave the log in one step.
 const STEP_BATCHES: u32 = 64;
-/// Frames of the write-ahead log from which they are copied into the database: 8 MiB.
-const COPY_FRAMES: i64 = 1024;
-/// Frames from which the writer copies the rest itself, so that the write-ahead log starts over: 64 MiB.
-const RESTART_FRAMES: i64 = 8 * 1024;
+/// Bytes of the write-ahead log from which it is copied into the database.
+const COPY_BYTES: u64 = 8 * 1024 * 1024;
+/// Pages of the write-ahead log from which the writer copies the rest itself, so that it starts over: 64 MiB.
+const RESTART_PAGES: i64 = 8 * 1024;
+/// Free pages that stay for what comes next: 64 MiB, or a quarter of the file.
+const FREE_PAGES: i64 = 8 * 1024;
+/// Pages that go back to the file system in one step.
+const SHRINK_PAGES: u32 = 256;
 
 /// The maintenance thread.
 pub(crate) struct Maintenance {
     shared: Arc<Shared>,
     connection: Option<Connection>,
-    encoder: Encoder,
+    sealer: Sealer,
+    /// Groups sealed since they were last looked at for merging.
+    sealed: Vec<u32>,
     trimmed: u64,
-    copied_at: u64,
+    copied: u64,
+    next_retention: Instant,
 }
+
+/// The maintenance cannot go on for now; the writer failed, or the store closes.
+struct Interrupted;
 
 impl Maintenance {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, connection: None, encoder: Encoder::default(), trimmed: 0, copied_at: 0 }
+        Self {
+            shared,
+            connection: None,
+            sealer: Sealer::default(),
+            sealed: Vec::new(),
+            trimmed: 0,
+            copied: 0,
+            next_retention: Instant::now(),
+        }
     }
 
     /// Runs until the store is closed.
     pub(crate) fn run(mut self) {
         while !self.shared.alarm.is_stopped() {
             self.shared.alarm.wait(REST);
-            self.round();
+            // What was interrupted is done in a later round.
+            let _: Result<(), Interrupted> = self.round();
         }
     }
 
-    fn round(&mut self) {
-        while !self.shared.alarm.is_stopped() && read(&self.shared.hot).rows() > self.shared.options.hot_readings_max {
-            if self.seal() == 0 {
+    fn round(&mut self) -> Result<(), Interrupted> {
+        while read(&self.shared.hot).rows() > self.shared.options.hot_readings_max {
+            if self.seal()? == 0 {
                 break;
             }
-            self.trim();
-            self.copy();
+            self.trim()?;
+            self.copy()?;
         }
-        self.trim();
-        self.copy();
+        self.trim()?;
+        self.copy()?;
+        while let Some(group) = self.sealed.pop() {
+            self.merge(group)?;
+        }
+        if Instant::now() >= self.next_retention {
+            self.forget()?;
+            self.next_retention = Instant::now() + RETENTION_EVERY;
+        }
+        self.shrink()
     }
 
     /// Seals the groups with the oldest readings, as many as fit a step; gives how many rows.
-    fn seal(&mut self) -> usize {
+    fn seal(&mut self) -> Result<usize, Interrupted> {
         let mut rows = 0;
         let mut actions = Vec::new();
         let epoch = read(&self.shared.hot).epoch();
@@ -71,123 +99,137 @@ impl Maintenance {
             let (group, sealing, through, latest) = {
                 let mut hot = write(&self.shared.hot);
                 if hot.epoch() != epoch {
-                    return 0;
+                    return Err(Interrupted);
                 }
                 let Some((group, sealing, through)) = hot.begin_sealing() else { break };
                 (group, sealing, through, hot.latest_of_group(group))
             };
             rows += sealing.iter().map(|(_, rows)| rows.rows.len()).sum::<usize>();
-            let segments = self.encode(group, &sealing);
-            let latest = self.encode_latest(&latest);
-            actions.push(Action::Seal { group, through, latest, segments });
+            actions.push(self.sealer.seal(group, &sealing, through, &latest));
+            self.sealed.push(group);
         }
-        if actions.is_empty() || self.step(epoch, actions).is_none() {
-            return 0;
+        if !actions.is_empty() {
+            self.step(epoch, actions)?;
         }
-        rows
+        Ok(rows)
+    }
+
+    /// Merges small segments of a group as long as there are enough of them.
+    fn merge(&mut self, group: u32) -> Result<(), Interrupted> {
+        loop {
+            let epoch = read(&self.shared.hot).epoch();
+            let sealer = &mut self.sealer;
+            let merged = connection(&mut self.connection, &self.shared).and_then(|open| sealer.merge(open, group));
+            match self.heard(merged)? {
+                Some(action) => self.step(epoch, vec![action])?,
+                None => return Ok(()),
+            };
+        }
     }
 
     /// Takes what is sealed out of the log, all but its tail.
-    fn trim(&mut self) {
+    fn trim(&mut self) -> Result<(), Interrupted> {
         let (through, epoch) = {
             let hot = read(&self.shared.hot);
             let tail = hot.applied().saturating_sub(self.shared.options.log_tail_batches);
             (hot.sealed_through().min(tail), hot.epoch())
         };
-        while through > self.trimmed && !self.shared.alarm.is_stopped() {
-            let actions = vec![Action::TrimLog { through, batches_max: STEP_BATCHES }];
-            match self.step(epoch, actions) {
-                None => break,
-                Some(removed) if removed < STEP_BATCHES as usize => self.trimmed = through,
-                Some(_) => {}
+        while through > self.trimmed {
+            let removed = self.step(epoch, vec![Action::TrimLog { through, batches_max: STEP_BATCHES }])?;
+            if removed < STEP_BATCHES as usize {
+                self.trimmed = through;
             }
         }
+        Ok(())
+    }
+
+    /// Forgets what is old.
+    fn forget(&mut self) -> Result<(), Interrupted> {
+        let retention = self.shared.options.retention;
+        let now = now().unix_ms();
+        for (action, full) in retention::removals(&retention, now) {
+            let epoch = read(&self.shared.hot).epoch();
+            while self.step(epoch, vec![action.clone()])? >= full {}
+        }
+        let old = connection(&mut self.connection, &self.shared)
+            .and_then(|open| retention::old_segments(open, &retention, now));
+        let (before, segments) = self.heard(old)?;
+        for old in segments {
+            let epoch = read(&self.shared.hot).epoch();
+            let action = if old.wholly {
+                Some(Action::Replace { group: old.group, gone: vec![old.number], segments: Vec::new() })
+            } else {
+                let sealer = &mut self.sealer;
+                let rewritten = connection(&mut self.connection, &self.shared)
+                    .and_then(|open| sealer.forget(open, old.group, old.number, before));
+                self.heard(rewritten)?
+            };
+            if let Some(action) = action {
+                self.step(epoch, vec![action])?;
+            }
+        }
+        Ok(())
     }
 
     /// Copies the write-ahead log into the database without holding up the writer, except for a short rest.
-    fn copy(&mut self) {
+    fn copy(&mut self) -> Result<(), Interrupted> {
         let applied = read(&self.shared.hot).applied();
-        if applied == self.copied_at {
-            return;
-        }
-        self.copied_at = applied;
-        match self.try_copy() {
-            Ok(frames) if frames > RESTART_FRAMES => {
-                let epoch = read(&self.shared.hot).epoch();
-                self.step(epoch, vec![Action::RestartWal]);
-            }
-            Ok(_) => {}
-            Err(error) => {
-                tracing::debug!(%error, "cannot copy the write-ahead log");
-                self.connection = None;
-            }
-        }
-    }
-
-    fn try_copy(&mut self) -> Result<i64, StoreError> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => schema::open_writer(&self.shared.directory)?,
-        };
         let wal = self.shared.directory.join(format!("{}-wal", schema::FILE));
-        let frames = i64::try_from(std::fs::metadata(wal).map_or(0, |file| file.len())).unwrap_or(0) / 8192;
-        let mut all = 0;
-        if frames > COPY_FRAMES {
-            all = connection
-                .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))
-                .map_err(crate::error::database("copying the write-ahead log"))?;
+        if applied == self.copied || std::fs::metadata(wal).map_or(0, |file| file.len()) < COPY_BYTES {
+            return Ok(());
         }
-        self.connection = Some(connection);
-        Ok(all)
+        self.copied = applied;
+        let pages = connection(&mut self.connection, &self.shared).and_then(|open| {
+            open.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1))
+                .map_err(database("copying the write-ahead log"))
+        });
+        if self.heard(pages)? > RESTART_PAGES {
+            let epoch = read(&self.shared.hot).epoch();
+            self.step(epoch, vec![Action::RestartWal])?;
+        }
+        Ok(())
     }
 
-    /// Has the writer carry out a step; gives how many rows it removed, nothing when it failed.
-    fn step(&self, epoch: u64, actions: Vec<Action>) -> Option<usize> {
+    /// Gives free pages back, when there are far more than are needed.
+    fn shrink(&mut self) -> Result<(), Interrupted> {
+        loop {
+            let pages = connection(&mut self.connection, &self.shared).and_then(|open| {
+                let sql = "SELECT freelist_count, page_count FROM pragma_freelist_count, pragma_page_count";
+                open.query_row(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
+                    .map_err(database("counting free pages"))
+            });
+            let (free, all) = self.heard(pages)?;
+            if free <= FREE_PAGES.max(all / 4) {
+                return Ok(());
+            }
+            let epoch = read(&self.shared.hot).epoch();
+            self.step(epoch, vec![Action::Shrink { pages_max: SHRINK_PAGES }])?;
+        }
+    }
+
+    /// Has the writer carry out a step; gives how many rows it removed.
+    fn step(&self, epoch: u64, actions: Vec<Action>) -> Result<usize, Interrupted> {
+        if self.shared.alarm.is_stopped() {
+            return Err(Interrupted);
+        }
         let (done, removed) = sync_channel(1);
         self.shared.queue.step(Step { actions, epoch, done });
-        removed.recv().ok()
+        removed.recv().map_err(|_| Interrupted)
     }
 
-    /// Segments of a group: the first holds the first chunk of every channel, and so on.
-    fn encode(&mut self, group: u32, sealing: &Sealing) -> Vec<NewSegment> {
-        let mut segments = Vec::new();
-        for index in 0.. {
-            let chunks: Vec<Given<'_>> = sealing
-                .iter()
-                .filter_map(|(place, rows)| {
-                    let chunk = rows.rows.chunks(CHUNK_ROWS_MAX).nth(index)?;
-                    Some((*place, chunk, rows.texts.as_slice()))
-                })
-                .collect();
-            if chunks.is_empty() {
-                break;
-            }
-            segments.push(self.segment(group, &chunks));
-        }
-        segments
+    /// Gives up the round, and the connection with which it failed. The writer sees the same trouble and says so.
+    fn heard<T>(&mut self, result: Result<T, StoreError>) -> Result<T, Interrupted> {
+        result.map_err(|error| {
+            tracing::debug!(%error, "maintenance is interrupted");
+            self.connection = None;
+            Interrupted
+        })
     }
+}
 
-    fn segment(&mut self, group: u32, chunks: &[Given<'_>]) -> NewSegment {
-        let ends = |row: Option<&Row>| row.map_or(0, |row| row.measured_at);
-        NewSegment {
-            group,
-            first_at: chunks.iter().map(|(_, rows, _)| ends(rows.first())).min().unwrap_or(0),
-            last_at: chunks.iter().map(|(_, rows, _)| ends(rows.last())).max().unwrap_or(0),
-            readings: chunks.iter().map(|(_, rows, _)| rows.len()).sum(),
-            body: self.encoder.encode(chunks),
-        }
+fn connection<'a>(kept: &'a mut Option<Connection>, shared: &Shared) -> Result<&'a Connection, StoreError> {
+    if kept.is_none() {
+        *kept = Some(schema::open_writer(&shared.directory)?);
     }
-
-    fn encode_latest(&mut self, latest: &[(u8, Latest)]) -> Vec<u8> {
-        let rows: Vec<(u8, [Row; 1], Vec<Box<str>>)> = latest
-            .iter()
-            .map(|(place, latest)| {
-                let row = Row { number: if latest.text.is_some() { 0 } else { latest.row.number }, ..latest.row };
-                (*place, [row], latest.text.iter().cloned().collect())
-            })
-            .collect();
-        let chunks: Vec<Given<'_>> =
-            rows.iter().map(|(place, row, texts)| (*place, row.as_slice(), texts.as_slice())).collect();
-        self.encoder.encode(&chunks)
-    }
+    kept.as_ref().ok_or(StoreError::Closed)
 }

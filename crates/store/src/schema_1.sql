@@ -55,7 +55,7 @@ CREATE TABLE conflicts (
 );
 -- Raw frames. `devices` names whose frames are in `body`.
 CREATE TABLE frames (
-    number INTEGER PRIMARY KEY, batch INTEGER NOT NULL, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL,
+    number INTEGER PRIMARY KEY AUTOINCREMENT, batch INTEGER NOT NULL, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL,
     devices BLOB NOT NULL, body BLOB NOT NULL
 );
 CREATE INDEX frames_by_time ON frames (last_at, first_at);

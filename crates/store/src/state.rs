@@ -1,5 +1,6 @@
 //! What the writer knows of its database, read from it at the start and after every failure.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use loggerhead_model::{DeviceId, Quality};
@@ -10,7 +11,7 @@ use crate::error::database;
 use crate::hot::{Hot, Latest};
 use crate::identity::{Identities, SegmentSpan};
 use crate::log::Batch;
-use crate::segment::{GROUP_CHANNELS, Segment};
+use crate::segment::Segment;
 use crate::{StoreError, schema};
 
 /// The writer's knowledge.
@@ -54,37 +55,79 @@ pub(crate) fn last_batch(connection: &Connection) -> Result<u64, StoreError> {
         .map_err(database("reading the log"))
 }
 
-/// What is in the log and not in segments, with the latest reading of every channel.
+/// What is in the log and not in segments, with the latest reading of every channel; and what of the log is damaged.
 pub(crate) fn load_hot(connection: &Connection) -> Result<(Hot, Vec<DamagedBatch>), StoreError> {
-    let reading = database("reading what is sealed");
     let mut hot = Hot::default();
+    load_sealed(connection, &mut hot)?;
+    let doing = database("reading the log");
+    let span = connection.query_row("SELECT min(number), max(number) FROM log", [], |row| {
+        Ok(row.get::<_, Option<u64>>(0)?.zip(row.get::<_, Option<u64>>(1)?))
+    });
+    let Some((first, last)) = span.map_err(doing)? else { return Ok((hot, Vec::new())) };
     let mut damaged = Vec::new();
-    let mut first = u64::MAX;
-    let mut statement = connection.prepare("SELECT channel_group, through, latest FROM sealed").map_err(reading)?;
-    let mut rows = statement.query([]).map_err(reading)?;
-    while let Some(row) = rows.next().map_err(reading)? {
-        let group: u32 = row.get(0).map_err(reading)?;
-        let through: u64 = row.get(1).map_err(reading)?;
-        first = first.min(through);
-        let latest = row.get_ref(2).map_err(reading)?.as_blob().unwrap_or_default();
-        let latest = decode_latest(latest).map_err(|broken| StoreError::Damaged {
-            what: format!("the latest readings of channels {} on: {broken}", group * GROUP_CHANNELS),
-        })?;
-        hot.found_sealed(group, through, latest);
-    }
-    let reading = database("reading the log");
-    let mut statement = connection.prepare("SELECT number, body FROM log ORDER BY number").map_err(reading)?;
-    let mut rows = statement.query([]).map_err(reading)?;
-    while let Some(row) = rows.next().map_err(reading)? {
-        let number: u64 = row.get(0).map_err(reading)?;
-        match Batch::decode(row.get_ref(1).map_err(reading)?.as_blob().unwrap_or_default()) {
-            Ok(batch) => hot.apply(number, &batch),
-            Err(broken) => damaged.push(DamagedBatch { number, what: broken.to_string() }),
-        }
+    let mut statement = connection.prepare("SELECT body FROM log WHERE number = ?1").map_err(doing)?;
+    // One by one, so that a damaged page hides no more than what is on it.
+    for number in first..=last {
+        let batch =
+            statement.query_row([number], |row| Ok(Batch::decode(row.get_ref(0)?.as_blob().unwrap_or_default())));
+        let what = match batch {
+            Ok(Ok(batch)) => {
+                hot.apply(number, &batch);
+                continue;
+            }
+            Ok(Err(broken)) => broken.to_string(),
+            Err(error) if is_damage(&error) => error.to_string(),
+            Err(error) => return Err(doing(error)),
+        };
+        damaged.push(DamagedBatch { number, what });
     }
     Ok((hot, damaged))
 }
 
+/// Whether an error means that something stored is not what was written, and not that reading failed.
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
+    let corrupt = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt);
+    corrupt || matches!(error, rusqlite::Error::QueryReturnedNoRows)
+}
+
+fn load_sealed(connection: &Connection, hot: &mut Hot) -> Result<(), StoreError> {
+    let doing = database("reading what is sealed");
+    let mut statement = connection.prepare("SELECT channel_group, through, latest FROM sealed").map_err(doing)?;
+    let mut rows = statement.query([]).map_err(doing)?;
+    while let Some(row) = rows.next().map_err(doing)? {
+        let group: u32 = row.get(0).map_err(doing)?;
+        let latest = match decode_latest(row.get_ref(2).map_err(doing)?.as_blob().unwrap_or_default()) {
+            Ok(latest) => latest,
+            Err(broken) => {
+                tracing::error!(group, %broken, "the latest readings of a group are damaged and made again");
+                latest_of_segments(connection, group)?
+            }
+        };
+        hot.found_sealed(group, row.get(1).map_err(doing)?, latest);
+    }
+    Ok(())
+}
+
+/// The latest readings of a group, from all of its segments.
+fn latest_of_segments(connection: &Connection, group: u32) -> Result<Vec<(u8, Latest)>, StoreError> {
+    let doing = database("reading segments");
+    let mut all: BTreeMap<u8, Latest> = BTreeMap::new();
+    let mut statement =
+        connection.prepare("SELECT body FROM segments WHERE channel_group = ?1 ORDER BY number").map_err(doing)?;
+    let mut rows = statement.query([group]).map_err(doing)?;
+    while let Some(row) = rows.next().map_err(doing)? {
+        for (place, latest) in
+            decode_latest(row.get_ref(0).map_err(doing)?.as_blob().unwrap_or_default()).unwrap_or_default()
+        {
+            if all.get(&place).is_none_or(|other| other.row.measured_at < latest.row.measured_at) {
+                all.insert(place, latest);
+            }
+        }
+    }
+    Ok(all.into_iter().collect())
+}
+
+/// The last row of every chunk.
 fn decode_latest(body: &[u8]) -> Result<Vec<(u8, Latest)>, crate::coding::Broken> {
     let segment = Segment::open(body)?;
     let mut latest = Vec::new();

@@ -10,7 +10,7 @@ use crate::identity::{Identities, SegmentSpan};
 use crate::lock::write;
 
 /// A segment that is ready to be inserted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct NewSegment {
     pub(crate) group: u32,
     pub(crate) first_at: i64,
@@ -20,7 +20,7 @@ pub(crate) struct NewSegment {
 }
 
 /// What to do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Action {
     /// Put the unsealed rows of a group into segments.
     Seal {

@@ -19,10 +19,10 @@ use crate::queue::{Submission, Want, Work};
 use crate::shared::{Shared, now};
 use crate::state::{DamagedBatch, State};
 use crate::step::{Carried, Step};
-use crate::{Committed, OnCommit, Outcome, Reply, StoreError, tables};
+use crate::{Committed, OnCommit, Outcome, Reply, StoreError, tables, verify};
 
 /// How long the writer waits after a failure before it tries again, at first and at most.
-const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MIN: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 /// A store that worked for so long after a failure starts over with short waits.
 const SETTLED: Duration = Duration::from_secs(30);
@@ -232,7 +232,7 @@ impl Writer {
     fn try_resume(&mut self, since: Timestamp) -> Result<(), StoreError> {
         let (state, mut hot, damaged) = State::load(&self.shared.directory)?;
         make_durable(&state.connection)?;
-        quarantine(&state.connection, &damaged)?;
+        quarantine(&state.connection, &damaged);
         hot.set_epoch(read(&self.shared.hot).epoch() + 1);
         *write(&self.shared.hot) = hot;
         self.state = Some(state);
@@ -297,24 +297,14 @@ fn make_durable(connection: &Connection) -> Result<(), StoreError> {
     }
 }
 
-/// Sets batches aside that cannot be read; their numbers stay taken.
-pub(crate) fn quarantine(connection: &Connection, damaged: &[DamagedBatch]) -> Result<(), StoreError> {
-    if damaged.is_empty() {
-        return Ok(());
-    }
-    let mut empty = Vec::new();
-    crate::log::Batch::default().encode(&mut empty);
-    let doing = database("setting damaged batches aside");
-    execute(connection, "BEGIN IMMEDIATE").map_err(doing)?;
+/// Sets batches aside that cannot be read; their numbers stay taken. What cannot even be moved is stepped over.
+fn quarantine(connection: &Connection, damaged: &[DamagedBatch]) {
     for batch in damaged {
         tracing::error!(batch = batch.number, what = batch.what, "a damaged batch is set aside");
-        let copy = "INSERT INTO quarantine (place, what, found_at, body)
-                    SELECT 'batch ' || number, ?2, ?3, body FROM log WHERE number = ?1";
-        connection.execute(copy, (batch.number, &batch.what, now().unix_ms())).map_err(doing)?;
-        let update = "UPDATE log SET readings = 0, body = ?2 WHERE number = ?1";
-        connection.execute(update, (batch.number, empty.as_slice())).map_err(doing)?;
+        if let Err(error) = verify::set_batch_aside(connection, batch) {
+            tracing::error!(batch = batch.number, %error, "a damaged batch cannot be set aside");
+        }
     }
-    execute(connection, "COMMIT").map_err(doing)
 }
 
 fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
@@ -330,7 +320,6 @@ fn take_replies(submissions: &mut [Submission]) -> Vec<Reply> {
     submissions.iter_mut().filter_map(|submission| submission.reply.take()).collect()
 }
 
-//X
 fn issue(ticket: loggerhead_model::Ticket, cursor: Cursor) -> Outcome {
     Outcome::Stored(Receipt::issue(ticket, cursor))
 }
@@ -356,6 +345,6 @@ fn answer(requests: &mut Vec<crate::queue::Request>, result: impl Fn() -> Result
 /// Reads the database for the first time.
 pub(crate) fn first_load(directory: &Path) -> Result<(State, Hot), StoreError> {
     let (state, hot, damaged) = State::load(directory)?;
-    quarantine(&state.connection, &damaged)?;
+    quarantine(&state.connection, &damaged);
     Ok((state, hot))
 }

@@ -177,10 +177,14 @@ pub struct Stats {
     pub readings: u64,
     /// Of these, in the log and not sealed yet.
     pub hot_readings: u64,
+    /// Batches in the log.
+    pub log_batches: u64,
     /// Readings sent again with a different value.
     pub conflicts: u64,
     /// Events.
     pub events: u64,
     /// Bytes of the database file.
     pub database_bytes: u64,
+    /// Of these, free for what comes next.
+    pub free_bytes: u64,
 }

@@ -14,7 +14,7 @@ use crate::error::database;
 use crate::identity::SegmentSpan;
 use crate::row::{Row, Rows};
 use crate::segment::{Segment, group_of, place_of};
-use crate::state::read_tag;
+use crate::state::{is_damage, read_tag};
 
 /// Most buckets in one answer: more than a screen has columns.
 pub(crate) const BUCKETS_MAX: usize = 10_000;
@@ -335,7 +335,15 @@ fn read_chunk(
     let doing = database("reading a segment");
     let mut statement = connection.prepare_cached("SELECT body FROM segments WHERE number = ?1").map_err(doing)?;
     let mut rows = statement.query([span.number]).map_err(doing)?;
-    let Some(row) = rows.next().map_err(doing)? else { return Ok(false) };
+    let row = match rows.next() {
+        Ok(row) => row,
+        Err(error) if is_damage(&error) => {
+            tracing::error!(segment = span.number, %error, "a damaged segment: run verify");
+            return Ok(true);
+        }
+        Err(error) => return Err(doing(error)),
+    };
+    let Some(row) = row else { return Ok(false) };
     let body = row.get_ref(0).map_err(doing)?.as_blob().unwrap_or_default();
     let chunk =
         Segment::open(body).and_then(|segment| segment.chunk(place).map(|chunk| segment.decode(chunk)).transpose());

@@ -364,9 +364,11 @@ impl Reader {
             channels: number("SELECT coalesce(max(number) + 1, 0) FROM channels")?,
             readings: hot_readings + number("SELECT coalesce(sum(readings), 0) FROM segments")?,
             hot_readings,
+            log_batches: number("SELECT count(*) FROM log")?,
             conflicts: number("SELECT count(*) FROM conflicts")?,
             events: number("SELECT count(*) FROM events")?,
             database_bytes: number("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")?,
+            free_bytes: number("SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size")?,
         })
     }
 }

@@ -1,4 +1,8 @@
 //! What a store promises, through its public side.
 
+#![expect(clippy::indexing_slicing, reason = "a test that indexes wrongly fails")]
+
 mod common;
+mod disk;
+mod failing;
 mod keeping;
