@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
@@ -27,8 +27,6 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 const ANSWER_MAX: Duration = Duration::from_mins(1);
 /// Largest answer: a page of 100,000 readings with long names.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Largest message of the live stream: a packet with the most readings that a report holds.
-const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Where the server is.
 #[derive(Clone)]
@@ -93,31 +91,6 @@ pub(crate) enum ClientError {
     },
 }
 
-/// A message of the live stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Message {
-    /// What it is: `start`, `readings`, `event`, `presence`, `gap`.
-    pub(crate) event: String,
-    /// The place after it, to come back with; empty before the first.
-    pub(crate) id: String,
-    /// JSON.
-    pub(crate) data: String,
-}
-
-/// The live stream of a server.
-pub(crate) struct LiveStream {
-    body: Incoming,
-    parser: Parser,
-    endpoint: String,
-    connection: JoinHandle<()>,
-}
-
-impl Drop for LiveStream {
-    fn drop(&mut self) {
-        self.connection.abort();
-    }
-}
-
 /// The text as one part of a path or a query.
 pub(crate) fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
@@ -168,26 +141,6 @@ impl Client {
         self.ask(Method::DELETE, path, String::new()).await
     }
 
-    /// Follows what happens; `query` filters as in `/api/v1/live`, without the question mark.
-    ///
-    /// # Errors
-    /// As `get`.
-    pub(crate) async fn live(&self, query: &str) -> Result<LiveStream, ClientError> {
-        let asking = async {
-            let path = format!("/api/v1/live?{query}");
-            let (response, connection) = self.send(Method::GET, &path, String::new()).await?;
-            let endpoint = self.endpoint.to_string();
-            if response.status() == StatusCode::OK {
-                let (body, parser) = (response.into_body(), Parser::default());
-                return Ok(LiveStream { body, parser, endpoint, connection });
-            }
-            let status = response.status();
-            let body = self.whole(response.into_body()).await?;
-            Err(self.refusal(status, &body))
-        };
-        self.within(CONNECT_MAX, asking).await
-    }
-
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: String) -> Result<T, ClientError> {
         let asking = async {
             let (response, connection) = self.send(method, path, body).await?;
@@ -233,16 +186,18 @@ impl Client {
     }
 
     async fn connected<S>(&self, connecting: impl Future<Output = io::Result<S>>) -> Result<S, ClientError> {
-        let endpoint = || self.endpoint.to_string();
         match tokio::time::timeout(CONNECT_MAX, connecting).await {
             Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                    ClientError::NoServer { endpoint: endpoint() }
+            Ok(Err(error)) => {
+                let kind = error.kind();
+                if matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
+                    Err(ClientError::NoServer { endpoint: self.endpoint.to_string() })
+                } else if kind == io::ErrorKind::PermissionDenied {
+                    Err(ClientError::NotAllowed { endpoint: self.endpoint.to_string() })
+                } else {
+                    Err(self.broken(error.to_string()))
                 }
-                io::ErrorKind::PermissionDenied => ClientError::NotAllowed { endpoint: endpoint() },
-                _ => self.broken(error.to_string()),
-            }),
+            }
             Err(_) => Err(self.broken(format!("no connection within {} s", CONNECT_MAX.as_secs()))),
         }
     }
@@ -322,102 +277,9 @@ async fn piece(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
     }
 }
 
-impl LiveStream {
-    /// The next message; none when the server ended the stream.
-    ///
-    /// # Errors
-    /// `Broken` when the connection broke or a message is too large.
-    pub(crate) async fn next(&mut self) -> Result<Option<Message>, ClientError> {
-        loop {
-            if let Some(message) = self.parser.next() {
-                return Ok(Some(message));
-            }
-            if self.parser.buffer.len() > MESSAGE_BYTES_MAX {
-                return Err(self.broken(format!("a message of over {MESSAGE_BYTES_MAX} bytes")));
-            }
-            match piece(&mut self.body).await {
-                None => return Ok(None),
-                Some(Ok(bytes)) => self.parser.buffer.extend_from_slice(&bytes),
-                Some(Err(error)) => return Err(self.broken(error.to_string())),
-            }
-        }
-    }
-
-    fn broken(&self, reason: String) -> ClientError {
-        ClientError::Broken { endpoint: self.endpoint.clone(), reason }
-    }
-}
-
-/// Takes messages out of the bytes of an event stream.
-#[derive(Default)]
-struct Parser {
-    buffer: BytesMut,
-    /// Bytes of the buffer that hold no end of a message, for not looking at them again.
-    searched: usize,
-    id: String,
-}
-
-impl Parser {
-    fn next(&mut self) -> Option<Message> {
-        loop {
-            let rest = self.buffer.get(self.searched..)?;
-            let Some(end) = rest.windows(2).position(|pair| pair == b"\n\n") else {
-                self.searched = self.buffer.len().saturating_sub(1);
-                return None;
-            };
-            let block = self.buffer.split_to(self.searched + end);
-            self.buffer.advance(2);
-            self.searched = 0;
-            if let Some(message) = self.message(&String::from_utf8_lossy(&block)) {
-                return Some(message);
-            }
-        }
-    }
-
-    /// The message in a block of lines; none for comments and for an id alone.
-    fn message(&mut self, block: &str) -> Option<Message> {
-        let (mut event, mut data) = (String::new(), None::<String>);
-        for line in block.lines() {
-            let (name, value) = line.split_once(':').unwrap_or((line, ""));
-            let value = value.strip_prefix(' ').unwrap_or(value);
-            match name {
-                "id" => value.clone_into(&mut self.id),
-                "event" => value.clone_into(&mut event),
-                "data" => match &mut data {
-                    Some(data) => {
-                        data.push('\n');
-                        data.push_str(value);
-                    }
-                    None => data = Some(value.to_owned()),
-                },
-                // An empty name is a comment; other names are for readers newer than this one.
-                _ => {}
-            }
-        }
-        data.map(|data| Message { event, id: self.id.clone(), data })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Client, ClientError, Message, Parser, encoded};
-
-    #[test]
-    fn messages_come_out_however_the_bytes_are_split() {
-        let text = b": hello\n\nid: 7.2\nevent: event\ndata: {\"a\":1}\n\n: keep-alive\nid: 9\n\nevent: gap\ndata: 1\ndata: 2\n\n";
-        let message =
-            |event: &str, id: &str, data: &str| Message { event: event.into(), id: id.into(), data: data.into() };
-        let expected = [message("event", "7.2", "{\"a\":1}"), message("gap", "9", "1\n2")];
-        for size in 1..text.len() {
-            let mut parser = Parser::default();
-            let mut messages = Vec::new();
-            for piece in text.chunks(size) {
-                parser.buffer.extend_from_slice(piece);
-                messages.extend(std::iter::from_fn(|| parser.next()));
-            }
-            assert_eq!(messages, expected, "in pieces of {size}");
-        }
-    }
+    use super::{Client, ClientError, encoded};
 
     #[test]
     fn a_name_stands_in_a_path_or_a_query() {
