@@ -279,7 +279,6 @@ static SHANGHAI: Dialect = Dialect {
             (3, "reply"),
             (3, "continuous_ack"),
             (5, "control_ack"),
-            (0xf1, "control"),
         ],
         other: 4,
     },
