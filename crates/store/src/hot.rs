@@ -3,6 +3,7 @@
 //! It answers whether a reading is known, gives readers the newest readings, and hands the sealer its rows without
 //! reading the log again. Only committed readings are in it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::log::Batch;
@@ -40,6 +41,10 @@ pub(crate) struct Hot {
     rows: usize,
     applied: u64,
     epoch: u64,
+    /// Batches that may still be in the log: number, and readings in all up to it.
+    logged: VecDeque<(u64, u64)>,
+    /// Readings in all batches that were applied.
+    total: u64,
 }
 
 impl Hot {
@@ -77,6 +82,22 @@ impl Hot {
             self.rows += 1;
         }
         self.applied = self.applied.max(number);
+        self.total += batch.rows.len() as u64;
+        self.logged.push_back((number, self.total));
+    }
+
+    /// The last batch that does not belong to the tail of the log: so many batches, and so many readings at most.
+    pub(crate) fn before_tail(&self, batches: u64, readings: u64) -> u64 {
+        let by_batches = self.applied.saturating_sub(batches);
+        let by_readings = self.logged.partition_point(|(_, total)| total + readings <= self.total);
+        let by_readings =
+            by_readings.checked_sub(1).and_then(|last| self.logged.get(last)).map_or(0, |(number, _)| *number);
+        by_batches.max(by_readings)
+    }
+
+    /// Says that batches left the log.
+    pub(crate) fn trimmed(&mut self, through: u64) {
+        while self.logged.pop_front_if(|(number, _)| *number <= through).is_some() {}
     }
 
     /// Says what is sealed of a group, as the store was found; before any batch is applied.

@@ -28,9 +28,9 @@ const STEP_BATCHES: u32 = 64;
 const COPY_BYTES: u64 = 8 * 1024 * 1024;
 /// Pages of the write-ahead log from which the writer copies the rest itself, so that it starts over: 64 MiB.
 const RESTART_PAGES: i64 = 8 * 1024;
-/// Free pages that stay for what comes next: 64 MiB, or a quarter of the file.
-const FREE_PAGES: i64 = 8 * 1024;
-/// Pages that go back to the file system in one step.
+/// Free pages that stay for what comes next: 16 MiB, or a quarter of the file.
+const FREE_PAGES: i64 = 2 * 1024;
+/// Pages that go back to the file system in one round.
 const SHRINK_PAGES: u32 = 256;
 
 /// The maintenance thread.
@@ -131,13 +131,16 @@ impl Maintenance {
     fn trim(&mut self) -> Result<(), Interrupted> {
         let (through, epoch) = {
             let hot = read(&self.shared.hot);
-            let tail = hot.applied().saturating_sub(self.shared.options.log_tail_batches);
-            (hot.sealed_through().min(tail), hot.epoch())
+            let options = &self.shared.options;
+            let readings = (options.hot_readings_max / 2) as u64;
+            let before_tail = hot.before_tail(options.log_tail_batches, readings);
+            (hot.sealed_through().min(before_tail), hot.epoch())
         };
         while through > self.trimmed {
             let removed = self.step(epoch, vec![Action::TrimLog { through, batches_max: STEP_BATCHES }])?;
             if removed < STEP_BATCHES as usize {
                 self.trimmed = through;
+                write(&self.shared.hot).trimmed(through);
             }
         }
         Ok(())
@@ -190,21 +193,19 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Gives free pages back, when there are far more than are needed.
+    /// Gives a few free pages back, when there are far more than are needed.
     fn shrink(&mut self) -> Result<(), Interrupted> {
-        loop {
-            let pages = connection(&mut self.connection, &self.shared).and_then(|open| {
-                let sql = "SELECT freelist_count, page_count FROM pragma_freelist_count, pragma_page_count";
-                open.query_row(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
-                    .map_err(database("counting free pages"))
-            });
-            let (free, all) = self.heard(pages)?;
-            if free <= FREE_PAGES.max(all / 4) {
-                return Ok(());
-            }
+        let pages = connection(&mut self.connection, &self.shared).and_then(|open| {
+            let sql = "SELECT freelist_count, page_count FROM pragma_freelist_count, pragma_page_count";
+            open.query_row(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
+                .map_err(database("counting free pages"))
+        });
+        let (free, all) = self.heard(pages)?;
+        if free > FREE_PAGES.max(all / 4) {
             let epoch = read(&self.shared.hot).epoch();
             self.step(epoch, vec![Action::Shrink { pages_max: SHRINK_PAGES }])?;
         }
+        Ok(())
     }
 
     /// Has the writer carry out a step; gives how many rows it removed.

@@ -12,7 +12,7 @@ pub const QUEUE_READINGS_DEFAULT: usize = 2 * BATCH_READINGS_DEFAULT;
 pub const HOT_READINGS_DEFAULT: usize = 2_000_000;
 /// What a packet without readings counts for in the queue.
 pub const SUBMISSION_READINGS_MIN: usize = 10;
-/// Committed batches kept in the log at least, for subscribers that catch up, even when all in them is sealed.
+/// Committed batches that stay in the log for subscribers that catch up.
 pub const LOG_TAIL_BATCHES_DEFAULT: u64 = 2_000;
 
 /// Called by the writer after every commit, in order. It must not wait.
@@ -57,7 +57,8 @@ pub struct Options {
     pub queue_readings_max: usize,
     /// Readings not yet sealed at which sealing starts. At twice as many, the writer waits for it.
     pub hot_readings_max: usize,
-    /// Committed batches kept in the log at least, for subscribers that catch up.
+    /// Committed batches that stay in the log for subscribers that catch up, even when all in them is sealed; at most as
+    /// many as hold half of `hot_readings_max`.
     pub log_tail_batches: u64,
     /// Called after every commit.
     pub on_commit: Option<OnCommit>,

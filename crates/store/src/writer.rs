@@ -86,6 +86,10 @@ impl Writer {
                 break;
             }
         }
+        if let Some(state) = &self.state {
+            // So that the database file alone is the whole store. What cannot be copied stays durable where it is.
+            let _: Result<i64, _> = state.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        }
     }
 
     fn commit(&mut self, work: &mut Work) {

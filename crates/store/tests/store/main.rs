@@ -2,7 +2,9 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test that indexes wrongly fails")]
 
+mod caring;
 mod common;
 mod disk;
 mod failing;
 mod keeping;
+mod model;
