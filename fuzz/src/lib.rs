@@ -10,28 +10,31 @@ mod explain;
 mod logger;
 mod peers;
 mod sessions;
+mod settings;
 
 pub use conversation::conversation;
 pub use explain::explain;
 pub use logger::logger_body;
 pub use sessions::{device, head_end};
+pub use settings::settings;
 
 /// The body of a target. Panics when a rule is broken.
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for seeds and tests.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("head_end", head_end),
     ("device", device),
     ("conversation", conversation),
     ("explain", explain),
     ("logger_body", logger_body),
+    ("settings", settings),
 ];
 
 /// Inputs to begin with: recorded frames behind every choice of settings.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
-    let mut seeds = Vec::new();
+    let mut seeds: Vec<Vec<u8>> = peers::written_settings().map(|text| [b"\0", text.as_bytes()].concat()).collect();
     for frame in peers::recorded_frames() {
         for settings in 0..peers::SETTINGS {
             for stage in 0..sessions::STAGES {

@@ -91,6 +91,11 @@ pub(crate) fn device(protocol: &Protocol, choice: u8, pair: &mut Pair) -> Box<dy
     (protocol.device)(&settings, pair.opening()).expect("the rows above are right")
 }
 
+/// What stands in the rows above.
+pub(crate) fn written_settings() -> impl Iterator<Item = &'static str> {
+    ROWS.iter().flat_map(|row| [row.listener, row.device, row.simulated])
+}
+
 /// What was recorded on the wires of all protocols.
 pub(crate) fn recorded_frames() -> Vec<Vec<u8>> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/protocols/src");

@@ -1,7 +1,9 @@
 //! Rules about what people read.
 
+use std::fs;
 use std::path::Path;
 
+use loggerhead_headend::config::{self, Sources};
 use loggerhead_protocols::ALL;
 
 use super::{File, check, file, root, tree};
@@ -133,4 +135,26 @@ fn tests_in(text: &str) -> Vec<&str> {
         }
     }
     tests
+}
+
+#[test]
+fn every_configuration_shown_is_right() {
+    let files = tree();
+    let mut shown: Vec<(&str, &str)> = Vec::new();
+    for document in files.iter().filter(|file| file.is_markdown()) {
+        let blocks = document.text.split("```toml\n").skip(1).filter_map(|rest| rest.split_once("```"));
+        shown.extend(blocks.map(|(block, _)| (document.path.as_str(), block)));
+    }
+    shown.push(("packaging/loggerhead.toml", &file(&files, "packaging/loggerhead.toml").text));
+    let directory = tempfile::tempdir().expect("a directory for temporary files");
+    let mut complaints = Vec::new();
+    for (path, text) in shown {
+        // The files that an installation has beside its configuration are not there, and need not be.
+        let text: Vec<_> = text.lines().map(|line| line.strip_prefix("   ").unwrap_or(line)).collect();
+        let written = directory.path().join("loggerhead.toml");
+        fs::write(&written, text.join("\n")).expect("a temporary file can be written");
+        let loaded = config::load(&Sources { file: Some(written), ..Sources::default() });
+        complaints.extend(loaded.usable().err().map(|problems| format!("{path}: {problems}")));
+    }
+    check(&complaints, "a configuration that the server would refuse: correct what is shown");
 }
