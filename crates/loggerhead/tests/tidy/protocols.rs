@@ -78,6 +78,7 @@ fn a_protocols_readme_lists_its_limits() {
         for file in folder(&files, protocol).iter().filter(|file| file.is_rust()) {
             for (number, line) in file.lines_before_tests() {
                 if let Some(name) = constant_name(line)
+                    && line.starts_with("pub const")
                     && name.ends_with("_MAX")
                     && !limits.contains(name)
                 {
