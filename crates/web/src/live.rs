@@ -119,7 +119,7 @@ fn beginning(headers: &HeaderMap, from: Option<&str>) -> Result<Option<Place>, P
     get,
     path = "/api/v1/live",
     tag = "live",
-    operation_id = "live",
+    operation_id = "follow",
     params(LiveParams, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last message seen.")),
     responses(
         (status = 200, description = "The stream.", body = String, content_type = "text/event-stream"),

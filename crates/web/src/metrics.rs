@@ -217,7 +217,7 @@ fn api(text: &mut Text, api: &Api) {
     get,
     path = "/metrics",
     tag = "health",
-    operation_id = "metrics",
+    operation_id = "show_metrics",
     responses((status = 200, description = "Metric families with HELP and TYPE.", body = String,
         content_type = "text/plain; version=0.0.4"))
 )]

@@ -66,7 +66,7 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
     get,
     path = "/api/v1/openapi.json",
     tag = "description",
-    operation_id = "openapi",
+    operation_id = "show_description",
     responses((status = 200, description = "OpenAPI 3.1.", content_type = "application/json"))
 )]
 pub(crate) async fn show() -> Response {
@@ -75,9 +75,11 @@ pub(crate) async fn show() -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::path::Path;
 
     use super::TEXT;
+    use crate::routes;
 
     /// Set it to have the copy written instead of compared.
     const REFRESH: &str = "LOGGERHEAD_REFRESH";
@@ -94,5 +96,27 @@ mod tests {
             "crates/web/openapi.json is not what the program says. Look at what changed for callers, then refresh it: \
              {REFRESH}=1 cargo test -p loggerhead-web the_committed_copy_is_current"
         );
+    }
+
+    #[test]
+    fn every_operation_has_a_name_of_its_own_and_an_example() {
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/api.md");
+        let examples = std::fs::read_to_string(examples).expect("docs/api.md");
+        let description: serde_json::Value = serde_json::from_str(&TEXT).expect("JSON");
+        let (_, api) = routes::describe();
+        let mut names = BTreeSet::new();
+        for path in api.paths.paths.keys() {
+            for (method, operation) in description["paths"][path].as_object().expect("operations by method") {
+                let name = operation["operationId"].as_str().expect("a name");
+                assert!(names.insert(name.to_owned()), "{name} twice");
+                assert!(operation["summary"].is_string(), "{method} {path} says what it does");
+            }
+            let written = [("{id}", "tower-1"), ("{kind}", "throttled")];
+            let mut example = path.replace("commands/{id}", "commands/17");
+            for (name, value) in written {
+                example = example.replace(name, value);
+            }
+            assert!(examples.contains(&format!("http://localhost{example}")), "docs/api.md has no example of {path}");
+        }
     }
 }

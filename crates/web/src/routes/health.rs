@@ -43,7 +43,7 @@ fn readiness(api: &Api) -> Readiness {
     get,
     path = "/healthz",
     tag = "health",
-    operation_id = "live",
+    operation_id = "show_liveness",
     responses((status = 200, description = "It does.", body = String), (status = 503, description = "It does not."))
 )]
 pub(crate) async fn live(State(api): State<Api>) -> (StatusCode, &'static str) {
@@ -59,7 +59,7 @@ pub(crate) async fn live(State(api): State<Api>) -> (StatusCode, &'static str) {
     get,
     path = "/readyz",
     tag = "health",
-    operation_id = "ready",
+    operation_id = "show_readiness",
     responses(
         (status = 200, description = "It does.", body = Readiness),
         (status = 503, description = "It does not; the reasons.", body = Readiness),
