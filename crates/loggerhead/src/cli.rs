@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{check, demo, exit, serve, simulate, verify};
+use crate::{backup, check, command, decode, demo, device, exit, export, serve, simulate, verify};
 
 /// The head-end for data loggers and other field devices: connect, prove, store, acknowledge, see.
 #[derive(Debug, Parser)]
@@ -21,6 +21,17 @@ enum Verb {
     Serve(serve::ServeArgs),
     /// Say what a configuration does, and what is wrong with it
     Check(check::CheckArgs),
+    /// Explain every byte of a captured frame or conversation
+    Decode(decode::DecodeArgs),
+    /// Write what is stored as CSV, JSON lines or Parquet
+    Export(export::ExportArgs),
+    /// Say who may log in and who is there; add and remove devices
+    #[command(subcommand)]
+    Device(device::DeviceVerb),
+    /// Ask something of a device
+    Command(command::CommandArgs),
+    /// Copy a store while it is in use
+    Backup(backup::BackupArgs),
     /// Read everything in a store back against its checksums
     Verify(verify::VerifyArgs),
     /// Pretend to be many devices, and say how the head-end took it
@@ -39,6 +50,11 @@ impl Cli {
         match self.verb {
             Verb::Serve(args) => serve::run(&args).await,
             Verb::Check(args) => check::run(&args),
+            Verb::Decode(args) => decode::run(&args),
+            Verb::Export(args) => export::run(&args),
+            Verb::Device(verb) => device::run(verb).await,
+            Verb::Command(args) => command::run(&args).await,
+            Verb::Backup(args) => backup::run(&args),
             Verb::Verify(args) => verify::run(&args),
             Verb::Simulate(what) => simulate::run(what).await,
             Verb::Demo(args) => demo::run(args).await,

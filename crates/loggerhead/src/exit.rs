@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use loggerhead_store::StoreError;
 
+use crate::client::ClientError;
+
 /// The table of exit codes, for `--help`.
 pub(crate) const HELP: &str = "\
 Exit codes:
@@ -73,6 +75,9 @@ fn code(error: &anyhow::Error) -> Exit {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
             return failure.exit;
         }
+        if let Some(error) = cause.downcast_ref::<ClientError>() {
+            return of_client(error);
+        }
         match cause.downcast_ref::<StoreError>() {
             Some(StoreError::Missing { .. }) => return Exit::NotFound,
             Some(StoreError::Damaged { .. }) => return Exit::Damaged,
@@ -88,6 +93,18 @@ fn code(error: &anyhow::Error) -> Exit {
         }
     }
     Exit::Failed
+}
+
+fn of_client(error: &ClientError) -> Exit {
+    match error {
+        ClientError::NoServer { .. } | ClientError::NotAllowed { .. } | ClientError::Broken { .. } => Exit::Unreachable,
+        ClientError::Problem(problem) => match problem.status {
+            404 => Exit::NotFound,
+            400 | 413 | 415 | 422 => Exit::Usage,
+            _ => Exit::Failed,
+        },
+        ClientError::NotUnderstood { .. } => Exit::Failed,
+    }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

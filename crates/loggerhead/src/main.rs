@@ -1,15 +1,20 @@
 //! Loggerhead: the head-end for data loggers and other field devices.
 
+mod backup;
 mod check;
 mod cli;
-#[expect(dead_code, reason = "asked by verbs that are not written yet")]
 mod client;
+mod command;
 mod configuration;
+mod decode;
 mod demo;
+mod device;
 mod exit;
+mod export;
 mod limits;
 mod logging;
 mod serve;
+mod server;
 mod simulate;
 mod terminal;
 mod verify;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use loggerhead_headend::config::{Config, Problem};
 use loggerhead_headend::{HeadEnd, StartError};
+use loggerhead_web::{Server, Settings, Tcp, Token};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
@@ -18,6 +19,8 @@ use crate::{limits, logging};
 const PINGS_A_PERIOD: u32 = 2;
 /// How often health is looked at where no watchdog asks.
 const REVIEW_EVERY: Duration = Duration::from_secs(5);
+/// Of the time to stop, what the API has for its last answers.
+const API_WITHIN: Duration = Duration::from_secs(2);
 
 /// Options of `serve`.
 #[derive(Debug, clap::Args)]
@@ -43,6 +46,7 @@ pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     limits::raise_files();
     let mut signals = Signals::catch()?;
     let head_end = HeadEnd::start(config.clone()).await.map_err(start_failure)?;
+    let api = start_api(&head_end, &config).await?;
     say_what_next(&head_end, &config);
     tell_systemd(&[NotifyState::Ready, NotifyState::Status("serving")]);
     tracing::info!("ready");
@@ -53,7 +57,10 @@ pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     tracing::info!(within_s = running.config.stop_within.as_secs(), "stopping");
     tell_systemd(&[NotifyState::Stopping]);
     let within = running.config.stop_within;
-    let stop = running.head_end.shutdown(within);
+    let stop = async {
+        api.shutdown(API_WITHIN.min(within / 2)).await;
+        running.head_end.shutdown(within.saturating_sub(API_WITHIN)).await;
+    };
     tokio::select! {
         stopped = tokio::time::timeout(within, stop) => if stopped.is_err() {
             tracing::error!("not everything ended in time; what was acknowledged is stored");
@@ -187,6 +194,24 @@ impl Signals {
     async fn stop(&mut self) {
         while matches!(self.next().await, Told::Reload) {}
     }
+}
+
+async fn start_api(head_end: &HeadEnd, config: &Config) -> anyhow::Result<Server> {
+    let tcp = match (config.api.address, &config.api.token_file) {
+        (Some(address), Some(file)) => {
+            let token =
+                Token::read(file).map_err(|error| Failure::new(Exit::Usage, format!("api.token_file: {error}")))?;
+            Some(Tcp { address, token })
+        }
+        (Some(_) | None, _) => None,
+    };
+    let socket = config.api_socket();
+    let server = Server::start(head_end.clone(), Settings { socket: socket.clone(), tcp }).await.context("the API")?;
+    tracing::info!(address = %format_args!("unix:{}", socket.display()), "api");
+    if let Some(address) = server.tcp_address() {
+        tracing::info!(%address, "api");
+    }
+    Ok(server)
 }
 
 /// Tells somebody who starts for the first time what to do.

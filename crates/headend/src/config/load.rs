@@ -83,7 +83,16 @@ pub fn load(sources: &Sources) -> Loaded {
         }
     }
     let config = read::config(&tree, &findings);
-    Loaded { config, settings: findings.settings.into_inner(), problems: findings.problems.into_inner(), files }
+    let mut problems = findings.problems.into_inner();
+    problems.sort_by(|one, other| line(&one.place).cmp(&line(&other.place))); // in the order in which people read
+    Loaded { config, settings: findings.settings.into_inner(), problems, files }
+}
+
+fn line(place: &Place) -> Option<(&str, usize)> {
+    match place {
+        Place::Line(file, line) => Some((file, *line)),
+        Place::Environment(_) | Place::CommandLine | Place::Default => None,
+    }
 }
 
 /// Without any listener a server would do nothing: then there is one for the first protocol, on its port.

@@ -23,7 +23,7 @@ use crate::lock::{lock, read, write};
 use crate::row::Rows;
 use crate::shared::Shared;
 use crate::state::load_hot;
-use crate::{CommandRecord, Committed, DeviceRecord, PresenceRecord, StoreError, schema};
+use crate::{CommandRecord, Committed, DeviceRecord, PresenceRecord, Progress, StoreError, schema};
 
 /// Most connections that are kept for the next question.
 const IDLE_CONNECTIONS_MAX: usize = 8;
@@ -69,6 +69,14 @@ impl Reader {
         let reader = Self::new(directory.to_owned(), None);
         drop(reader.connection()?);
         Ok(reader)
+    }
+
+    /// Copies the store, as it is at one moment, to a new private file, while its writer goes on.
+    ///
+    /// # Errors
+    /// `File` when `to` exists or cannot be written, `Database` when the copy fails.
+    pub fn backup(&self, to: &Path, progress: &mut dyn FnMut(Progress)) -> Result<(), StoreError> {
+        crate::backup::backup(&self.inner.directory, to, progress)
     }
 
     fn new(directory: PathBuf, live: Option<Arc<Shared>>) -> Self {

@@ -1,0 +1,37 @@
+//! Where the running server is, for verbs that ask it.
+
+use std::path::PathBuf;
+
+use loggerhead_web::Token;
+
+use crate::client::Client;
+use crate::configuration::DataArgs;
+use crate::exit::{Exit, Failure};
+
+/// Options of every verb that asks the running server.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ServerArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// The server's TCP address instead of its socket in the data directory
+    #[arg(long, value_name = "HOST:PORT", requires = "token_file", conflicts_with_all = ["data", "config"])]
+    address: Option<String>,
+    /// The file with the token that goes with --address
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl ServerArgs {
+    /// Who asks the server.
+    ///
+    /// # Errors
+    /// When the configuration or the token cannot be read.
+    pub(crate) fn client(&self) -> anyhow::Result<Client> {
+        if let (Some(address), Some(file)) = (&self.address, &self.token_file) {
+            let token =
+                Token::read(file).map_err(|error| Failure::new(Exit::Usage, format!("--token-file: {error}")))?;
+            return Ok(Client::tcp(address, token));
+        }
+        Ok(Client::unix(&self.data.socket()?))
+    }
+}
