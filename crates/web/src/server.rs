@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
 use crate::auth::{Caller, Token};
@@ -87,7 +87,8 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct Server {
     tcp_address: Option<SocketAddr>,
-    stopping: CancellationToken,
+    /// Ends every task of the server, also when it is dropped without `shutdown`.
+    stopping: DropGuard,
     listeners: Vec<JoinHandle<()>>,
     _file: SocketFile,
 }
@@ -113,7 +114,7 @@ impl Server {
         if let Some(address) = tcp_address.filter(|address| !address.ip().is_loopback()) {
             tracing::warn!(%address, "the API is served beyond this host without TLS: put it behind a proxy that has it");
         }
-        Ok(Self { tcp_address, stopping, listeners, _file: file })
+        Ok(Self { tcp_address, stopping: stopping.drop_guard(), listeners, _file: file })
     }
 
     /// The TCP address, with the real port where the settings said 0.
@@ -124,7 +125,7 @@ impl Server {
 
     /// Ends live streams, lets requests that are being answered end `within` this time, and removes the socket.
     pub async fn shutdown(self, within: Duration) {
-        self.stopping.cancel();
+        drop(self.stopping);
         let mut listeners = self.listeners;
         let all = async {
             for listener in &mut listeners {
