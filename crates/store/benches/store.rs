@@ -289,7 +289,7 @@ async fn seal(directory: &Path) {
     let options = Options { hot_readings_max: 0, log_tail_batches: 0, ..Options::default() };
     let store = Store::open(directory, options).expect("a store");
     let opened = started.elapsed();
-    while store.health().hot_readings > 0 || store.reader().stats().expect("a readable store").log_batches > 1 {
+    while store.health().hot_readings > 0 || store.reader().stats().expect("a readable store").log_batches > 64 {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let stats = store.reader().stats().expect("a readable store");

@@ -95,6 +95,14 @@ impl Hot {
         by_batches.max(by_readings)
     }
 
+    /// Readings in the batches up to this one that are still in the log.
+    pub(crate) fn logged_through(&self, through: u64) -> u64 {
+        let before = self.logged.front().map_or(0, |(_, total)| *total);
+        let place = self.logged.partition_point(|(number, _)| *number <= through);
+        let last = place.checked_sub(1).and_then(|last| self.logged.get(last));
+        last.map_or(0, |(_, total)| total - before)
+    }
+
     /// Says that batches left the log.
     pub(crate) fn trimmed(&mut self, through: u64) {
         while self.logged.pop_front_if(|(number, _)| *number <= through).is_some() {}

@@ -42,6 +42,7 @@ use std::thread::{self, JoinHandle};
 
 use loggerhead_model::{Cursor, Records};
 
+pub use self::backup::backup;
 pub use self::change::{Change, CommandRecord};
 pub use self::device::{DeviceRecord, DeviceSource, DeviceState, Login, PresenceRecord, Secret};
 pub use self::error::StoreError;
@@ -142,7 +143,7 @@ impl Store {
     /// # Errors
     /// `File` when `to` exists or cannot be written, `Database` when the copy fails.
     pub fn backup(&self, to: &Path, progress: &mut dyn FnMut(Progress)) -> Result<(), StoreError> {
-        backup::backup(&self.shared.directory, to, progress)
+        backup(&self.shared.directory, to, progress)
     }
 
     /// Commits what is queued, then closes. Submissions after it are not stored.

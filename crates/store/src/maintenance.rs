@@ -41,7 +41,8 @@ pub(crate) struct Maintenance {
     /// Groups sealed since they were last looked at for merging.
     sealed: Vec<u32>,
     trimmed: u64,
-    copied: u64,
+    /// The batch at which the write-ahead log was last told to start over.
+    restarted: u64,
     next_retention: Instant,
 }
 
@@ -56,7 +57,7 @@ impl Maintenance {
             sealer: Sealer::default(),
             sealed: Vec::new(),
             trimmed: 0,
-            copied: 0,
+            restarted: 0,
             next_retention: Instant::now(),
         }
     }
@@ -127,16 +128,19 @@ impl Maintenance {
         }
     }
 
-    /// Takes what is sealed out of the log, all but its tail.
+    /// Takes what is sealed out of the log, all but its tail; not for a few batches with little in them.
     fn trim(&mut self) -> Result<(), Interrupted> {
-        let (through, epoch) = {
+        let options = &self.shared.options;
+        let (through, worth, epoch) = {
             let hot = read(&self.shared.hot);
-            let options = &self.shared.options;
-            let readings = (options.hot_readings_max / 2) as u64;
-            let before_tail = hot.before_tail(options.log_tail_batches, readings);
-            (hot.sealed_through().min(before_tail), hot.epoch())
+            let before_tail = hot.before_tail(options.log_tail_batches, (options.hot_readings_max / 2) as u64);
+            let through = hot.sealed_through().min(before_tail);
+            let readings = hot.logged_through(through);
+            let batches = through.saturating_sub(self.trimmed);
+            let worth = batches >= u64::from(STEP_BATCHES) || readings > (options.hot_readings_max / 16) as u64;
+            (through, worth, hot.epoch())
         };
-        while through > self.trimmed {
+        while worth && through > self.trimmed {
             let removed = self.step(epoch, vec![Action::TrimLog { through, batches_max: STEP_BATCHES }])?;
             if removed < STEP_BATCHES as usize {
                 self.trimmed = through;
@@ -176,18 +180,21 @@ impl Maintenance {
 
     /// Copies the write-ahead log into the database without holding up the writer, except for a short rest.
     fn copy(&mut self) -> Result<(), Interrupted> {
-        let applied = read(&self.shared.hot).applied();
         let wal = self.shared.directory.join(format!("{}-wal", schema::FILE));
-        if applied == self.copied || std::fs::metadata(wal).map_or(0, |file| file.len()) < COPY_BYTES {
+        if std::fs::metadata(wal).map_or(0, |file| file.len()) < COPY_BYTES {
             return Ok(());
         }
-        self.copied = applied;
         let pages = connection(&mut self.connection, &self.shared).and_then(|open| {
             open.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1))
                 .map_err(database("copying the write-ahead log"))
         });
-        if self.heard(pages)? > RESTART_PAGES {
-            let epoch = read(&self.shared.hot).epoch();
+        let pages = self.heard(pages)?;
+        let (applied, epoch) = {
+            let hot = read(&self.shared.hot);
+            (hot.applied(), hot.epoch())
+        };
+        if pages > RESTART_PAGES && applied != self.restarted {
+            self.restarted = applied;
             self.step(epoch, vec![Action::RestartWal])?;
         }
         Ok(())

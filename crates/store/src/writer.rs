@@ -47,6 +47,8 @@ struct Extra<'a> {
     step: Option<&'a Step>,
     requests: &'a [crate::queue::Request],
     events: &'a [Event],
+    /// Whether there is anything that subscribers hear of; maintenance alone makes no batch.
+    makes_batch: bool,
 }
 
 impl Writer {
@@ -87,8 +89,8 @@ impl Writer {
             }
         }
         if let Some(state) = &self.state {
-            // So that the database file alone is the whole store. What cannot be copied stays durable where it is.
-            let _: Result<i64, _> = state.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+            // So that the database file alone is the whole store.
+            checkpoint(&state.connection, "PRAGMA wal_checkpoint(TRUNCATE)");
         }
     }
 
@@ -97,15 +99,20 @@ impl Writer {
         let replies = take_replies(&mut work.submissions);
         let epoch = read(&self.shared.hot).epoch();
         let step = work.step.take().filter(|step| step.epoch == epoch);
-        let extra = Extra { step: step.as_ref(), requests: &work.requests, events: &[] };
+        let makes_batch = !work.submissions.is_empty() || !work.requests.is_empty();
+        let extra = Extra { step: step.as_ref(), requests: &work.requests, events: &[], makes_batch };
         let submissions = work.submissions.drain(..).map(|submission| submission.records);
         match self.transact(submissions, &extra) {
             Ok((cursor, carried)) => {
+                let restarts = carried.restart_wal;
                 let committed = self.take_in(cursor, carried, step.as_ref(), started);
                 tell(replies, |ticket| issue(ticket, cursor));
                 answer(&mut work.requests, || Ok(cursor));
-                if let Some(on_commit) = &mut self.on_commit {
+                if let Some(on_commit) = self.on_commit.as_mut().filter(|_| makes_batch) {
                     on_commit(committed);
+                }
+                if let Some(state) = self.state.as_ref().filter(|_| restarts) {
+                    checkpoint(&state.connection, "PRAGMA wal_checkpoint(PASSIVE)");
                 }
             }
             Err(error) => {
@@ -131,7 +138,7 @@ impl Writer {
             };
             return Err(StoreError::Failing { reason });
         };
-        let number = state.cursor + 1;
+        let number = state.cursor + u64::from(extra.makes_batch);
         execute(&state.connection, "BEGIN IMMEDIATE").map_err(database("beginning a commit"))?;
         self.intake.begin();
         state.identities.begin_batch();
@@ -156,16 +163,14 @@ impl Writer {
     /// After a commit: brings memory up to date.
     fn take_in(&mut self, cursor: Cursor, carried: Carried, step: Option<&Step>, started: Instant) -> Committed {
         let state = self.state.as_mut().expect("a commit needs a state");
-        state.cursor = cursor.number();
         let hot_rows = {
             let mut hot = write(&self.shared.hot);
-            hot.apply(cursor.number(), &self.intake.batch);
+            if cursor.number() > state.cursor {
+                hot.apply(cursor.number(), &self.intake.batch);
+            }
             hot.rows()
         };
-        if carried.restart_wal {
-            // What cannot be copied now is copied later; it is durable where it is.
-            let _: Result<i64, _> = state.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(0));
-        }
+        state.cursor = cursor.number();
         let removed = carried.committed(&mut state.identities, &self.shared.hot);
         if let Some(step) = step {
             // The maintenance may be gone; then nobody waits.
@@ -249,7 +254,7 @@ impl Writer {
             text: format!("nothing could be stored from {since} on; it can again").into(),
         };
         let started = Instant::now();
-        let extra = Extra { step: None, requests: &[], events: &[event] };
+        let extra = Extra { step: None, requests: &[], events: &[event], makes_batch: true };
         let (cursor, carried) = self.transact(std::iter::empty(), &extra)?;
         let committed = self.take_in(cursor, carried, None, started);
         if let Some(on_commit) = &mut self.on_commit {
@@ -282,10 +287,19 @@ fn write_out(
     tables::insert_events(connection, number, &intake.events)?;
     tables::insert_frames(connection, number, &intake.blocks)?;
     let readings = i64::try_from(intake.batch.rows.len()).unwrap_or(i64::MAX);
-    insert_batch(connection, number, readings, body)?;
+    if extra.makes_batch {
+        insert_batch(connection, number, readings, body)?;
+    }
     let carried = extra.step.map(|step| step.carry_out(connection)).transpose()?;
     execute(connection, "COMMIT")?;
     Ok(carried.unwrap_or_default())
+}
+
+/// Copies the write-ahead log into the database. What cannot be copied now is copied later; it is durable where it is.
+fn checkpoint(connection: &Connection, sql: &str) {
+    if let Err(error) = connection.query_row(sql, [], |row| row.get::<_, i64>(0)) {
+        tracing::debug!(%error, "the write-ahead log cannot be copied");
+    }
 }
 
 /// Copies everything that is visible into the database file and syncs it. A commit whose sync failed may be visible in

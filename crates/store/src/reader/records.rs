@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
+use foldhash::{HashMap, HashMapExt};
 use loggerhead_model::{
     CommandId, Cursor, DeviceId, Event, EventKind, Evidence, Identity, Learnt, Reading, Records, Report, ReportBuilder,
     ReportFull, Severity, Timestamp,
@@ -11,9 +12,10 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use serde::de::DeserializeOwned;
 
 use super::Reader;
-use super::answer::{Catchup, EventFilter, FrameFilter, ListOrder, Stats, StoredEvent, StoredFrame};
+use super::answer::{
+    Catchup, Channel, ChannelId, EventFilter, FrameFilter, ListOrder, Stats, StoredEvent, StoredFrame,
+};
 use super::readings::{Tags, device_id};
-use crate::coding::Broken;
 use crate::error::database;
 use crate::log::{Batch, Packet};
 use crate::state::last_batch;
@@ -276,12 +278,13 @@ impl Reader {
             return Ok(Catchup::Gap(Cursor::new(first - 1)));
         }
         let mut reached = cursor;
+        let mut channels = HashMap::new();
         for number in (cursor.number() + 1..).take(batches) {
             let mut statement = connection.prepare_cached("SELECT body FROM log WHERE number = ?1").map_err(doing)?;
             let body: Option<Vec<u8>> = statement.query_row([number], |row| row.get(0)).optional().map_err(doing)?;
             let Some(body) = body else { break };
             let records = match Batch::decode(&body) {
-                Ok(batch) => self.records(&connection, &batch)?,
+                Ok(batch) => self.records(&connection, &batch, &mut channels)?,
                 Err(broken) => return Err(StoreError::Damaged { what: format!("batch {number}: {broken}") }),
             };
             let events = self.list(
@@ -299,13 +302,25 @@ impl Reader {
         Ok(Catchup::UpTo(reached))
     }
 
-    fn records(&self, connection: &Connection, batch: &Batch) -> Result<Vec<Records>, StoreError> {
+    fn records(
+        &self,
+        connection: &Connection,
+        batch: &Batch,
+        channels: &mut HashMap<u32, Channel>,
+    ) -> Result<Vec<Records>, StoreError> {
         let mut records = Vec::with_capacity(batch.packets.len());
         let mut tags = Tags::new(self);
+        for &number in &batch.channels {
+            if !channels.contains_key(&number)
+                && let Some(channel) = self.select_channel(ChannelId(number))?
+            {
+                channels.insert(number, channel);
+            }
+        }
         let mut start = 0;
         for packet in &batch.packets {
             let end = start + packet.rows as usize;
-            let report = self.report(batch, packet, start..end, &mut tags)?;
+            let report = report(batch, packet, start..end, channels, &mut tags)?;
             start = end;
             records.push(Records {
                 device: device_of(connection, packet.device)?,
@@ -316,41 +331,6 @@ impl Reader {
             });
         }
         Ok(records)
-    }
-
-    fn report(
-        &self,
-        batch: &Batch,
-        packet: &Packet,
-        range: std::ops::Range<usize>,
-        tags: &mut Tags<'_>,
-    ) -> Result<Report, StoreError> {
-        let channels = batch.channels.get(range.clone()).unwrap_or_default();
-        let rows = batch.rows.get(range).unwrap_or_default();
-        let origin = rows.first().map_or(loggerhead_model::Origin::Live, crate::row::Row::origin);
-        let mut builder = ReportBuilder::new(origin, 0, packet.rows as usize);
-        let full = |_: ReportFull| StoreError::Damaged { what: Broken("a packet over its limits").to_string() };
-        let mut meter: Option<String> = None;
-        for (channel, row) in channels.iter().zip(rows) {
-            let Some(channel) = self.select_channel(super::ChannelId(*channel))? else { continue };
-            let tag = tags.tag(row.tag)?;
-            if meter.as_ref() != Some(&channel.meter) {
-                builder.meter(&channel.meter, &channel.meter_attributes).map_err(full)?;
-                meter = Some(channel.meter.clone());
-            }
-            let reading = Reading {
-                meter: &channel.meter,
-                function: &channel.function,
-                coding: &tag.coding,
-                code: &tag.code,
-                quality: tag.quality,
-                measured_at: Timestamp::from_unix_ms(row.measured_at),
-                value: row.value(&batch.texts),
-                attributes: &tag.attributes,
-            };
-            builder.reading(&reading).map_err(full)?;
-        }
-        Ok(builder.finish())
     }
 
     pub(super) fn count(&self) -> Result<Stats, StoreError> {
@@ -371,6 +351,41 @@ impl Reader {
             free_bytes: number("SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size")?,
         })
     }
+}
+
+fn report(
+    batch: &Batch,
+    packet: &Packet,
+    range: std::ops::Range<usize>,
+    channels: &HashMap<u32, Channel>,
+    tags: &mut Tags<'_>,
+) -> Result<Report, StoreError> {
+    let numbers = batch.channels.get(range.clone()).unwrap_or_default();
+    let rows = batch.rows.get(range).unwrap_or_default();
+    let origin = rows.first().map_or(loggerhead_model::Origin::Live, crate::row::Row::origin);
+    let mut builder = ReportBuilder::new(origin, 0, packet.rows as usize);
+    let full = |_: ReportFull| StoreError::Damaged { what: "a packet over its limits".to_owned() };
+    let mut meter: Option<&str> = None;
+    for (number, row) in numbers.iter().zip(rows) {
+        let Some(channel) = channels.get(number) else { continue };
+        let tag = tags.tag(row.tag)?;
+        if meter != Some(&channel.meter) {
+            builder.meter(&channel.meter, &channel.meter_attributes).map_err(full)?;
+            meter = Some(&channel.meter);
+        }
+        let reading = Reading {
+            meter: &channel.meter,
+            function: &channel.function,
+            coding: &tag.coding,
+            code: &tag.code,
+            quality: tag.quality,
+            measured_at: Timestamp::from_unix_ms(row.measured_at),
+            value: row.value(&batch.texts),
+            attributes: &tag.attributes,
+        };
+        builder.reading(&reading).map_err(full)?;
+    }
+    Ok(builder.finish())
 }
 
 fn order(order: ListOrder) -> (&'static str, &'static str) {
