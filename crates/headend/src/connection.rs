@@ -283,7 +283,7 @@ impl<S: Stream> Connection<S> {
                         return Err(Ending::Fault(fault));
                     }
                     let Some(question) = self.questions.pop_front() else {
-                        self.acking = None;
+                        self.rest();
                         return Ok(());
                     };
                     self.answer(question).await;
@@ -312,6 +312,17 @@ impl<S: Stream> Connection<S> {
                     tracing::error!(peer = %self.guest.peer.text, "a head-end session spoke as a device does");
                 }
             }
+        }
+    }
+
+    /// Nothing more to do: an idle connection holds no memory that it does not need.
+    fn rest(&mut self) {
+        self.acking = None;
+        if self.questions.capacity() > 0 {
+            self.questions = VecDeque::new();
+        }
+        if self.stores.is_empty() && self.stores.capacity() > 0 {
+            self.stores = VecDeque::new();
         }
     }
 
@@ -418,7 +429,7 @@ async fn linger<S: Stream>(stream: &mut S) -> io::Result<()> {
 mod tests {
     use std::time::Duration;
 
-    use loggerhead_model::{CommandState, EventKind, Order, Presence};
+    use loggerhead_model::{CommandState, EventKind, KeyKind, Order, Presence};
     use loggerhead_protocols::CloseReason;
     use loggerhead_store::EventFilter;
     use tokio::net::TcpStream;
@@ -571,6 +582,20 @@ mod tests {
         assert_eq!(line.ask(&format!("done {} yes", id.0)).await, "ok");
         let status = bench.core.commands.find(id).expect("it is remembered");
         assert_eq!(status.state, CommandState::Answered("yes".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_device_that_took_a_new_secret_logs_in_with_it() {
+        let mut bench = Bench::new().await;
+        let device = bench.device("a");
+        let mut line = bench.connect("10.0.0.1");
+        assert_eq!(line.ask(&format!("login a {SECRET}")).await, "welcome a");
+        let order = Order::SetKey { kind: KeyKind::Login, key: "another".to_owned() };
+        let id = bench.core.command(&device.id, order).await.expect("it is taken");
+        assert_eq!(line.hear().await, format!("command {} SetKey(Login)", id.0));
+        assert_eq!(line.ask(&format!("done {} yes", id.0)).await, "ok");
+        let mut new = bench.connect("10.0.0.1");
+        assert_eq!(new.ask("login a another").await, "welcome a");
     }
 
     #[tokio::test]

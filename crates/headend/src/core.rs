@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use loggerhead_model::{
-    CommandId, CommandState, DEVICE_ID_BYTES_MAX, DeviceId, Event, EventKind, Evidence, Identity, Order, Presence,
-    Severity,
+    CommandId, CommandState, DEVICE_ID_BYTES_MAX, DeviceId, Event, EventKind, Evidence, Identity, KeyKind, Order,
+    Presence, Severity,
 };
 use loggerhead_protocols::{CloseReason, Refusal, SettingsError, find};
 use loggerhead_store::{Change, CommandRecord, DeviceRecord, DeviceSource, DeviceState, Login, Secret, Store};
@@ -106,7 +106,29 @@ impl Core {
         };
         let text = format!("command {} {word} {detail}", record.id.0);
         self.tell(severity, EventKind::Command, Some(&record.device), text.trim_end().to_owned());
+        if let (Order::SetKey { kind, key }, CommandState::Answered(_)) = (&record.order, &record.state) {
+            self.key_replaced(&record.device, *kind, key);
+        }
         self.journal.command(record);
+    }
+
+    /// A device took a new key. The secret of its login is known here, so its next login needs no hand; everything else
+    /// has to be written down by a person.
+    fn key_replaced(&self, id: &DeviceId, kind: KeyKind, key: &str) {
+        let Some(device) = self.identities.directory.by_id(id) else { return };
+        let text = match kind {
+            KeyKind::Login => {
+                let rules = Rules { secret: Some(Secret::new(key.into())), ..Rules::clone(&device.rules()) };
+                device.set_rules(rules.clone());
+                if rules.source != DeviceSource::Configuration {
+                    self.journal.device(device.record(&rules));
+                    return;
+                }
+                "its secret changed: write the new one into the configuration before the next start"
+            }
+            KeyKind::Cipher | KeyKind::CipherIv => "its cipher key changed: write the new one into its settings",
+        };
+        self.tell(Severity::Warning, EventKind::Device, Some(id), text.to_owned());
     }
 
     /// Takes a command for a device.

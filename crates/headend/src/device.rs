@@ -70,7 +70,8 @@ pub(crate) struct Counted {
 
 struct Life {
     sessions: Vec<Live>,
-    learnt: Learnt,
+    /// By name. A map would take half a KiB for its first finding.
+    learnt: Vec<(Box<str>, Box<str>)>,
     habit: Habit,
     ended: Manner,
     expect_within: Duration,
@@ -78,6 +79,12 @@ struct Life {
     since: Option<Timestamp>,
     peer: Option<Arc<str>>,
     closed_because: Option<String>,
+}
+
+impl Life {
+    fn learnt(&self) -> Learnt {
+        self.learnt.iter().map(|(name, finding)| (name.to_string(), finding.to_string())).collect()
+    }
 }
 
 /// A session of the device.
@@ -116,7 +123,7 @@ impl Device {
         let presence = if last_bytes_at.is_some() { Presence::Offline } else { Presence::Never };
         let life = Life {
             sessions: Vec::new(),
-            learnt: past.learnt,
+            learnt: past.learnt.into_iter().map(|(name, finding)| (name.into(), finding.into())).collect(),
             habit: Habit::Keeps,
             ended: Manner::Bad,
             expect_within: EXPECT_WITHIN_DEFAULT,
@@ -148,7 +155,7 @@ impl Device {
     }
 
     pub(crate) fn learnt(&self) -> Learnt {
-        self.life().learnt.clone()
+        self.life().learnt()
     }
 
     /// Takes new findings in, beside the older ones of other names; all of them when one says something new.
@@ -156,15 +163,22 @@ impl Device {
         let mut life = self.life();
         let mut changed = false;
         for (name, finding) in news {
-            if life.learnt.get(&name) == Some(&finding) {
-                continue;
-            }
-            if life.learnt.len() < LEARNT_MAX || life.learnt.contains_key(&name) {
-                life.learnt.insert(name, finding);
-                changed = true;
+            match life.learnt.binary_search_by(|(known, _)| (**known).cmp(&name)) {
+                Ok(place) => {
+                    if let Some((_, known)) = life.learnt.get_mut(place).filter(|(_, known)| **known != *finding) {
+                        *known = finding.into();
+                        changed = true;
+                    }
+                }
+                Err(place) if life.learnt.len() < LEARNT_MAX => {
+                    life.learnt.insert(place, (name.into(), finding.into()));
+                    life.learnt.shrink_to_fit();
+                    changed = true;
+                }
+                Err(_) => {}
             }
         }
-        changed.then(|| life.learnt.clone())
+        changed.then(|| life.learnt())
     }
 
     /// Bytes came. Cheap: no lock unless the device was not fresh; then the change, if there is one.

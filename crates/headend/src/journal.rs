@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use loggerhead_model::{DeviceId, Event, Evidence, Learnt};
-use loggerhead_store::{Change, CommandRecord, Store};
+use loggerhead_store::{Change, CommandRecord, DeviceRecord, Store};
 use tokio::sync::Notify;
 
 use crate::budget::Budget;
@@ -37,6 +37,7 @@ pub(crate) struct Journal {
 #[derive(Default)]
 struct Batch {
     events: Vec<Event>,
+    devices: HashMap<DeviceId, DeviceRecord>,
     presence: HashMap<DeviceId, Evidence>,
     learnt: HashMap<DeviceId, Learnt>,
     commands: Vec<CommandRecord>,
@@ -50,7 +51,7 @@ struct Pending {
 
 impl Batch {
     fn len(&self) -> usize {
-        self.events.len() + self.presence.len() + self.learnt.len() + self.commands.len()
+        self.events.len() + self.devices.len() + self.presence.len() + self.learnt.len() + self.commands.len()
     }
 
     /// What is to be written, as few changes as there can be.
@@ -59,6 +60,7 @@ impl Batch {
         if !self.events.is_empty() {
             changes.push(Change::Events(self.events.clone()));
         }
+        changes.extend(self.devices.values().cloned().map(Change::Device));
         changes.extend(self.learnt.iter().map(|(device, learnt)| Change::Learnt(device.clone(), learnt.clone())));
         changes
             .extend(self.presence.iter().map(|(device, evidence)| Change::Presence(device.clone(), evidence.clone())));
@@ -89,6 +91,12 @@ impl Journal {
         drop(pending);
         self.more.notify_one();
         Some(event)
+    }
+
+    /// Leaves a device that changed by itself.
+    pub(crate) fn device(&self, record: DeviceRecord) {
+        self.lock().batch.devices.insert(record.id.clone(), record);
+        self.more.notify_one();
     }
 
     /// Leaves a device's presence.
