@@ -17,9 +17,10 @@ use crate::guest::Peer;
 use crate::listener::{Listener, Pass};
 use crate::socket::{SocketFile, tune};
 
-/// How long accepting pauses when the process or the kernel is out of something: at first, and at most. Trying again at
-/// once would use a whole core and help nobody.
+/// How long accepting pauses first when the process or the kernel is out of something. Trying again at once would use a
+/// whole core and help nobody.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
+/// How long it pauses at most: what is short may be there again within a second.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// One listening socket.
