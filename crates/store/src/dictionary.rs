@@ -118,12 +118,16 @@ impl Dictionary {
         let mut expected = std::mem::take(&mut known.expected);
         let start = numbers.len();
         let mut as_expected = expected.rows.len() == report.len();
+        let mut before: Option<(Reading<'_>, u32)> = None;
         for (index, reading) in report.readings().enumerate() {
             let row = expected.rows.get(index).filter(|row| expected.fits(row, &reading));
+            let fits = |number: u32| {
+                let as_before =
+                    before.as_ref().is_some_and(|(other, tag)| *tag == number && is_same_tag(other, &reading));
+                as_before || self.tags.get(number as usize).is_some_and(|tag| tag.fits(&reading))
+            };
             let numbered = match row {
-                Some(row) if self.tags.get(row.tag as usize).is_some_and(|tag| tag.fits(&reading)) => {
-                    (row.channel, row.tag)
-                }
+                Some(row) if fits(row.tag) => (row.channel, row.tag),
                 Some(row) => {
                     as_expected = false;
                     (row.channel, self.tag(&reading))
@@ -133,6 +137,7 @@ impl Dictionary {
                     (self.channel(device, &reading), self.tag(&reading))
                 }
             };
+            before = Some((reading, numbered.1));
             numbers.push(numbered);
         }
         if !as_expected {
@@ -247,6 +252,15 @@ impl Dictionary {
             known.attributes.insert(Box::from(meter), Box::from(attributes));
         }
     }
+}
+
+/// Whether two readings of a report have the same tag, seen from where their texts stand: most have nothing of their own.
+fn is_same_tag(one: &Reading<'_>, other: &Reading<'_>) -> bool {
+    std::ptr::eq(one.coding, other.coding)
+        && std::ptr::eq(one.code, other.code)
+        && one.quality == other.quality
+        && one.attributes.is_empty()
+        && other.attributes.is_empty()
 }
 
 /// One text for the four parts, which no other four parts have.

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::log::Batch;
-use crate::row::{Row, Rows, TEXT};
+use crate::row::{Row, Rows};
 use crate::segment::{GROUP_CHANNELS, group_of, place_of};
 
 /// The rows of one group while they are being sealed, with the place of each channel.
@@ -22,8 +22,9 @@ pub(crate) struct Latest {
 
 #[derive(Debug, Default)]
 struct HotChannel {
-    latest: Option<Latest>,
     hot: Rows,
+    /// The latest reading that is not in `hot`.
+    sealed: Option<Latest>,
 }
 
 #[derive(Debug, Default)]
@@ -76,9 +77,7 @@ impl Hot {
             }
             group.rows += 1;
             let slot = group.channel(place_of(channel));
-            let text = row.text(&batch.texts);
-            slot.hot.insert(*row, text);
-            slot.see(row, text);
+            slot.hot.insert(*row, row.text(&batch.texts));
             self.rows += 1;
         }
         self.applied = self.applied.max(number);
@@ -113,19 +112,19 @@ impl Hot {
         let group = self.group(group);
         group.through = through;
         for (place, latest) in latest {
-            group.channel(place).latest = Some(latest);
+            group.channel(place).sealed = Some(latest);
         }
     }
 
     /// The latest reading of a channel.
-    pub(crate) fn latest(&self, channel: u32) -> Option<&Latest> {
-        self.slot(channel)?.latest.as_ref()
+    pub(crate) fn latest(&self, channel: u32) -> Option<Latest> {
+        self.slot(channel)?.latest()
     }
 
     /// The latest readings of a group, by place.
     pub(crate) fn latest_of_group(&self, group: u32) -> Vec<(u8, Latest)> {
         let channels = self.groups.get(group as usize).map_or(&[][..], |group| &group.channels);
-        (0..).zip(channels).filter_map(|(place, slot)| Some((place, slot.latest.clone()?))).collect()
+        (0..).zip(channels).filter_map(|(place, slot)| Some((place, slot.latest()?))).collect()
     }
 
     /// The reading of a channel at a time, if it is in here.
@@ -161,6 +160,7 @@ impl Hot {
         let mut taken = Vec::new();
         for (place, slot) in (0_u8..).zip(&mut group.channels) {
             if !slot.hot.rows.is_empty() {
+                slot.sealed = slot.latest();
                 let room = slot.hot.rows.len();
                 taken.push((place, std::mem::take(&mut slot.hot)));
                 slot.hot.rows.reserve(room);
@@ -217,15 +217,11 @@ impl Group {
 }
 
 impl HotChannel {
-    fn see(&mut self, row: &Row, text: Option<&str>) {
-        match &mut self.latest {
-            Some(latest) if latest.row.measured_at > row.measured_at => {}
-            Some(latest) => {
-                latest.row = *row;
-                latest.text = text.map(Box::from);
-            }
-            None => self.latest = Some(Latest { row: *row, text: text.map(Box::from) }),
+    fn latest(&self) -> Option<Latest> {
+        let Some(row) = self.hot.rows.last() else { return self.sealed.clone() };
+        match &self.sealed {
+            Some(sealed) if sealed.row.measured_at > row.measured_at => self.sealed.clone(),
+            Some(_) | None => Some(Latest { row: *row, text: row.text(&self.hot.texts).map(Box::from) }),
         }
-        debug_assert!(row.scale == TEXT || text.is_none(), "only text rows have a text");
     }
 }

@@ -332,8 +332,8 @@ impl Unsealed<'_> {
 
     fn latest(&self, channel: u32) -> Option<Latest> {
         match self {
-            Self::Live(hot) => read(hot).latest(channel).cloned(),
-            Self::Read(hot) => hot.latest(channel).cloned(),
+            Self::Live(hot) => read(hot).latest(channel),
+            Self::Read(hot) => hot.latest(channel),
         }
     }
 
