@@ -12,8 +12,8 @@ use crate::terminal;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example: loggerhead backup /backup/loggerhead-$(date +%F).db
-The file must not be there yet. To restore, stop the server and put the file in the place of the database in an empty \
-data directory; `loggerhead verify` reads it back.")]
+The file must not be there yet. To restore, stop the server and copy the file to an empty data directory as \
+loggerhead.db; `loggerhead verify` reads it back.")]
 pub(crate) struct BackupArgs {
     /// The new file; private to this user
     file: PathBuf,

@@ -61,3 +61,46 @@ impl Cli {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_fits_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_an_example() {
+        fn check(verb: &clap::Command) {
+            if verb.has_subcommands() && verb.get_name() != "command" {
+                return verb.get_subcommands().for_each(check);
+            }
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "{} has no example", verb.get_name());
+        }
+        Cli::command().get_subcommands().for_each(check);
+    }
+
+    #[test]
+    fn what_the_documentation_shows_can_be_said() {
+        for line in [
+            "serve --config f --data d --set a=b --set c=d",
+            "decode logger --aes-key text:0000000000123456 --hex 68681616",
+            "decode --pcap f",
+            "decode -",
+            "device add 330302D110/01 --secret text:x --id tower-1 --data d",
+            "command tower-1 period 15 --data d",
+            "command tower-1 query --from 2026-01-01 --to 2026-01-02 --wait 5 --json",
+            "export readings --device d --from 2026-01-01 --to 2026-02-01 --format parquet -o f",
+            "backup f --data d",
+            "verify --data d --json",
+        ] {
+            let parsed = Cli::try_parse_from(std::iter::once("loggerhead").chain(line.split(' ')));
+            assert!(parsed.is_ok(), "{line}: {:?}", parsed.err());
+        }
+    }
+}

@@ -48,10 +48,10 @@ impl ConfigurationArgs {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct DataArgs {
     /// The data directory [default: that of the configuration]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     data: Option<PathBuf>,
     /// The configuration file that names it [default: /etc/loggerhead/loggerhead.toml, when it is there]
-    #[arg(long, value_name = "FILE", env = "LOGGERHEAD_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "LOGGERHEAD_CONFIG", global = true)]
     config: Option<PathBuf>,
 }
 

@@ -25,9 +25,11 @@ Examples:
   tcpdump -w - port 36829 | loggerhead decode -
 Ends with 1 when something is wrong: a check that does not fit, garbage, bytes that no key deciphers, a gap.")]
 pub(crate) struct DecodeArgs {
-    /// The protocol, where it is not the first one; then a file, or - for standard input: a capture (pcap or pcapng), hex digits, or the bytes themselves
-    #[arg(value_name = "PROTOCOL> <FILE", num_args = 0..=2)]
-    what: Vec<String>,
+    /// The protocol, logger where none is named; or the file
+    #[arg(value_name = "PROTOCOL | FILE")]
+    first: Option<String>,
+    /// A capture (pcap or pcapng), a file of hex digits, or one of the bytes themselves; - for standard input
+    file: Option<String>,
     /// A key to try, with an initialisation vector when it is another: text:KEY, hex:KEY, text:KEY,iv=hex:IV
     #[arg(long, value_name = "KEY", value_parser = key)]
     aes_key: Vec<Key>,
@@ -71,7 +73,7 @@ fn key(written: &str) -> Result<Key, String> {
 /// # Errors
 /// When there is nothing to decode, or it cannot be read.
 pub(crate) fn run(args: &DecodeArgs) -> anyhow::Result<ExitCode> {
-    let (protocol, file) = protocol_and_file(&args.what)?;
+    let (protocol, file) = protocol_and_file(args.first.as_deref(), args.file.as_deref())?;
     let input = match (&args.hex, args.pcap.as_deref().or(file)) {
         (Some(digits), None) => Input::of_hex(digits)?,
         (None, Some(file)) => Input::read(file)?,
@@ -100,19 +102,16 @@ fn is_wrong(explanation: &Explanation) -> bool {
     explanation.fields.iter().any(|field| field.judgement == Judgement::Wrong)
 }
 
-fn protocol_and_file(what: &[String]) -> anyhow::Result<(&'static Protocol, Option<&str>)> {
+fn protocol_and_file<'a>(
+    word: Option<&'a str>,
+    file: Option<&'a str>,
+) -> anyhow::Result<(&'static Protocol, Option<&'a str>)> {
     let first = ALL.first().context("no protocol is built in")?;
-    let words: Vec<&str> = what.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        [] => Ok((first, None)),
-        [word] => match loggerhead_protocols::find(word) {
-            Some(protocol) => Ok((protocol, None)),
-            None => Ok((first, Some(*word))),
-        },
-        [name, file, ..] => match loggerhead_protocols::find(name) {
-            Some(protocol) => Ok((protocol, Some(*file))),
-            None => Err(Failure::new(Exit::Usage, format!("there is no protocol {name:?}")).into()),
-        },
+    match (word, word.and_then(loggerhead_protocols::find), file) {
+        (None, _, file) => Ok((first, file)),
+        (Some(_), Some(protocol), file) => Ok((protocol, file)),
+        (Some(word), None, None) => Ok((first, Some(word))),
+        (Some(word), None, Some(_)) => Err(Failure::new(Exit::Usage, format!("there is no protocol {word:?}")).into()),
     }
 }
 

@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::exit::{Exit, Failure};
 
-/// Starts logging; once per process.
+/// Starts logging, also of panics; once per process.
 ///
 /// # Errors
 /// `Usage` when the level is none.
@@ -22,5 +22,11 @@ pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
         }
         LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
     };
-    started.map_err(|error| anyhow::anyhow!("logging cannot start: {error}"))
+    started.map_err(|error| anyhow::anyhow!("logging cannot start: {error}"))?;
+    std::panic::set_hook(Box::new(|panic| {
+        let words = panic.payload_as_str().unwrap_or("a panic without words");
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "{words}; this is a defect of the program");
+    }));
+    Ok(())
 }

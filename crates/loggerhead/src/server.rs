@@ -14,10 +14,10 @@ pub(crate) struct ServerArgs {
     #[command(flatten)]
     data: DataArgs,
     /// The server's TCP address instead of its socket in the data directory
-    #[arg(long, value_name = "HOST:PORT", requires = "token_file", conflicts_with_all = ["data", "config"])]
+    #[arg(long, value_name = "HOST:PORT", global = true, requires = "token_file", conflicts_with_all = ["data", "config"])]
     address: Option<String>,
     /// The file with the token that goes with --address
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     token_file: Option<PathBuf>,
 }
 

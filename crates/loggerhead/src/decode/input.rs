@@ -55,7 +55,7 @@ impl Input {
         }
         // A frame of bytes that are all hex digits does not exist: every head has others.
         let text = std::str::from_utf8(&bytes).ok();
-        match text.filter(|text| !text.trim().is_empty()).and_then(from_hex) {
+        match text.and_then(from_hex) {
             Some(decoded) => Self::Bytes(decoded),
             None => Self::Bytes(bytes),
         }
@@ -71,10 +71,12 @@ impl Input {
     }
 }
 
-/// Reads hex digits with blanks, commas, colons, dashes and `0x` between them.
+/// Reads hex digits with blanks, commas, colons, dashes and `0x` between them, and comments from `#` to the end of a line.
 fn from_hex(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() / 2);
-    for word in text.split(|sign: char| sign.is_whitespace() || matches!(sign, ',' | ':' | '-')) {
+    let lines = text.lines().map(|line| line.split_once('#').map_or(line, |(digits, _)| digits));
+    let is_between = |sign: char| sign.is_whitespace() || matches!(sign, ',' | ':' | '-');
+    for word in lines.flat_map(|line| line.split(is_between)) {
         let word = word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")).unwrap_or(word);
         let digits: Vec<u32> = word.chars().map(|sign| sign.to_digit(16)).collect::<Option<_>>()?;
         for pair in digits.chunks(2) {
@@ -82,7 +84,7 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
             bytes.push(u8::try_from(high << 4 | low).ok()?);
         }
     }
-    Some(bytes)
+    (!bytes.is_empty()).then_some(bytes)
 }
 
 #[cfg(test)]
@@ -91,7 +93,10 @@ mod tests {
 
     #[test]
     fn hex_is_read_with_whatever_stands_between() {
-        assert_eq!(from_hex("6868 16:16-0xE4,00\n").as_deref(), Some(&[0x68, 0x68, 0x16, 0x16, 0xe4, 0][..]));
+        assert_eq!(
+            from_hex("# a head\n6868 16:16-0xE4,00 # and more\n").as_deref(),
+            Some(&[0x68, 0x68, 0x16, 0x16, 0xe4, 0][..])
+        );
         assert_eq!(from_hex("686"), None);
         assert_eq!(from_hex("zz"), None);
     }

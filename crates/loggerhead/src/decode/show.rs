@@ -90,7 +90,7 @@ fn verdict(part: &Part) -> String {
     let messages: usize = part.explanations().map(|explanation| explanation.messages.len()).sum();
     match (count(Judgement::Wrong), count(Judgement::Odd)) {
         (0, 0) => format!("{messages} messages; everything is right"),
-        (wrong, odd) => format!("{messages} messages; {wrong} fields wrong, {odd} odd but tolerated"),
+        (wrong, odd) => format!("{messages} messages; fields that are wrong: {wrong}, odd but tolerated: {odd}"),
     }
 }
 
