@@ -73,3 +73,32 @@ fn every_dependency_comes_from_the_workspace() {
     }
     check(&complaints, "a version of its own: put it into [workspace.dependencies] and write `name.workspace = true`");
 }
+
+#[test]
+fn every_dependency_is_used() {
+    let files = tree();
+    let mut complaints = Vec::new();
+    for (name, manifest) in manifests(&files) {
+        let folder = manifest.path.trim_end_matches("Cargo.toml");
+        let sources: Vec<_> = files.iter().filter(|file| file.is_rust() && file.path.starts_with(folder)).collect();
+        for dependency in dependencies(&manifest.text) {
+            // The crate md-5 calls its library md5; all others only turn dashes into underscores.
+            let library = if dependency == "md-5" { "md5".to_owned() } else { dependency.replace('-', "_") };
+            if !sources.iter().any(|file| file.text.contains(&library)) {
+                complaints.push(format!("{name}: {dependency}"));
+            }
+        }
+    }
+    check(&complaints, "a dependency that no source names: remove it from the manifest");
+}
+
+/// The names of what a manifest depends on.
+fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
+    let sections = manifest
+        .split("\n[")
+        .filter(|section| section.split(']').next().is_some_and(|heading| heading.ends_with("dependencies")));
+    sections
+        .flat_map(|section| section.lines().skip(1))
+        .filter_map(|line| line.split(['.', ' ', '=']).next())
+        .filter(|name| !name.is_empty() && !name.starts_with('#'))
+}
