@@ -1,7 +1,8 @@
 //! Certificates of listeners, and their exchange while connections go on.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -38,6 +39,28 @@ pub(crate) struct FileError {
 pub(crate) struct Certificate {
     files: Files,
     now: ArcSwap<CertifiedKey>,
+    read: Mutex<Stamps>,
+}
+
+/// What tells one version of both files from another; none for a file that is not there.
+type Stamps = [Option<Stamp>; 2];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+impl Files {
+    fn stamps(&self) -> Stamps {
+        [&self.certificate, &self.key].map(|path| {
+            let metadata = std::fs::metadata(path).ok()?;
+            let modified = (metadata.mtime(), metadata.mtime_nsec());
+            Some(Stamp { device: metadata.dev(), inode: metadata.ino(), bytes: metadata.len(), modified })
+        })
+    }
 }
 
 impl Certificate {
@@ -46,8 +69,10 @@ impl Certificate {
     /// # Errors
     /// `FileError` when one cannot be read, or they do not belong together.
     pub(crate) fn load(files: Files) -> Result<Arc<Self>, FileError> {
+        // Before reading: a file that changes in between is then read again.
+        let stamps = files.stamps();
         let certified = read(&files)?;
-        Ok(Arc::new(Self { files, now: ArcSwap::from_pointee(certified) }))
+        Ok(Arc::new(Self { files, now: ArcSwap::from_pointee(certified), read: Mutex::new(stamps) }))
     }
 
     pub(crate) fn files(&self) -> &Files {
@@ -59,8 +84,18 @@ impl Certificate {
     /// # Errors
     /// `FileError` as for `load`.
     pub(crate) fn reload(&self) -> Result<(), FileError> {
+        *self.stamps() = self.files.stamps();
         self.now.store(Arc::new(read(&self.files)?));
         Ok(())
+    }
+
+    /// Whether the files are others than those that were read last.
+    fn is_stale(&self) -> bool {
+        *self.stamps() != self.files.stamps()
+    }
+
+    fn stamps(&self) -> MutexGuard<'_, Stamps> {
+        self.read.lock().expect("nothing panics while it holds the stamps of two files")
     }
 
     /// What a listener accepts TLS with.
@@ -104,7 +139,7 @@ fn read(files: &Files) -> Result<CertifiedKey, FileError> {
 
 /// Reads certificates again when their files change, until `stop`.
 pub(crate) async fn watch(certificates: Vec<Arc<Certificate>>, stop: CancellationToken) {
-    // One note is enough: whatever changed, everything is read again.
+    // One note is enough: whatever changed, everything is looked at again.
     let (sender, mut changes) = mpsc::channel(1);
     let noted = move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| !event.kind.is_access()) {
@@ -135,7 +170,8 @@ pub(crate) async fn watch(certificates: Vec<Arc<Certificate>>, stop: Cancellatio
             _noted = changes.recv() => tokio::time::sleep(SETTLE).await,
         }
         let _settled = changes.try_recv();
-        for certificate in &certificates {
+        // Anything in the folder may have changed, our own log for one.
+        for certificate in certificates.iter().filter(|certificate| certificate.is_stale()) {
             report(certificate, certificate.reload());
         }
     }
@@ -204,8 +240,10 @@ mod tests {
         check(&certificate, &first, true).await;
         let second = issue(folder.path());
         check(&certificate, &second, false).await;
+        assert!(certificate.is_stale());
         certificate.reload().expect("it was just written");
         check(&certificate, &second, true).await;
+        assert!(!certificate.is_stale());
     }
 
     #[tokio::test]
