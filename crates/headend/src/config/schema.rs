@@ -252,7 +252,7 @@ pub(super) fn hint<'a>(wrong: &str, words: impl Iterator<Item = &'a str>) -> Str
     let words: Vec<&str> = words.collect();
     let near = words.iter().map(|word| (strsim::damerau_levenshtein(wrong, word), word)).min();
     match near {
-        Some((distance, word)) if distance <= 1 + word.len() / 3 => format!("; did you mean {word:?}?"),
+        Some((distance, word)) if distance <= word.len().div_ceil(3) => format!("; did you mean {word:?}?"),
         _ if words.is_empty() => String::new(),
         _ => format!("; there are {}", words.join(", ")),
     }
