@@ -59,7 +59,7 @@ pub(crate) enum Simulate {
 /// Options of `simulate logger`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct LoggerArgs {
-    /// Where the head-end listens: HOST:PORT, [IPV6]:PORT or unix:PATH
+    /// Where the head-end listens: HOST:PORT, with an IPv6 address in brackets, or unix:PATH
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) to: Address,
     /// Speak TLS
