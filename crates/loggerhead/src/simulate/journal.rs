@@ -8,8 +8,8 @@ use std::sync::{Mutex, PoisonError};
 
 use loggerhead_model::{DeviceId, Report};
 
-/// Names of the columns; the same as those of `export readings --format csv` where both have them.
-const HEADER: &str = "device,meter,function,measured_at,value\n";
+/// Names of the columns, as `export readings` calls them.
+const HEADER: &str = "device,meter,function,measured_at,text\n";
 
 /// The file. Written to before an acknowledgement counts, so that it never lacks one that was counted.
 pub(crate) struct Journal {

@@ -1,0 +1,39 @@
+//! The built binary at work: a head-end on free ports, devices against it, and what is in its store.
+
+mod export;
+mod head_end;
+mod simulation;
+
+pub(crate) use self::export::{assert_same, exported, journalled};
+pub(crate) use self::head_end::{HeadEnd, LOGGERS};
+pub(crate) use self::simulation::{Simulation, simulate};
+
+use std::process::{Command, Output};
+use std::time::Duration;
+
+/// How long anything may take before a test says that it never will. Generous: the machine may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
+
+/// The program under test.
+pub(crate) fn loggerhead() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_loggerhead"))
+}
+
+/// Runs a verb to its end and gives what it printed; it must succeed.
+pub(crate) fn run(arguments: &[&str]) -> String {
+    let output = outcome(arguments);
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{arguments:?}: {}\n{stdout}\n{stderr}", output.status);
+    stdout.into_owned()
+}
+
+/// Runs a verb to its end.
+pub(crate) fn outcome(arguments: &[&str]) -> Output {
+    loggerhead().args(arguments).output().expect("the binary was built for this test")
+}
+
+/// Sends a signal such as `TERM` to a process.
+pub(crate) fn signal(process: u32, name: &str) {
+    let status = Command::new("kill").args([format!("-{name}"), process.to_string()]).status();
+    assert!(status.is_ok_and(|status| status.success()), "no signal {name} for {process}");
+}
