@@ -1,6 +1,7 @@
 //! Rules about what people read.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use loggerhead_headend::config::{self, Sources};
@@ -152,6 +153,8 @@ fn every_configuration_shown_is_right() {
         let text: Vec<_> = text.lines().map(|line| line.strip_prefix("   ").unwrap_or(line)).collect();
         let written = directory.path().join("loggerhead.toml");
         fs::write(&written, text.join("\n")).expect("a temporary file can be written");
+        // Secrets in a file that others may read draw a warning.
+        fs::set_permissions(&written, Permissions::from_mode(0o600)).expect("the file is ours");
         let loaded = config::load(&Sources { file: Some(written), ..Sources::default() });
         // The files that an installation has beside its configuration are not there, and need not be.
         let wrong = loaded.problems.iter().filter(|problem| !problem.text.contains("No such file"));
