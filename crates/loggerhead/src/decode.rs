@@ -84,11 +84,14 @@ pub(crate) fn run(args: &DecodeArgs) -> anyhow::Result<ExitCode> {
         return Err(Failure::new(Exit::Usage, "that file is neither pcap nor pcapng").into());
     }
     let decoder = Decoder::new(protocol, args)?;
-    let (parts, notes) = match input {
+    let (parts, mut notes) = match input {
         Input::Bytes(bytes) if bytes.is_empty() => return Err(Failure::new(Exit::Usage, "no bytes to decode").into()),
         Input::Bytes(bytes) => (vec![decoder.bytes(bytes)], Vec::new()),
         Input::Capture(bytes) => decoder.capture(&bytes, args.port)?,
     };
+    if args.aes_key.is_empty() && parts.iter().flat_map(Part::explanations).any(is_enciphered) {
+        notes.push("messages are enciphered: show them with --aes-key text:KEY or hex:KEY".to_owned());
+    }
     if args.json {
         terminal::say_json(&show::as_json(&parts, &notes))?;
     } else {
@@ -100,6 +103,11 @@ pub(crate) fn run(args: &DecodeArgs) -> anyhow::Result<ExitCode> {
 
 fn is_wrong(explanation: &Explanation) -> bool {
     explanation.fields.iter().any(|field| field.judgement == Judgement::Wrong)
+}
+
+/// Whether something stays a secret.
+fn is_enciphered(explanation: &Explanation) -> bool {
+    explanation.fields.iter().any(|field| field.name == "cipher" && field.judgement == Judgement::Odd)
 }
 
 fn protocol_and_file<'a>(

@@ -1,5 +1,6 @@
 //! The tests that need more than one crate, or the built binary, or the source tree itself.
 
+mod decoding;
 mod kill;
 mod living;
 mod speaking;

@@ -4,10 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{HeadEnd, LOGGERS, assert_same, exported, journalled, outcome, simulate};
-
-/// The dialects, in the order in which `--dialect all` gives them to loggers.
-const DIALECTS: [&str; 6] = ["national", "zhejiang", "shanghai", "supcon", "plain", "bare"];
+use crate::support::{DIALECTS, HeadEnd, LOGGERS, assert_same, exported, journalled, outcome, simulate};
 
 /// Sends packets with `arguments` to `to` and compares what was acknowledged with what is stored in the end.
 fn check(directory: &Path, head_end: HeadEnd, simulations: &[(&str, &[&str])]) {

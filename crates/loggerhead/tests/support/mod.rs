@@ -2,17 +2,24 @@
 
 mod export;
 mod head_end;
+mod recorder;
 mod simulation;
 
 pub(crate) use self::export::{assert_same, exported, journalled};
 pub(crate) use self::head_end::{HeadEnd, LOGGERS};
+pub(crate) use self::recorder::Recorder;
 pub(crate) use self::simulation::{Simulation, simulate};
 
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use serde_json::Value;
+
 /// How long anything may take before a test says that it never will. Generous: the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
+
+/// The dialects, in the order in which `--dialect all` gives them to loggers.
+pub(crate) const DIALECTS: [&str; 6] = ["national", "zhejiang", "shanghai", "supcon", "plain", "bare"];
 
 /// The program under test.
 pub(crate) fn loggerhead() -> Command {
@@ -25,6 +32,12 @@ pub(crate) fn run(arguments: &[&str]) -> String {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{arguments:?}: {}\n{stdout}\n{stderr}", output.status);
     stdout.into_owned()
+}
+
+/// Runs a verb to its end and gives the JSON that it printed; it must succeed.
+pub(crate) fn json(arguments: &[&str]) -> Value {
+    let text = run(arguments);
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?} prints no JSON ({error}): {text}"))
 }
 
 /// Runs a verb to its end.
