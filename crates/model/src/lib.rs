@@ -12,6 +12,7 @@ mod reading;
 mod receipt;
 mod record;
 mod report;
+mod role;
 mod time;
 
 pub use command::{Command, CommandId, CommandState, ControlLine, KeyKind, Order};
@@ -23,4 +24,5 @@ pub use reading::{DECIMAL_DIGITS_MAX, Decimal, Origin, Quality, Reading, Value};
 pub use receipt::{Receipt, Ticket};
 pub use record::{Direction, RawFrame, Records};
 pub use report::{Meter, REPORT_READINGS_MAX, REPORT_TEXT_BYTES_MAX, Report, ReportBuilder, ReportFull};
+pub use role::Role;
 pub use time::{TimeError, Timestamp};

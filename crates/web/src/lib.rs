@@ -5,8 +5,8 @@
 
 #![expect(unused_qualifications, reason = "the macro that describes an operation repeats the paths of its parameters")]
 
+mod access;
 pub mod api;
-mod auth;
 mod extract;
 mod live;
 mod metrics;
@@ -19,7 +19,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use auth::{
+pub use access::{
     ADDRESSES_MAX, FAILURE_FORGOTTEN_AFTER, FAILURES_MAX, TOKEN_BYTES_MAX, TOKEN_BYTES_MIN, Token, TokenError,
 };
 pub use live::KEEP_ALIVE;

@@ -24,7 +24,9 @@ pub(crate) enum ProblemKind {
     BadRequest,
     /// No token, or a wrong one.
     Unauthorized,
-    /// Too many wrong tokens from this address.
+    /// Something that the role of whoever asks does not allow.
+    Forbidden,
+    /// Too many wrong secrets from this address, or for this account.
     Throttled,
     /// No such path.
     UnknownPath,
@@ -77,7 +79,7 @@ const fn row(
     Description { kind, word, status, title, remedy }
 }
 
-static DESCRIPTIONS: [Description; 18] = [
+static DESCRIPTIONS: [Description; 19] = [
     row(
         ProblemKind::BadRequest,
         "bad-request",
@@ -89,15 +91,22 @@ static DESCRIPTIONS: [Description; 18] = [
         ProblemKind::Unauthorized,
         "unauthorized",
         StatusCode::UNAUTHORIZED,
-        "a valid token is needed",
-        "send the header `Authorization: Bearer TOKEN` with the token of `api.token_file`",
+        "a sign-in or a valid token is needed",
+        "sign in at /login, or send the header `Authorization: Bearer TOKEN`; `loggerhead token add --help` makes one",
+    ),
+    row(
+        ProblemKind::Forbidden,
+        "forbidden",
+        StatusCode::FORBIDDEN,
+        "this is not for you to do",
+        "ask an administrator for the role or the token that the detail names",
     ),
     row(
         ProblemKind::Throttled,
         "throttled",
         StatusCode::TOO_MANY_REQUESTS,
-        "too many wrong tokens from this address",
-        "wait for the seconds in `Retry-After`, then send the right token",
+        "too many wrong secrets",
+        "wait for the seconds in `Retry-After`, then send the right one",
     ),
     row(
         ProblemKind::UnknownPath,
@@ -218,18 +227,30 @@ pub(crate) struct Problem {
     kind: ProblemKind,
     detail: Cow<'static, str>,
     retry_after_s: Option<u64>,
+    allow: Option<String>,
 }
 
 impl Problem {
     /// A problem of this kind; `detail` says what is wrong in this case, with values.
     pub(crate) fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), retry_after_s: None }
+        Self { kind, detail: detail.into(), retry_after_s: None, allow: None }
     }
 
     /// Tells when to try again.
     pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after_s = Some(seconds);
         self
+    }
+
+    /// Tells which methods the path takes.
+    pub(crate) fn allow(mut self, methods: String) -> Self {
+        self.allow = Some(methods);
+        self
+    }
+
+    /// Of which kind it is.
+    pub(crate) fn kind(&self) -> ProblemKind {
+        self.kind
     }
 }
 
@@ -269,6 +290,9 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(methods) = self.allow.and_then(|methods| HeaderValue::try_from(methods).ok()) {
+            headers.insert(header::ALLOW, methods);
         }
         if self.kind == ProblemKind::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"loggerhead\""));

@@ -22,7 +22,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
-use crate::auth::{Caller, Token};
+use crate::access::{Caller, Token};
 use crate::routes;
 use crate::socket::{self, SocketFile};
 use crate::state::{Api, STREAMS_MAX};

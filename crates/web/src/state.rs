@@ -1,6 +1,7 @@
 //! What every request shares: the head-end, the limits, the figures.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,7 +11,7 @@ use loggerhead_store::{Reader, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Throttle, Token};
+use crate::access::{Throttle, Token};
 use crate::problem::{Problem, ProblemKind};
 
 /// Requests that are worked on at a time, live streams not counted.
@@ -29,7 +30,7 @@ pub(crate) struct Api(Arc<Shared>);
 struct Shared {
     headend: HeadEnd,
     token: Option<Token>,
-    throttle: Throttle,
+    throttle: Throttle<IpAddr>,
     figures: Figures,
     requests: Arc<Semaphore>,
     queries: Arc<Semaphore>,
@@ -98,7 +99,7 @@ impl Api {
         self.0.token.as_ref()
     }
 
-    pub(crate) fn throttle(&self) -> &Throttle {
+    pub(crate) fn throttle(&self) -> &Throttle<IpAddr> {
         &self.0.throttle
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Times are RFC 3339. A value is the text that the device sent, with the number beside it where it is one.
 
+mod access;
 mod command;
 mod device;
 mod event;
@@ -11,6 +12,7 @@ mod reading;
 mod status;
 mod time;
 
+pub use access::Me;
 pub(crate) use command::STATES as COMMAND_STATES;
 pub use command::{Command, CommandList, ControlLine, NewCommand};
 pub use device::{Counters, Device, DeviceList, NewDevice, Presence, PresenceCounts};

@@ -6,6 +6,7 @@ mod devices;
 mod events;
 mod frames;
 mod health;
+mod me;
 mod readings;
 
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -22,7 +23,7 @@ use crate::api::{ProblemDescription, ProblemDetails, ProblemKinds};
 use crate::extract::Segment;
 use crate::problem::{self, Problem, ProblemKind};
 use crate::state::Api;
-use crate::{auth, live, metrics, openapi};
+use crate::{access, live, metrics, openapi};
 
 /// Largest body of a request. The largest thing to be said is a control order for a few hundred meters.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -48,6 +49,7 @@ pub(crate) fn describe() -> (Router<Api>, OpenApi) {
         .routes(routes!(commands::show))
         .routes(routes!(commands::give))
         .routes(routes!(live::stream))
+        .routes(routes!(me::show))
         .routes(routes!(health::status))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
@@ -63,10 +65,10 @@ pub(crate) fn router(api: &Api) -> Router {
     let (router, _) = describe();
     router
         .fallback(unknown_path)
-        .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(api.clone(), limit))
-        .layer(middleware::from_fn_with_state(api.clone(), auth::admit))
+        .layer(middleware::from_fn_with_state(api.clone(), access::admit))
+        .layer(middleware::from_fn(access::protect))
         .layer(middleware::from_fn_with_state(api.clone(), count))
         .with_state(api.clone())
 }
@@ -90,11 +92,6 @@ async fn count(State(api): State<Api>, request: Request, next: Next) -> Response
 
 async fn unknown_path(uri: Uri) -> Response {
     Problem::new(ProblemKind::UnknownPath, format!("nothing at {}", uri.path())).into_response()
-}
-
-async fn wrong_method(request: Request) -> Response {
-    let detail = format!("{} does not take {}", request.uri().path(), request.method());
-    Problem::new(ProblemKind::WrongMethod, detail).into_response()
 }
 
 /// Every kind of problem that an answer can report.

@@ -4,7 +4,8 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 
 use super::{Site, TOKEN, tcp};
-use crate::auth::{Caller, FAILURES_MAX};
+use crate::FAILURES_MAX;
+use crate::access::Caller;
 
 fn with_token(token: &str) -> Request<Body> {
     Request::get("/api/v1/devices")
@@ -16,7 +17,7 @@ fn with_token(token: &str) -> Request<Body> {
 #[tokio::test]
 async fn over_tcp_nothing_is_answered_without_the_token() {
     let site = Site::open().await;
-    for path in ["/api/v1/devices", "/healthz", "/readyz", "/metrics", "/api/v1/openapi.json", "/nowhere"] {
+    for path in ["/api/v1/devices", "/healthz", "/readyz", "/metrics", "/api/v1/openapi.json", "/api/nowhere"] {
         let request = Request::get(path).body(Body::empty()).expect("a request");
         let answer = site.ask(tcp(1), request).await;
         assert_eq!((answer.status, answer.problem().as_str()), (StatusCode::UNAUTHORIZED, "unauthorized"), "{path}");

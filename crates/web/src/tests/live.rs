@@ -9,7 +9,7 @@ use loggerhead_model::{EventKind, Records};
 use serde_json::{Value, json};
 
 use super::{PATIENCE, Site, event, packet, reading};
-use crate::auth::Caller;
+use crate::access::Caller;
 
 /// A message of the stream.
 #[derive(Clone, Debug, PartialEq)]

@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::auth::{Caller, Token};
+use crate::access::{Caller, Token};
 use crate::routes;
 use crate::state::Api;
 

@@ -1,0 +1,152 @@
+//! Who may ask what: one table of every route. A route without a row is refused, whoever asks.
+
+use axum::http::Method;
+use loggerhead_model::Role;
+
+/// What a route takes of whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Nothing: a page or a question from before anybody is signed in.
+    Nobody,
+    /// This role or a larger one.
+    Role(Role),
+}
+
+/// Where a request names the one device that it is about. A token for some devices may use no other routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeviceAt {
+    /// It is about no single device.
+    Nowhere,
+    /// The path's `{id}`.
+    Path,
+    /// The query's `device`, which may be left out by others.
+    Query,
+}
+
+/// One route.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rule {
+    /// In capitals, as on the wire.
+    pub(crate) method: &'static str,
+    /// As the router has it.
+    pub(crate) path: &'static str,
+    pub(crate) need: Need,
+    pub(crate) device: DeviceAt,
+}
+
+impl Rule {
+    /// A question. `HEAD` goes with it.
+    pub(crate) const fn get(path: &'static str, need: Need) -> Self {
+        Self { method: "GET", path, need, device: DeviceAt::Nowhere }
+    }
+
+    /// Something that is done.
+    pub(crate) const fn post(path: &'static str, need: Need) -> Self {
+        Self { method: "POST", path, need, device: DeviceAt::Nowhere }
+    }
+
+    /// Something that is taken away.
+    pub(crate) const fn delete(path: &'static str, need: Need) -> Self {
+        Self { method: "DELETE", path, need, device: DeviceAt::Nowhere }
+    }
+
+    /// The same, for a route that is about one device.
+    pub(crate) const fn of_device(self, device: DeviceAt) -> Self {
+        Self { device, ..self }
+    }
+}
+
+const VIEWER: Need = Need::Role(Role::Viewer);
+const OPERATOR: Need = Need::Role(Role::Operator);
+const ADMIN: Need = Need::Role(Role::Admin);
+
+/// The API.
+const API: &[Rule] = &[
+    Rule::get("/api/v1/devices", VIEWER),
+    Rule::post("/api/v1/devices", ADMIN),
+    Rule::get("/api/v1/devices/{id}", VIEWER).of_device(DeviceAt::Path),
+    Rule::delete("/api/v1/devices/{id}", ADMIN).of_device(DeviceAt::Path),
+    Rule::post("/api/v1/devices/{id}/accept", OPERATOR).of_device(DeviceAt::Path),
+    Rule::get("/api/v1/devices/{id}/presence", VIEWER).of_device(DeviceAt::Path),
+    Rule::post("/api/v1/devices/{id}/commands", OPERATOR).of_device(DeviceAt::Path),
+    Rule::get("/api/v1/presence", VIEWER),
+    Rule::get("/api/v1/channels", VIEWER).of_device(DeviceAt::Query),
+    Rule::get("/api/v1/latest", VIEWER).of_device(DeviceAt::Query),
+    Rule::get("/api/v1/readings", VIEWER).of_device(DeviceAt::Query),
+    Rule::get("/api/v1/buckets", VIEWER).of_device(DeviceAt::Query),
+    Rule::get("/api/v1/conflicts", VIEWER).of_device(DeviceAt::Query),
+    Rule::get("/api/v1/events", VIEWER).of_device(DeviceAt::Query),
+    Rule::get("/api/v1/devices/{id}/frames", VIEWER).of_device(DeviceAt::Path),
+    Rule::get("/api/v1/commands", VIEWER).of_device(DeviceAt::Query),
+    Rule::get("/api/v1/commands/{id}", VIEWER),
+    Rule::get("/api/v1/live", VIEWER).of_device(DeviceAt::Query),
+    Rule::get("/api/v1/me", VIEWER),
+    Rule::get("/api/v1/status", VIEWER),
+    Rule::get("/healthz", VIEWER),
+    Rule::get("/readyz", VIEWER),
+    Rule::get("/metrics", VIEWER),
+    Rule::get("/api/v1/problems", VIEWER),
+    Rule::get("/api/v1/problems/{kind}", VIEWER),
+    Rule::get("/api/v1/openapi.json", VIEWER),
+];
+
+/// Every table of routes.
+const TABLES: [&[Rule]; 1] = [API];
+
+/// The row of a route, for a path as the router has it.
+pub(super) fn rule(method: &Method, path: &str) -> Option<&'static Rule> {
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    rules().find(|rule| rule.path == path && rule.method == method.as_str())
+}
+
+/// The methods that a path takes, for the header `Allow`.
+pub(super) fn methods(path: &str) -> String {
+    let methods: Vec<&str> = rules().filter(|rule| rule.path == path).map(|rule| rule.method).collect();
+    methods.join(", ")
+}
+
+/// Every row.
+pub(crate) fn rules() -> impl Iterator<Item = &'static Rule> {
+    TABLES.into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{Need, rules};
+    use crate::routes;
+
+    /// What may be asked before anybody is signed in.
+    const OPEN: &[&str] = &[];
+
+    #[test]
+    fn every_route_has_a_required_role() {
+        let (_, described) = routes::describe();
+        let described = serde_json::to_value(&described).expect("a description is JSON");
+        let mut routed = BTreeSet::new();
+        for (path, operations) in described["paths"].as_object().expect("paths") {
+            for method in operations.as_object().expect("operations by method").keys() {
+                routed.insert((path.clone(), method.to_uppercase()));
+            }
+        }
+        let all: Vec<_> = rules().map(|rule| (rule.path.to_owned(), rule.method.to_owned())).collect();
+        let of_api = |path: &str| path.starts_with("/api/v1/") || ["/healthz", "/readyz", "/metrics"].contains(&path);
+        let ruled: BTreeSet<_> = all.iter().filter(|(path, _)| of_api(path)).cloned().collect();
+        assert_eq!(routed, ruled);
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "a route has one row");
+    }
+
+    #[test]
+    fn only_what_is_listed_is_open_to_everybody() {
+        let open: Vec<_> = rules().filter(|rule| rule.need == Need::Nobody).map(|rule| rule.path).collect();
+        assert_eq!(open, OPEN);
+    }
+
+    #[test]
+    fn what_changes_something_takes_more_than_a_viewer() {
+        for rule in rules().filter(|rule| rule.method != "GET" && rule.need != Need::Nobody) {
+            assert_ne!(rule.need, super::VIEWER, "{} {}", rule.method, rule.path);
+        }
+    }
+}
