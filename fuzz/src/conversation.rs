@@ -9,7 +9,7 @@ use loggerhead_protocols::pair::{Fate, Happening, Pair, Wire};
 use loggerhead_protocols::{CloseReason, Input};
 
 use crate::choices::Choices;
-use crate::peers;
+use crate::peers::{self, Checks};
 
 /// Most packets that are offered; a device's queue holds more.
 const PACKETS_MAX: usize = 64;
@@ -17,6 +17,9 @@ const PACKETS_MAX: usize = 64;
 const RECOVERY: Duration = Duration::from_hours(1);
 
 /// A packet is delivered only after its commit, and all of them are once the trouble is over.
+///
+/// Where damage cannot be found, a damaged packet may stand in the store as another one, or as none: then only the second
+/// half holds.
 ///
 /// # Panics
 /// When one is not.
@@ -27,18 +30,25 @@ pub fn conversation(input: &[u8]) {
     let mut pair = peers::head_end(protocol, settings);
     let device = peers::device(protocol, settings, &mut pair);
     pair.attach(device);
+    let finds_damage = peers::checks(protocol, settings) == Checks::Believed;
     let mut offered = 0;
+    let mut is_true = true;
     while !choices.is_empty() {
         act(&mut pair, &mut offered, &mut choices);
+        is_true &= finds_damage || pair.wire.damage_up.is_none();
     }
-    assert_delivered_after_commit(&pair);
+    if is_true {
+        assert_delivered_after_commit(&pair);
+    }
     pair.wire = Wire::default();
     pair.fates.clear();
     pair.fate = Fate::Commit;
     pair.reachable = true;
     pair.release(Fate::Commit);
     pair.run_for(RECOVERY);
-    assert_delivered_after_commit(&pair);
+    if is_true {
+        assert_delivered_after_commit(&pair);
+    }
     let mut delivered = pair.delivered();
     delivered.sort_unstable();
     let all: Vec<_> = (0..offered).map(|number| Ticket(number as u64)).collect();

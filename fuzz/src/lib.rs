@@ -31,9 +31,12 @@ pub const TARGETS: [(&str, Target); 6] = [
     ("settings", settings),
 ];
 
-/// Inputs to begin with: recorded frames behind every choice of settings.
+/// Inputs of a target to begin with: recorded frames behind every choice of settings, and what else it reads.
 #[must_use]
-pub fn seeds() -> Vec<Vec<u8>> {
+pub fn seeds(target: &str) -> Vec<Vec<u8>> {
+    if target == "logger_body" {
+        return logger::bodies();
+    }
     let mut seeds: Vec<Vec<u8>> = peers::written_settings().map(|text| [b"\0", text.as_bytes()].concat()).collect();
     for frame in peers::recorded_frames() {
         for settings in 0..peers::SETTINGS {
@@ -50,14 +53,26 @@ pub fn seeds() -> Vec<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::TARGETS;
+    use crate::peers::{bytes_of, hex_files};
 
     /// Recorded frames, alone and behind every choice of the first bytes.
     #[test]
     fn every_seed_keeps_the_rules() {
-        for (_, target) in TARGETS {
-            for seed in crate::seeds() {
+        for (name, target) in TARGETS {
+            for seed in crate::seeds(name) {
                 target(&seed);
             }
+        }
+    }
+
+    /// What was found once, as `findings/TARGET-what-it-was.hex`.
+    #[test]
+    fn every_finding_stays_mended() {
+        for path in hex_files(concat!(env!("CARGO_MANIFEST_DIR"), "/findings")) {
+            let name = path.file_stem().and_then(|stem| stem.to_str()).expect("our own file names");
+            let (target, _) = name.split_once('-').expect("a target and what it was");
+            let (_, run) = TARGETS.into_iter().find(|(known, _)| *known == target).expect("a target");
+            run(&bytes_of(&std::fs::read_to_string(&path).expect("the tree can be read")));
         }
     }
 }

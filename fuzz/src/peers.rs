@@ -1,5 +1,7 @@
 //! Head-ends and devices that know each other, in every setting that changes what is read.
 
+use std::path::PathBuf;
+
 use loggerhead_model::{DeviceId, Identity, Learnt};
 use loggerhead_protocols::pair::{Enrolled, Pair};
 use loggerhead_protocols::{DeviceSettings, Protocol, Session};
@@ -10,6 +12,16 @@ struct Settings {
     listener: &'static str,
     device: &'static str,
     simulated: &'static str,
+    checks: Checks,
+}
+
+/// Whether a byte that was damaged on its way can be told from a true one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checks {
+    /// Frames carry a check, and the head-end looks at it.
+    Believed,
+    /// They carry none, or it is not looked at: a damaged value is a value.
+    Absent,
 }
 
 /// How many choices `head_end` and `device` know.
@@ -22,35 +34,46 @@ const ROWS: [Settings; SETTINGS as usize] = [
         listener: "aes_keys = ['text:0000000000123456']",
         device: "",
         simulated: "dialect = 'national'",
+        checks: Checks::Believed,
     },
     Settings {
         protocol: "logger",
         listener: "aes_keys = ['text:9999999999999999', 'text:0000000000123456']",
         device: "crc = 'off'",
         simulated: "dialect = 'zhejiang'",
+        checks: Checks::Absent,
     },
     Settings {
         protocol: "logger",
         listener: "aes_keys = ['text:0000000000123456']",
         device: "",
         simulated: "dialect = 'shanghai'\nconnections = 'per-message'",
+        checks: Checks::Absent,
     },
     Settings {
         protocol: "logger",
         listener: "aes_keys = ['text:0000000000123456']",
         device: "",
         simulated: "dialect = 'supcon'",
+        checks: Checks::Absent,
     },
     Settings {
         protocol: "logger",
         listener: "aes_keys = ['text:0000000000123456']",
         device: "",
         simulated: "dialect = 'bare'\nlive = 'continuous'",
+        checks: Checks::Absent,
     },
-    Settings { protocol: "logger", listener: "", device: "", simulated: "dialect = 'plain'\nlive = 'continuous'" },
+    Settings {
+        protocol: "logger",
+        listener: "",
+        device: "",
+        simulated: "dialect = 'plain'\nlive = 'continuous'",
+        checks: Checks::Absent,
+    },
 ];
 
-const NONE: Settings = Settings { protocol: "", listener: "", device: "", simulated: "" };
+const NONE: Settings = Settings { protocol: "", listener: "", device: "", simulated: "", checks: Checks::Absent };
 /// The name that the simulated device gives itself unless its settings say otherwise.
 const IDENTITY: &str = "330302D110/01";
 const SECRET: &str = "text:IJKLMNOPQRSTUVWX";
@@ -91,6 +114,11 @@ pub(crate) fn device(protocol: &Protocol, choice: u8, pair: &mut Pair) -> Box<dy
     (protocol.device)(&settings, pair.opening()).expect("the rows above are right")
 }
 
+/// Whether that head-end finds damaged bytes.
+pub(crate) fn checks(protocol: &Protocol, choice: u8) -> Checks {
+    settings(protocol, choice).checks
+}
+
 /// What stands in the rows above.
 pub(crate) fn written_settings() -> impl Iterator<Item = &'static str> {
     ROWS.iter().flat_map(|row| [row.listener, row.device, row.simulated])
@@ -99,24 +127,26 @@ pub(crate) fn written_settings() -> impl Iterator<Item = &'static str> {
 /// What was recorded on the wires of all protocols.
 pub(crate) fn recorded_frames() -> Vec<Vec<u8>> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/protocols/src");
-    let mut frames = Vec::new();
-    for protocol in loggerhead_protocols::ALL {
-        let vectors = format!("{root}/{}/vectors", protocol.name);
-        let mut paths: Vec<_> = std::fs::read_dir(vectors)
-            .expect("every protocol has vectors")
-            .map(|entry| entry.expect("the tree can be read").path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "hex"))
-            .collect();
-        paths.sort();
-        for path in paths {
-            frames.push(bytes_of(&std::fs::read_to_string(path).expect("the tree can be read")));
-        }
-    }
-    frames
+    loggerhead_protocols::ALL
+        .iter()
+        .flat_map(|protocol| hex_files(&format!("{root}/{}/vectors", protocol.name)))
+        .map(|path| bytes_of(&std::fs::read_to_string(path).expect("the tree can be read")))
+        .collect()
+}
+
+/// The `.hex` files of a directory, in order of their names.
+pub(crate) fn hex_files(directory: &str) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = std::fs::read_dir(directory)
+        .expect("the directory is part of the tree")
+        .map(|entry| entry.expect("the tree can be read").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "hex"))
+        .collect();
+    paths.sort();
+    paths
 }
 
 /// The bytes of a `.hex` file: pairs of digits; `#` begins a remark.
-fn bytes_of(text: &str) -> Vec<u8> {
+pub(crate) fn bytes_of(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text
         .lines()
         .filter(|line| !line.starts_with('#'))

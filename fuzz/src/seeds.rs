@@ -9,7 +9,7 @@ fn main() -> io::Result<()> {
     for (target, _) in loggerhead_fuzz::TARGETS {
         let corpus = directory.join(target);
         fs::create_dir_all(&corpus)?;
-        for (seed, number) in loggerhead_fuzz::seeds().iter().zip(0..) {
+        for (seed, number) in loggerhead_fuzz::seeds(target).iter().zip(0..) {
             fs::write(corpus.join(format!("seed-{number:04}")), seed)?;
         }
     }
