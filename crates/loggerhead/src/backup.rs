@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use loggerhead_store::Reader;
 
 use crate::configuration::DataArgs;
@@ -19,6 +20,9 @@ pub(crate) struct BackupArgs {
     file: PathBuf,
     #[command(flatten)]
     data: DataArgs,
+    /// Print the file and its size as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the verb: success when the copy is whole and on disk.
@@ -31,6 +35,12 @@ pub(crate) fn run(args: &BackupArgs) -> anyhow::Result<ExitCode> {
     let copied = reader.backup(&args.file, &mut |progress| terminal::advance(&bar, progress));
     bar.finish_and_clear();
     copied?;
-    terminal::say(format_args!("{} holds everything that was stored when it began", args.file.display()))?;
+    let bytes = std::fs::metadata(&args.file).with_context(|| args.file.display().to_string())?.len();
+    if args.json {
+        terminal::say_json(&serde_json::json!({ "file": args.file, "bytes": bytes }))?;
+    } else {
+        let file = args.file.display();
+        terminal::say(format_args!("{file} holds everything that was stored when it began, in {bytes} bytes"))?;
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -77,7 +77,7 @@ pub(crate) enum ClientError {
         reason: String,
     },
     /// The server says what is wrong.
-    #[error("{}: {}", .0.detail, .0.remedy)]
+    #[error("{}: {}", .0.detail, remedy(.0))]
     Problem(Box<ProblemDetails>),
     /// The server says something that this program does not understand.
     #[error("{endpoint} answered {status} in a way that this version does not understand: {reason}")]
@@ -89,6 +89,14 @@ pub(crate) enum ClientError {
         /// What was not understood.
         reason: String,
     },
+}
+
+/// What to do about a problem, in words of the command line where the server's are those of its API.
+fn remedy(problem: &ProblemDetails) -> &str {
+    match problem.kind.rsplit('/').next() {
+        Some("unknown-device") => "`loggerhead device list` shows the devices, `loggerhead device add` adds one",
+        _ => &problem.remedy,
+    }
 }
 
 /// The text as one part of a path or a query.

@@ -66,8 +66,20 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if is_broken_pipe(error) {
         return ExitCode::SUCCESS; // as `| head` does: who reads has enough
     }
-    eprintln!("loggerhead: {error:#}");
+    eprintln!("loggerhead: {}", told(error));
     code(error).into()
+}
+
+/// The error and its causes, each said once: many already say what they were caused by.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 fn code(error: &anyhow::Error) -> Exit {
@@ -115,9 +127,16 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Exit, Failure, code};
+    use super::{Exit, Failure, code, told};
     use anyhow::Context as _;
     use loggerhead_store::StoreError;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = std::io::Error::other("no room");
+        let error = anyhow::Error::new(cause).context("writing x: no room").context("backup");
+        assert_eq!(told(&error), "backup: writing x: no room");
+    }
 
     #[test]
     fn the_exit_code_is_that_of_the_cause() {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use loggerhead_headend::config::{Config, Problem};
+use loggerhead_headend::config::{Config, Enroll, Problem};
 use loggerhead_headend::{HeadEnd, StartError};
 use loggerhead_web::{Server, Settings, Tcp, Token};
 use sd_notify::NotifyState;
@@ -216,7 +216,8 @@ async fn start_api(head_end: &HeadEnd, config: &Config) -> anyhow::Result<Server
 
 /// Tells somebody who starts for the first time what to do.
 fn say_what_next(head_end: &HeadEnd, config: &Config) {
-    if head_end.devices().is_empty() {
+    let nobody = config.listeners.iter().all(|listener| listener.enroll == Enroll::Refuse);
+    if nobody && head_end.devices().is_empty() {
         let command =
             format!("loggerhead device add BUILDING/GATEWAY --secret text:SECRET --data {}", config.data_dir.display());
         tracing::info!(command, "no device may log in yet; add one with this command, or in the configuration");

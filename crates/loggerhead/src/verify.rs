@@ -3,14 +3,18 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use loggerhead_store::StoreError;
 
 use crate::configuration::DataArgs;
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use crate::terminal;
 
 /// Options of `verify`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: loggerhead verify --data /var/lib/loggerhead\nThe server must not be running.")]
+#[command(after_help = "\
+Example: loggerhead verify --data /var/lib/loggerhead
+The server must not be running. While it is, make a backup and verify that: put it alone into a directory as
+loggerhead.db. Ends with 5 when something is damaged.")]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     data: DataArgs,
@@ -27,7 +31,13 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let bar = terminal::byte_bar("reading back");
     let report = loggerhead_store::verify(&args.data.directory()?, &mut |progress| terminal::advance(&bar, progress));
     bar.finish_and_clear();
-    let report = report.context("verify")?;
+    let report = match report {
+        Err(error @ StoreError::Locked { .. }) => {
+            let text = format!("{error}: stop the server, or verify a copy that `loggerhead backup` makes");
+            return Err(Failure::new(Exit::Failed, text).into());
+        }
+        other => other.context("verify")?,
+    };
     if args.json {
         terminal::say_json(&report)?;
     } else {
