@@ -39,6 +39,8 @@ pub(crate) struct HeadEnd {
     said: String,
     /// Where it listens, by name of the listener.
     addresses: HashMap<String, Vec<String>>,
+    /// Where its API listens on TCP.
+    api: Option<String>,
     directory: PathBuf,
 }
 
@@ -67,7 +69,14 @@ impl HeadEnd {
                 }
             }
         });
-        Self { process, lines, said: String::new(), addresses: HashMap::new(), directory: directory.to_owned() }
+        Self {
+            process,
+            lines,
+            said: String::new(),
+            addresses: HashMap::new(),
+            api: None,
+            directory: directory.to_owned(),
+        }
     }
 
     /// Writes the configuration in `directory`, for a start or a reload.
@@ -111,6 +120,11 @@ impl HeadEnd {
             {
                 self.addresses.entry(listener.to_owned()).or_default().push(address.to_owned());
             }
+            if let (Some("api"), Some(address)) = (word("message"), word("address"))
+                && !address.starts_with("unix:")
+            {
+                self.api = Some(address.to_owned());
+            }
             if word(key) == Some(expected) {
                 return line;
             }
@@ -125,6 +139,11 @@ impl HeadEnd {
     /// Where a listener listens.
     pub(crate) fn addresses_of(&self, listener: &str) -> &[String] {
         self.addresses.get(listener).unwrap_or_else(|| panic!("no listener {listener}; it said:\n{}", self.said))
+    }
+
+    /// Where its API listens on TCP.
+    pub(crate) fn api_address(&self) -> String {
+        self.api.clone().unwrap_or_else(|| panic!("no API on TCP; it said:\n{}", self.said))
     }
 
     /// Its data directory.

@@ -2,14 +2,17 @@
 
 mod export;
 mod head_end;
+mod http;
 mod recorder;
 mod simulation;
 
 pub(crate) use self::export::{assert_same, exported, journalled};
 pub(crate) use self::head_end::{HeadEnd, LOGGERS};
+pub(crate) use self::http::Api;
 pub(crate) use self::recorder::Recorder;
 pub(crate) use self::simulation::{Simulation, simulate};
 
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -43,6 +46,16 @@ pub(crate) fn json(arguments: &[&str]) -> Value {
 /// Runs a verb to its end.
 pub(crate) fn outcome(arguments: &[&str]) -> Output {
     loggerhead().args(arguments).output().expect("the binary was built for this test")
+}
+
+/// A data directory with the readings of two loggers of different dialects, and no server on it.
+pub(crate) fn with_readings(directory: &Path) -> String {
+    let head_end = HeadEnd::start(directory, LOGGERS);
+    let load = ["--loggers", "2", "--dialect", "national,supcon", "--packets", "5", "--backlog", "5", "--meters", "2"];
+    simulate(&head_end.address(), &load);
+    let data = head_end.data();
+    assert!(head_end.stop().success());
+    data.display().to_string()
 }
 
 /// Sends a signal such as `TERM` to a process.

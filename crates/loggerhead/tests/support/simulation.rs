@@ -63,6 +63,11 @@ impl Simulation {
         }
     }
 
+    /// Every acknowledged reading that was waited for, as lines of the journal.
+    pub(crate) fn journal(&self) -> &[String] {
+        &self.journal
+    }
+
     /// What they said on standard error, when they have ended.
     fn last_words(&mut self) -> String {
         self.stderr.take().map(|stderr| stderr.join().expect("it only reads")).unwrap_or_default()
