@@ -119,22 +119,6 @@ impl Cutter {
         }
     }
 
-    /// The dialect of this connection, once it is known.
-    #[must_use]
-    pub fn dialect(&self) -> Option<&'static Dialect> {
-        self.dialect
-    }
-
-    /// Tries this check first; two of them may fit the same bytes.
-    pub fn expect_crc(&mut self, variant: CrcVariant) {
-        self.crc = Some(variant);
-    }
-
-    /// Sets the limit of a frame from head to tail.
-    pub fn set_frame_bytes_max(&mut self, frame_bytes_max: usize) {
-        self.frame_bytes_max = u32::try_from(frame_bytes_max).unwrap_or(u32::MAX);
-    }
-
     /// Bytes that wait to be looked at.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
@@ -280,14 +264,43 @@ impl Cutter {
         (crc, tail_at(dialect, bytes.get(shape.end..).unwrap_or_default()))
     }
 
-    /// Looks for the next frame behind garbage: of all that check and tail confirm, the one that ends first. So a false head
-    /// that announces much does not swallow the true frames behind it.
+    /// Gives up the frame at the front, which does not come to its end, for a whole one behind its head. A device whose
+    /// length was damaged on its way would otherwise go unheard until it has sent as much as that length says.
+    ///
+    /// # Errors
+    /// `Malformed` when the connection has to be given up: a dialect without heads, or too much to skip.
+    pub fn overtake(&mut self) -> Result<Option<Fault>, Fault> {
+        if self.dialect.is_some_and(|dialect| dialect.heads.is_empty()) {
+            return Err(Fault::new(FaultKind::Malformed, "a frame that does not come to its end"));
+        }
+        let Some(best) = self.search(1)?.0 else { return Ok(None) };
+        self.skip(best.start)?;
+        self.searched_bytes = 0;
+        let reason = format!("a frame that does not come to its end, {} bytes skipped", best.start);
+        Ok(Some(Fault::new(FaultKind::Malformed, reason)))
+    }
+
+    /// Looks for the next frame behind garbage.
     fn find(&mut self) -> Result<Option<Fault>, Fault> {
+        let (best, pending) = self.search(0)?;
+        let Some(best) = best else {
+            self.skip(pending.unwrap_or(self.buffer.len()))?;
+            return Ok(None);
+        };
+        self.skip(best.start)?;
+        self.lost = false;
+        let skipped = self.skipped_bytes;
+        Ok((skipped > 0).then(|| Fault::new(FaultKind::Malformed, format!("{skipped} bytes skipped before a frame"))))
+    }
+
+    /// Of all frames from `from` on that check and tail confirm, the one that ends first, so that a false head that
+    /// announces much does not swallow the true frames behind it; and where one may begin that is not whole yet.
+    fn search(&self, from: usize) -> Result<(Option<Candidate>, Option<usize>), Fault> {
         let mut pending = None;
         let mut best: Option<Candidate> = None;
         let mut effort = Effort::default();
         let heads = || ALL_DIALECTS.iter().flat_map(|dialect| dialect.heads);
-        for start in 0..self.buffer.len() {
+        for start in from..self.buffer.len() {
             if best.as_ref().is_some_and(|best| start >= best.end) {
                 break;
             }
@@ -300,14 +313,7 @@ impl Cutter {
                 Confirmed::Yes(_) | Confirmed::No => {}
             }
         }
-        let Some(best) = best else {
-            self.skip(pending.unwrap_or(self.buffer.len()))?;
-            return Ok(None);
-        };
-        self.skip(best.start)?;
-        self.lost = false;
-        let skipped = self.skipped_bytes;
-        Ok((skipped > 0).then(|| Fault::new(FaultKind::Malformed, format!("{skipped} bytes skipped before a frame"))))
+        Ok((best, pending))
     }
 
     /// Whether a frame begins at `start`, confirmed by all that its dialect offers.

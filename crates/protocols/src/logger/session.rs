@@ -37,6 +37,9 @@ pub(super) const REFUSAL_WAIT: Duration = Duration::from_secs(1);
 const WIND_UP_WAIT: Duration = Duration::from_secs(5);
 /// Silence after which a connection that came for a single message is given up; some devices never close theirs.
 const FLEETING_IDLE: Duration = Duration::from_mins(1);
+/// How long a frame may take to come whole before a whole one behind its head is taken instead. The longest of the field,
+/// 20 kB, takes 20 s over a line of 9600 baud.
+const FRAME_WAIT: Duration = Duration::from_mins(1);
 /// Bytes reserved for an answer; nearly all are shorter.
 const ANSWER_BYTES: usize = 512;
 /// Outputs for which memory is kept between inputs: an idle connection keeps none.
@@ -165,6 +168,8 @@ pub(super) struct HeadEnd {
     first_frame_by: Duration,
     login_by: Duration,
     opened_at: Duration,
+    /// Since when the first bytes of a frame wait for the others.
+    begun_at: Option<Duration>,
     faults: u32,
     has_spoken: bool,
     /// The connection ends at this moment, or as soon as the store has answered everything.
@@ -195,6 +200,7 @@ impl HeadEnd {
             first_frame_by: now.elapsed + opening.limits.first_frame,
             login_by: now.elapsed + opening.limits.login,
             opened_at: now.elapsed,
+            begun_at: None,
             faults: 0,
             has_spoken: false,
             ending: None,
@@ -234,12 +240,29 @@ impl HeadEnd {
     fn work(&mut self, now: Now) -> Result<(), Fault> {
         while self.may_go_on() {
             match self.cutter.cut()? {
-                Some(Cut::Frame(frame)) => self.frame(now, frame)?,
+                Some(Cut::Frame(frame)) => {
+                    self.begun_at = None;
+                    self.frame(now, frame)?;
+                }
                 Some(Cut::Fault(fault)) => self.fault(fault)?,
                 None => break,
             }
         }
+        let is_begun = self.may_go_on() && self.cutter.held_bytes() > 0;
+        self.begun_at = is_begun.then(|| self.begun_at.unwrap_or(now.elapsed));
         Ok(())
+    }
+
+    /// Looks behind a frame that does not come to its end.
+    fn overtake(&mut self, now: Now) -> Result<(), Fault> {
+        if self.begun_at.is_none_or(|begun_at| begun_at + FRAME_WAIT > now.elapsed) {
+            return Ok(());
+        }
+        self.begun_at = Some(now.elapsed);
+        match self.cutter.overtake()? {
+            Some(fault) => self.fault(fault),
+            None => Ok(()),
+        }
     }
 
     /// Counts what a peer did wrong, and gives up on one that does little else.
@@ -415,7 +438,7 @@ impl HeadEnd {
     }
 
     /// Does what is due.
-    fn wake(&mut self, now: Now) {
+    fn wake(&mut self, now: Now) -> Result<(), Fault> {
         if self.ending.as_ref().is_some_and(|ending| ending.0 <= now.elapsed)
             && let Some(ending) = self.ending.take()
         {
@@ -437,9 +460,13 @@ impl HeadEnd {
                 let idle = self.gives_up_at(member).saturating_sub(member.liveness.last_bytes());
                 self.close(CloseReason::Silent(idle));
             }
-            Stage::In(_) => self.order(now),
+            Stage::In(_) => {
+                self.order(now);
+                self.overtake(now)?;
+            }
             Stage::Refused(_) | Stage::Closed => {}
         }
+        Ok(())
     }
 
     /// When a peer that is not logged in has to have come further.
@@ -461,7 +488,8 @@ impl HeadEnd {
             Stage::Refused(until) => Some(*until),
             Stage::In(member) => {
                 let orders = self.orders.as_ref().and_then(|orders| orders.wake_at(self.sendable_at()));
-                Some(orders.map_or(self.gives_up_at(member), |orders| orders.min(self.gives_up_at(member))))
+                let frame = self.begun_at.map(|begun_at| begun_at + FRAME_WAIT);
+                orders.into_iter().chain(frame).chain([self.gives_up_at(member)]).min()
             }
             Stage::Closed => None,
         };
@@ -479,7 +507,7 @@ impl Session for HeadEnd {
         match input {
             Input::Bytes(bytes) => self.bytes(now, bytes)?,
             Input::Eof => self.eof(now),
-            Input::Wake => self.wake(now),
+            Input::Wake => self.wake(now)?,
             Input::Known(known) => self.known(now, known)?,
             Input::Verdict(verdict) => self.verdict(now, verdict)?,
             Input::Stored(receipt) => {

@@ -13,6 +13,8 @@ use crate::pair::{Fate, Happening, Pair, Wire};
 use crate::{CloseReason, Input};
 
 const PACKETS: u64 = 2;
+/// Long enough for a frame whose length was damaged to be given up.
+const DAMAGE_SPAN: Duration = Duration::from_secs(90);
 
 fn packet(ticket: Ticket) -> Report {
     report(if ticket.0 < 1 { Origin::Live } else { Origin::Resumed }, ticket.0, 1)
@@ -95,6 +97,35 @@ fn a_line_cut_at_any_byte_from_the_head_end_loses_nothing() {
         for cut in 0..=bytes_sent(dialect, settings, Direction::Out) {
             let wire = Wire { cut_down_after: Some(cut), ..Wire::default() };
             assert_all_there(&converse(dialect, settings, wire, 1), &format_args!("{} cut after {cut}", dialect.name));
+        }
+    }
+}
+
+#[test]
+fn a_byte_damaged_anywhere_is_found_by_a_check_and_loses_nothing() {
+    for (dialect, settings) in acknowledging().filter(|(dialect, _)| dialect.crc.is_some()) {
+        for place in 0..bytes_sent(dialect, settings, Direction::In) {
+            let wire = Wire { damage_up: Some((place, 0x5a)), ..Wire::default() };
+            let mut pair = converse(dialect, settings, wire, 1);
+            pair.run_for(DAMAGE_SPAN);
+            assert_all_there(&pair, &format_args!("{} damaged at {place}", dialect.name));
+            assert!(!faults(&pair).is_empty(), "{} damaged at {place}", dialect.name);
+        }
+    }
+}
+
+/// Without a check a damaged value is a value, but the device is rid of all its packets and the head-end goes on.
+#[test]
+fn a_byte_damaged_anywhere_holds_no_conversation_up() {
+    for (dialect, settings) in acknowledging().filter(|(dialect, _)| dialect.crc.is_none()) {
+        for place in 0..bytes_sent(dialect, settings, Direction::In) {
+            let wire = Wire { damage_up: Some((place, 0x5a)), ..Wire::default() };
+            let mut pair = converse(dialect, settings, wire, 1);
+            pair.run_for(DAMAGE_SPAN);
+            let mut delivered = pair.delivered();
+            delivered.sort_unstable();
+            let all: Vec<_> = (0..PACKETS).map(Ticket).collect();
+            assert_eq!(delivered, all, "{} damaged at {place}: {:#?}", dialect.name, pair.log);
         }
     }
 }
@@ -203,6 +234,51 @@ fn a_text_without_an_end_is_refused_at_the_limit() {
         }
         assert_eq!(faults(&pair).first(), Some(&"too-large"));
     }
+}
+
+#[test]
+fn a_frame_that_does_not_come_to_its_end_holds_up_no_other() {
+    for (dialect, head) in [
+        ("national", &b"\x68\x68\x16\x16\x04\x40\0\0\0\0\0\0"[..]),
+        ("zhejiang", b"\x55\xaa\x55\xaa\x04\x40\0\0\0\0\0\0"),
+        ("shanghai", b"\x1f\x1f\x03\0\0\x40\0"),
+    ] {
+        let mut pair = head_end("", "");
+        let hand = Hand::new(&mut pair, dialect);
+        hand.log_in(&mut pair);
+        pair.send(hand.connection, head);
+        let beat = Talk::Notify { note: String::new() };
+        assert!(hand.say(&mut pair, &beat).is_empty(), "{dialect}");
+        pair.run_for(Duration::from_secs(61));
+        assert_eq!(hand.hear(&mut pair).len(), 1, "{dialect}");
+        assert_eq!(hand.say(&mut pair, &beat).len(), 1, "{dialect}");
+        assert_eq!(faults(&pair), ["malformed"], "{dialect}");
+    }
+}
+
+#[test]
+fn a_dialect_without_heads_that_is_out_of_step_is_given_up() {
+    let mut pair = head_end("", "");
+    let hand = Hand::new(&mut pair, "bare");
+    hand.log_in(&mut pair);
+    pair.send(hand.connection, b"\0\0\x40\0");
+    pair.run_for(Duration::from_mins(1));
+    assert!(!pair.is_open(hand.connection));
+    assert_eq!(faults(&pair), ["malformed"]);
+}
+
+#[test]
+fn a_slow_line_may_take_its_time_over_a_large_frame() {
+    let mut pair = head_end("", "");
+    let hand = Hand::new(&mut pair, "national");
+    hand.log_in(&mut pair);
+    let frame = hand.data(DataKind::Report, &report(Origin::Live, 1, 500));
+    for piece in frame.chunks(frame.len() / 4) {
+        pair.send(hand.connection, piece);
+        pair.run_for(Duration::from_secs(50));
+    }
+    assert_eq!(hand.hear(&mut pair).len(), 1);
+    assert!(faults(&pair).is_empty());
 }
 
 #[test]
