@@ -22,7 +22,7 @@ pub use event::{Event, EventKind, Severity};
 pub use presence::{Evidence, Presence};
 pub use reading::{DECIMAL_DIGITS_MAX, Decimal, Origin, Quality, Reading, Value};
 pub use receipt::{Receipt, Ticket};
-pub use record::{Direction, RawFrame, Records};
+pub use record::{Direction, Note, NoteChange, RawFrame, Records};
 pub use report::{Meter, REPORT_READINGS_MAX, REPORT_TEXT_BYTES_MAX, Report, ReportBuilder, ReportFull};
 pub use role::Role;
 pub use time::{TimeError, Timestamp};

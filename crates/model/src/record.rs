@@ -24,6 +24,28 @@ pub struct RawFrame {
     pub bytes: Bytes,
 }
 
+/// Something that a protocol has to find again after a restart, such as a conversation that outlives its connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Whose notes these are: the word of the protocol.
+    pub shelf: &'static str,
+    /// Its name among them, in the protocol's own form. Notes are kept and read back in the order of their keys.
+    pub key: Bytes,
+    /// What becomes of it.
+    pub change: NoteChange,
+}
+
+/// What becomes of a note.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoteChange {
+    /// Kept in the place of what was there.
+    Put(Bytes),
+    /// Forgotten.
+    Forget,
+    /// Forgotten, with all others from its key to this one, both included.
+    ForgetThrough(Bytes),
+}
+
 /// What one packet asks to keep. It is committed whole or not at all.
 #[derive(Clone, Debug)]
 pub struct Records {
@@ -37,4 +59,6 @@ pub struct Records {
     pub frame: Option<RawFrame>,
     /// What else it means.
     pub events: Vec<Event>,
+    /// What the protocol has to find again.
+    pub notes: Vec<Note>,
 }

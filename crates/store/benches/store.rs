@@ -186,6 +186,7 @@ impl Device {
             report: Some(report),
             frame: frame.map(|bytes| RawFrame { direction: Direction::In, bytes: bytes.clone() }),
             events: Vec::new(),
+            notes: Vec::new(),
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::RwLock;
 
 use loggerhead_model::{
-    Event, EventKind, Origin, RawFrame, Reading, Records, Report, ReportBuilder, ReportFull, Severity, Timestamp, Value,
+    Event, EventKind, Note, Origin, RawFrame, Reading, Records, Report, ReportBuilder, ReportFull, Severity, Timestamp,
+    Value,
 };
 use rusqlite::Connection;
 
@@ -36,6 +37,7 @@ pub(crate) struct Intake {
     pub(crate) blocks: Vec<Block>,
     pub(crate) events: Vec<Event>,
     pub(crate) conflicts: Vec<NewConflict>,
+    pub(crate) notes: Vec<Note>,
     /// The packets with the readings that are new; those without any are left out.
     pub(crate) records: Vec<Records>,
     pub(crate) resent: u64,
@@ -60,6 +62,7 @@ impl Intake {
         self.blocks.clear();
         self.events.clear();
         self.conflicts.clear();
+        self.notes.clear();
         self.records.clear();
         self.resent = 0;
     }
@@ -73,6 +76,7 @@ impl Intake {
     ) -> Result<(), StoreError> {
         let device = stored.dictionary.device(&records.device);
         self.events.append(&mut records.events);
+        self.notes.append(&mut records.notes);
         if let (Some(frame), FrameKeeping::Keep) = (records.frame.take(), frames) {
             self.add_frame(device, records.received_at, &frame);
         }

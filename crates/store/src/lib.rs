@@ -54,8 +54,8 @@ pub use self::options::{
 };
 use self::queue::Queue;
 pub use self::reader::{
-    Bucket, Catchup, Channel, ChannelId, Conflict, EventFilter, FrameFilter, ListOrder, Reader, ReadingFilter, Stats,
-    StoredEvent, StoredFrame, StoredReading,
+    Bucket, Catchup, Channel, ChannelId, Conflict, EachNote, EventFilter, FrameFilter, ListOrder, Reader,
+    ReadingFilter, Stats, StoredEvent, StoredFrame, StoredReading,
 };
 use self::shared::{Alarm, Shared, Status};
 pub use self::submission::{Committed, Completion, Outcome, Reply};

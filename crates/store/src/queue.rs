@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use loggerhead_model::{Cursor, Records};
+use loggerhead_model::{Cursor, Note, NoteChange, Records};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::options::SUBMISSION_READINGS_MIN;
@@ -97,7 +97,9 @@ impl Queue {
     /// Adds records; waits for room. Gives them back when the store is closed.
     pub(crate) async fn submit(&self, records: Records, reply: Option<Reply>) -> Result<(), Option<Reply>> {
         let readings = records.report.as_ref().map_or(0, loggerhead_model::Report::len);
-        let bytes = records.frame.as_ref().map_or(0, |frame| frame.bytes.len());
+        let noted = |note: &Note| if let NoteChange::Put(value) = &note.change { value.len() } else { 0 };
+        let bytes = records.frame.as_ref().map_or(0, |frame| frame.bytes.len())
+            + records.notes.iter().map(noted).sum::<usize>();
         let weight = readings.max(SUBMISSION_READINGS_MIN).max(bytes / BYTES_PER_READING);
         let weight = u32::try_from(weight).unwrap_or(u32::MAX).min(self.room_max);
         let Ok(permit) = self.room.acquire_many(weight).await else { return Err(reply) };

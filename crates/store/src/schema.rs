@@ -19,7 +19,7 @@ const CACHE_KIB: i32 = 16 * 1024;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// What makes version n + 1 out of version n. Never changed once released; only added to.
-const MIGRATIONS: [&str; 1] = [include_str!("schema_1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// Opens the database for writing, and brings it to this version.
 pub(crate) fn open_writer(directory: &Path) -> Result<Connection, StoreError> {

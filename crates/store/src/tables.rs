@@ -1,6 +1,6 @@
 //! Writes everything but readings.
 
-use loggerhead_model::{Event, Severity};
+use loggerhead_model::{Event, Note, NoteChange, Severity};
 use rusqlite::{Connection, params};
 
 use crate::dictionary::Added;
@@ -86,6 +86,24 @@ pub(crate) fn insert_events(connection: &Connection, batch: u64, events: &[Event
             event.peer,
             event.text
         ])?;
+    }
+    Ok(())
+}
+
+/// Keeps and forgets notes, in order.
+pub(crate) fn apply_notes(connection: &Connection, notes: &[Note]) -> rusqlite::Result<()> {
+    for Note { shelf, key, change } in notes {
+        match change {
+            NoteChange::Put(value) => connection
+                .prepare_cached("INSERT OR REPLACE INTO notes (shelf, key, value) VALUES (?1, ?2, ?3)")?
+                .execute((shelf, &**key, &**value))?,
+            NoteChange::Forget => connection
+                .prepare_cached("DELETE FROM notes WHERE shelf = ?1 AND key = ?2")?
+                .execute((shelf, &**key))?,
+            NoteChange::ForgetThrough(last) => connection
+                .prepare_cached("DELETE FROM notes WHERE shelf = ?1 AND key BETWEEN ?2 AND ?3")?
+                .execute((shelf, &**key, &**last))?,
+        };
     }
     Ok(())
 }

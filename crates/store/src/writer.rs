@@ -286,6 +286,7 @@ fn write_out(
     }
     tables::insert_events(connection, number, &intake.events)?;
     tables::insert_frames(connection, number, &intake.blocks)?;
+    tables::apply_notes(connection, &intake.notes)?;
     let readings = i64::try_from(intake.batch.rows.len()).unwrap_or(i64::MAX);
     if extra.makes_batch {
         insert_batch(connection, number, readings, body)?;

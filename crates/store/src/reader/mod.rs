@@ -28,6 +28,9 @@ use crate::{CommandRecord, Committed, DeviceRecord, PresenceRecord, Progress, St
 /// Most connections that are kept for the next question.
 const IDLE_CONNECTIONS_MAX: usize = 8;
 
+/// Takes the key and the value of a note; says whether to go on.
+pub type EachNote<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 /// Answers questions about what is stored. Every call blocks; every one sees all that was committed before it.
 #[derive(Clone)]
 pub struct Reader {
@@ -151,6 +154,14 @@ impl Reader {
     /// `Database` or `Damaged` when the store cannot be read.
     pub fn command(&self, id: CommandId) -> Result<Option<CommandRecord>, StoreError> {
         self.select_command(id)
+    }
+
+    /// The notes of a shelf, key and value, in the order of their keys.
+    ///
+    /// # Errors
+    /// `Database` when the store cannot be read.
+    pub fn notes(&self, shelf: &str, each: &mut EachNote<'_>) -> Result<(), StoreError> {
+        self.each_note(shelf, each)
     }
 
     /// The highest command id ever stored; 0 before the first.

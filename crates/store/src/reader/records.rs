@@ -11,11 +11,11 @@ use loggerhead_model::{
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::de::DeserializeOwned;
 
-use super::Reader;
 use super::answer::{
     Catchup, Channel, ChannelId, EventFilter, FrameFilter, ListOrder, Stats, StoredEvent, StoredFrame,
 };
 use super::readings::{Tags, device_id};
+use super::{EachNote, Reader};
 use crate::error::database;
 use crate::log::{Batch, Packet};
 use crate::state::last_batch;
@@ -157,6 +157,21 @@ impl Reader {
     pub(super) fn select_last_command(&self) -> Result<CommandId, StoreError> {
         let sql = "SELECT coalesce(max(id), 0) FROM commands";
         Ok(CommandId(self.list("reading commands", sql, [], |row| row.get(0))?.pop().unwrap_or(0)))
+    }
+
+    pub(super) fn each_note(&self, shelf: &str, each: &mut EachNote<'_>) -> Result<(), StoreError> {
+        let doing = database("reading notes");
+        let connection = self.connection()?;
+        let sql = "SELECT key, value FROM notes WHERE shelf = ?1 ORDER BY key";
+        let mut statement = connection.prepare_cached(sql).map_err(doing)?;
+        let mut rows = statement.query([shelf]).map_err(doing)?;
+        while let Some(row) = rows.next().map_err(doing)? {
+            let bytes = |column| row.get_ref(column).map(|value| value.as_blob().unwrap_or_default());
+            if each(bytes(0).map_err(doing)?, bytes(1).map_err(doing)?).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn each_event(
@@ -328,6 +343,7 @@ impl Reader {
                 report: Some(report),
                 frame: None,
                 events: Vec::new(),
+                notes: Vec::new(),
             });
         }
         Ok(records)

@@ -45,6 +45,7 @@ pub(crate) fn packet(name: &str, points: &[Point<'_>]) -> Records {
         report: Some(report(points)),
         frame: None,
         events: Vec::new(),
+        notes: Vec::new(),
     }
 }
 

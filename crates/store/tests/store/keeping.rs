@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
-use loggerhead_model::{Cursor, Event, EventKind, Report, Severity, Timestamp};
+use loggerhead_model::{Cursor, Event, EventKind, Note, NoteChange, Records, Report, Severity, Timestamp};
 use loggerhead_store::{Catchup, Change, Committed, EventFilter, Options, Reader, ReadingFilter, Store, StoreError};
 
 use crate::common::{Point, device, lines, open, packet, store_packet};
@@ -106,4 +106,37 @@ async fn a_catch_up_gives_what_the_commits_gave() {
     assert_eq!(caught_up.iter().map(told).collect::<Vec<_>>(), heard);
     assert_eq!(caught_up.len(), 4);
     assert_eq!(caught_up.iter().map(|committed| committed.records.len()).collect::<Vec<_>>(), [1, 0, 1, 0]);
+}
+
+#[tokio::test]
+async fn notes_are_kept_replaced_and_forgotten_with_their_records() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    let put = |shelf, key: &'static str, value: &'static str| Note {
+        shelf,
+        key: key.into(),
+        change: NoteChange::Put(value.into()),
+    };
+    let with = |notes: Vec<Note>| Records { notes, report: None, ..packet("tower", &[]) };
+    let first = vec![put("one", "b", "1"), put("one", "a", "2"), put("one", "c", "3"), put("other", "a", "4")];
+    assert!(store_packet(&store, with(first)).await);
+    let forget = |key: &'static str, change| Note { shelf: "one", key: key.into(), change };
+    let second = vec![put("one", "d", "5"), put("one", "b", "6"), forget("a", NoteChange::Forget)];
+    assert!(store_packet(&store, with(second)).await);
+    assert_eq!(notes(&store.reader(), "one"), ["b=6", "c=3", "d=5"]);
+    store.close().await;
+    let store = open(directory.path());
+    assert!(store_packet(&store, with(vec![forget("b", NoteChange::ForgetThrough("c".into()))])).await);
+    assert_eq!(notes(&store.reader(), "one"), ["d=5"]);
+    assert_eq!(notes(&store.reader(), "other"), ["a=4"]);
+}
+
+fn notes(reader: &Reader, shelf: &str) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut each = |key: &[u8], value: &[u8]| {
+        notes.push(format!("{}={}", String::from_utf8_lossy(key), String::from_utf8_lossy(value)));
+        ControlFlow::Continue(())
+    };
+    reader.notes(shelf, &mut each).expect("a store that answers");
+    notes
 }

@@ -195,6 +195,7 @@ fn packet(device: &str, readings: &[Reading<'_>]) -> Records {
         report: Some(builder.finish()),
         frame: None,
         events: Vec::new(),
+        notes: Vec::new(),
     }
 }
 
