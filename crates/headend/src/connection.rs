@@ -10,7 +10,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -104,10 +104,14 @@ impl<S: Stream> Connection<S> {
     fn open(core: Arc<Core>, pass: Pass, peer: Peer, stream: S) -> Self {
         let now = core.clock.now();
         let listener = pass.listener();
-        let opening =
-            Opening { peer: Arc::clone(&peer.text), entropy: rand::random(), limits: listener.settings().limits };
-        let session = listener.acceptor().open(now, opening);
         let mailbox = Arc::clone(pass.mailbox());
+        let opening = Opening {
+            peer: Arc::clone(&peer.text),
+            entropy: rand::random(),
+            limits: listener.settings().limits,
+            waker: Waker::from(Arc::clone(&mailbox)),
+        };
+        let session = listener.acceptor().open(now, opening);
         Self {
             guest: Guest::new(core, pass, peer),
             stream,
@@ -237,6 +241,10 @@ impl<S: Stream> Connection<S> {
     async fn letters(&mut self, letters: Letters) -> Result<(), Ending> {
         for outcome in letters.outcomes {
             self.outcome(outcome);
+            self.drain().await?;
+        }
+        if letters.woken {
+            self.input(Input::Wake);
             self.drain().await?;
         }
         if let Some(reason) = letters.shutdown {

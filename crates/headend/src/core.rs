@@ -6,7 +6,7 @@ use loggerhead_model::{
     CommandId, CommandState, DEVICE_ID_BYTES_MAX, DeviceId, Event, EventKind, Evidence, Identity, KeyKind, Order,
     Presence, Severity,
 };
-use loggerhead_protocols::{CloseReason, Refusal, SettingsError, find};
+use loggerhead_protocols::{Acceptor, CloseReason, DeviceSettings, Exchange, Protocol, Refusal, SettingsError, find};
 use loggerhead_store::{Change, CommandRecord, DeviceRecord, DeviceSource, DeviceState, Login, Secret, Store};
 
 use crate::clock::Clock;
@@ -32,9 +32,27 @@ pub(crate) struct Core {
     pub(crate) commands: Commands,
     pub(crate) hub: Arc<Hub>,
     pub(crate) counters: Arc<Counters>,
+    /// What the sessions of a protocol share, by its name.
+    pub(crate) exchanges: Vec<(&'static str, Arc<dyn Exchange>)>,
 }
 
 impl Core {
+    /// The head-end's side of a listener, with what its protocol's sessions share behind it.
+    ///
+    /// # Errors
+    /// `SettingsError` with the key that cannot be.
+    pub(crate) fn acceptor(
+        &self,
+        protocol: &Protocol,
+        settings: &toml::Table,
+        devices: &mut dyn Iterator<Item = DeviceSettings<'_>>,
+    ) -> Result<Box<dyn Acceptor>, SettingsError> {
+        match self.exchanges.iter().find(|(name, _)| *name == protocol.name) {
+            Some((_, exchange)) => exchange.acceptor(settings, devices),
+            None => (protocol.acceptor)(settings, devices),
+        }
+    }
+
     /// A device's presence changed: keep it, and tell who watches.
     pub(crate) fn presence_changed(&self, device: &Device, evidence: Evidence) {
         tracing::debug!(device = device.id.as_str(), presence = evidence.presence.word(), "presence");

@@ -194,18 +194,14 @@ impl Device {
         self.last_reading_ms.store(now.wall.unix_ms(), Ordering::Relaxed);
     }
 
-    /// A session logged in. Whose turn is over is told so and counted in the answer: all others of a device that keeps
-    /// its connection, the oldest beyond `sessions_max` of one that connects for every message.
-    pub(crate) fn enter(&self, now: Now, pass: &Pass, peer: &Arc<str>, habit: Habit, sessions_max: usize) -> usize {
+    /// A session logged in. At most `stay_max` of its older sessions stay; the oldest ones beyond are told that their
+    /// turn is over, and counted in the answer.
+    pub(crate) fn enter(&self, now: Now, pass: &Pass, peer: &Arc<str>, habit: Habit, stay_max: usize) -> usize {
         self.counters.logins.one_more();
         self.mark(now);
         let mut life = self.life();
         life.sessions.retain(|live| live.number != pass.number);
-        let stay = match habit {
-            Habit::Keeps => 0,
-            Habit::PerMessage => sessions_max.saturating_sub(1).min(life.sessions.len()),
-        };
-        let over = life.sessions.len() - stay;
+        let over = life.sessions.len().saturating_sub(stay_max);
         for live in life.sessions.drain(..over) {
             live.mailbox.shutdown(CloseReason::TakenOver);
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use loggerhead_model::{DeviceId, Event, EventKind, Learnt, Severity};
-use loggerhead_protocols::{Admission, Claim, Fault, Proof, Refusal, Verdict};
+use loggerhead_protocols::{Admission, Claim, Company, Fault, Proof, Refusal, Verdict};
 
 use crate::budget::Budget;
 use crate::core::Core;
@@ -112,7 +112,12 @@ impl Guest {
             self.leave("logged in under another name", Manner::Good);
         }
         let habit = if claim.remember.is_some() { Habit::PerMessage } else { Habit::Keeps };
-        let taken_over = device.enter(now, &self.pass, &self.peer.text, habit, sessions_max);
+        let stay_max = match (claim.company, habit) {
+            (Company::Many, _) => usize::MAX,
+            (Company::Alone, Habit::PerMessage) => sessions_max.saturating_sub(1),
+            (Company::Alone, Habit::Keeps) => 0,
+        };
+        let taken_over = device.enter(now, &self.pass, &self.peer.text, habit, stay_max);
         // Who was removed since the claim was judged must not stay in.
         if !self.core.identities.holds(device) {
             device.leave(self.pass.number, "removed", Manner::Bad);

@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::opening;
 use crate::serving::Serving;
 use crate::status::{BoundAddress, CommandStatus, DeviceStatus, Health, NewDevice, ReloadReport};
+use crate::steward;
 use crate::tls;
 
 /// How often presence is judged for devices that say nothing, and overdue commands are ended.
@@ -58,6 +59,9 @@ impl HeadEnd {
             async move { core.journal.run(core.store.clone()).await }
         });
         background.spawn(review(Arc::clone(&core)));
+        for (_, exchange) in &core.exchanges {
+            background.spawn(steward::run(Arc::clone(&core), Arc::clone(exchange)));
+        }
         let inside = Inside {
             core,
             serving: tokio::sync::Mutex::new(serving),

@@ -234,7 +234,7 @@ mod tests {
 
     use bytes::Bytes;
     use loggerhead_model::{DeviceId, Identity};
-    use loggerhead_protocols::{Claim, Proof, Refusal};
+    use loggerhead_protocols::{Claim, Company, Proof, Refusal};
     use loggerhead_store::{DeviceSource, DeviceState, Login, Secret};
 
     use super::{Admittance, Enroll, Identities, Judgement, NOTE_BYTES_MAX};
@@ -273,7 +273,7 @@ mod tests {
             answer: answer.into(),
             check: |_, answer, secret| answer == secret,
         };
-        Claim { identity: identity(name), proof, remember: None }
+        Claim { identity: identity(name), proof, remember: None, company: Company::Alone }
     }
 
     /// The judgement in a word.
@@ -324,7 +324,8 @@ mod tests {
         let identities = Identities::new();
         with(&identities, "a", |_| {});
         with(&identities, "b", |rules| rules.login = Login::Cipher);
-        let claim = |name| Claim { identity: identity(name), proof: Proof::Cipher, remember: None };
+        let claim =
+            |name| Claim { identity: identity(name), proof: Proof::Cipher, remember: None, company: Company::Alone };
         check(&identities, Enroll::Accept, &claim("a"), "wrong-proof");
         check(&identities, Enroll::Accept, &claim("b"), "accepted");
         check(&identities, Enroll::Accept, &claim("x"), "unknown");
@@ -334,7 +335,8 @@ mod tests {
     fn a_login_is_remembered_at_its_address_for_its_time() {
         let identities = Identities::new();
         let device = with(&identities, "a", |_| {});
-        let again = Claim { identity: identity("a"), proof: Proof::Remembered, remember: None };
+        let again =
+            Claim { identity: identity("a"), proof: Proof::Remembered, remember: None, company: Company::Alone };
         check(&identities, Enroll::Refuse, &again, "wrong-proof");
         let claim = Claim { remember: Some(Duration::from_mins(1)), ..response("a", b"own") };
         identities.admitted(NOW, &device, &claim, Some(HOME));
@@ -364,7 +366,7 @@ mod tests {
                     answer == secret
                 },
             };
-            let claim = Claim { identity: identity(name), proof, remember: None };
+            let claim = Claim { identity: identity(name), proof, remember: None, company: Company::Alone };
             identities.judge(NOW, &admittance(Enroll::Refuse), &claim, Some(HOME));
             CHECKS.get()
         };

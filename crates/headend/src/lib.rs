@@ -29,6 +29,7 @@ mod presence;
 mod serving;
 mod socket;
 mod status;
+mod steward;
 #[cfg(test)]
 mod testing;
 mod throttle;

@@ -1,7 +1,7 @@
 //! What other tasks and the store's writer leave for one connection, which wakes once for all of it.
 
-use std::sync::{Mutex, MutexGuard};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Wake, Waker};
 
 use loggerhead_model::Command;
 use loggerhead_protocols::CloseReason;
@@ -29,11 +29,13 @@ pub(crate) struct Letters {
     pub(crate) commands: Vec<Command>,
     /// The conversation has to end.
     pub(crate) shutdown: Option<CloseReason>,
+    /// Another session of the protocol woke this one.
+    pub(crate) woken: bool,
 }
 
 impl Letters {
     fn is_empty(&self) -> bool {
-        self.outcomes.is_empty() && self.commands.is_empty() && self.shutdown.is_none()
+        self.outcomes.is_empty() && self.commands.is_empty() && self.shutdown.is_none() && !self.woken
     }
 }
 
@@ -75,6 +77,16 @@ impl Mailbox {
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().expect("nothing panics while it holds a mailbox")
+    }
+}
+
+impl Wake for Mailbox {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.leave(|letters| letters.woken = true);
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use loggerhead_model::{DeviceId, Evidence, Learnt};
-use loggerhead_protocols::{CloseReason, find};
+use loggerhead_protocols::{ALL, CloseReason, Exchange, Now, find};
 use loggerhead_store::{DeviceRecord, DeviceSource, DeviceState, Reader, Store, StoreError};
 
 use crate::clock::Clock;
@@ -38,7 +40,10 @@ pub(crate) async fn core(config: &Config) -> Result<Core, StartError> {
     }));
     let store = blocking(move || Store::open(&directory, options)).await?;
     hub.begin_after(store.health().cursor);
+    let (reader, now) = (store.reader(), clock.now());
+    let exchanges = blocking(move || exchanges(&reader, now)).await?;
     Ok(Core {
+        exchanges,
         clock,
         store,
         identities: Identities::new(),
@@ -47,6 +52,22 @@ pub(crate) async fn core(config: &Config) -> Result<Core, StartError> {
         hub,
         counters,
     })
+}
+
+/// What the sessions of each protocol share, with what earlier runs noted of it.
+fn exchanges(reader: &Reader, now: Now) -> Result<Vec<(&'static str, Arc<dyn Exchange>)>, StoreError> {
+    let mut exchanges = Vec::new();
+    for (protocol, make) in ALL.iter().filter_map(|protocol| Some((protocol.name, protocol.exchange?))) {
+        let mut notes = Vec::new();
+        reader.notes(protocol, &mut |key, value| {
+            notes.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+            ControlFlow::Continue(())
+        })?;
+        let exchange = make();
+        exchange.recall(now, &mut notes.into_iter());
+        exchanges.push((protocol, exchange));
+    }
+    Ok(exchanges)
 }
 
 /// What the store remembers of devices and commands.

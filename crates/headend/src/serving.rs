@@ -200,7 +200,7 @@ fn acceptor(
     let speaking = devices.iter().filter(|device| device.protocol == protocol.name);
     let settings: Vec<_> = speaking.map(|device| (&device.identity, Arc::clone(&device.rules().settings))).collect();
     let mut rows = settings.iter().map(|(identity, table)| DeviceSettings { identity, table });
-    (protocol.acceptor)(&config.settings, &mut rows)
+    core.acceptor(protocol, &config.settings, &mut rows)
         .map_err(|source| StartError::Settings { owner: format!("listener {}", config.name), source })
 }
 

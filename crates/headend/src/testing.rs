@@ -10,8 +10,8 @@ use loggerhead_model::{
     Command, CommandState, Decimal, DeviceId, Identity, Origin, Quality, Reading, Records, ReportBuilder, Ticket, Value,
 };
 use loggerhead_protocols::{
-    Acceptor, Claim, CloseReason, Fault, FaultKind, Input, Limits, Now, Opening, Output, Proof, Question, Session,
-    Verdict,
+    Acceptor, Claim, CloseReason, Company, Fault, FaultKind, Input, Limits, Now, Opening, Output, Proof, Question,
+    Session, Verdict,
 };
 use loggerhead_store::{DeviceSource, DeviceState, Login, Secret};
 use tempfile::TempDir;
@@ -69,6 +69,7 @@ impl Bench {
             commands: Commands::default(),
             hub,
             counters: Arc::clone(&counters),
+            exchanges: Vec::new(),
         });
         let settings = Settings {
             admittance: Admittance { protocol: TOY, enroll, secrets: vec![Secret::new(SECRET.into())] },
@@ -208,7 +209,8 @@ impl Toy {
 
     fn claim(&mut self, name: &str, proof: Proof, remember: Option<Duration>) {
         let identity = Identity::new(name).expect("a legal identity");
-        self.outputs.push_back(Output::Ask(Question::Prove(Claim { identity, proof, remember })));
+        let claim = Claim { identity, proof, remember, company: Company::Alone };
+        self.outputs.push_back(Output::Ask(Question::Prove(claim)));
     }
 
     fn put(&mut self, now: Now, value: &str) {
@@ -228,7 +230,8 @@ impl Toy {
         };
         builder.reading(&reading).expect("room");
         let report = Some(builder.finish());
-        let records = Records { device, received_at: now.wall, report, frame: None, events: Vec::new() };
+        let (events, notes) = (Vec::new(), Vec::new());
+        let records = Records { device, received_at: now.wall, report, frame: None, events, notes };
         self.outputs.push_back(Output::Store(Ticket(self.tickets), records));
     }
 }

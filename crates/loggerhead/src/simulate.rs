@@ -16,6 +16,7 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -214,7 +215,9 @@ fn births(args: &LoggerArgs, protocol: &Protocol, plan: &Plan) -> anyhow::Result
     let birth = |(number, dialect): (u64, &&str)| {
         let mut entropy = [0; 32];
         random.fill_bytes(&mut entropy);
-        let opening = Opening { peer: Arc::clone(&peer), entropy, limits: Limits::default() };
+        // A device's side is one conversation: no other one wakes it.
+        let waker = Waker::noop().clone();
+        let opening = Opening { peer: Arc::clone(&peer), entropy, limits: Limits::default(), waker };
         let settings = logger::settings(&args.keys, dialect, args.window, number);
         let session =
             (protocol.device)(&settings, opening).with_context(|| format!("a logger of dialect {dialect}"))?;

@@ -14,13 +14,16 @@ pub mod pair;
 pub use explain::{Explain, Explanation, Field, Judgement};
 pub use fault::{Fault, FaultKind};
 pub use session::{
-    Acceptor, Admission, Claim, CloseReason, Input, Known, Limits, Now, Opening, Output, Proof, Question, Refusal,
-    Session, Verdict,
+    Acceptor, Admission, Claim, CloseReason, Company, Exchange, Input, Known, Limits, Now, Opening, Output, Proof,
+    Question, Refusal, Session, Verdict,
 };
 
 /// Makes the head-end's side of a listener.
 pub type MakeAcceptor =
     fn(&toml::Table, &mut dyn Iterator<Item = DeviceSettings<'_>>) -> Result<Box<dyn Acceptor>, SettingsError>;
+
+/// Makes what all sessions of a protocol share.
+pub type MakeExchange = fn() -> std::sync::Arc<dyn Exchange>;
 
 /// Makes the device's side of its conversations.
 pub type MakeDevice = fn(&toml::Table, Opening) -> Result<Box<dyn Session>, SettingsError>;
@@ -35,6 +38,8 @@ pub struct Protocol {
     pub port: u16,
     /// Makes the head-end's side of a listener from its settings and those of the devices that it serves.
     pub acceptor: MakeAcceptor,
+    /// Makes what its sessions share across listeners, where they share anything.
+    pub exchange: Option<MakeExchange>,
     /// Checks the protocol's own settings of one device.
     pub check_device: fn(&toml::Table) -> Result<(), SettingsError>,
     /// Makes the device's side of a conversation, for simulation and tests.

@@ -8,6 +8,7 @@ mod script;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -16,11 +17,11 @@ use loggerhead_model::{
 };
 
 use crate::{
-    Acceptor, Admission, Claim, CloseReason, Input, Known, Limits, Now, Opening, Output, Proof, Question, Refusal,
-    Session, Verdict,
+    Acceptor, Admission, Claim, CloseReason, Company, Input, Known, Limits, Now, Opening, Output, Proof, Question,
+    Refusal, Session, Verdict,
 };
 
-use connection::Connection;
+use connection::{Bell, Connection};
 pub use script::{Enrolled, Entry, Fate, Happening, Wire};
 
 /// Most outputs between two inputs: a session that talks more to itself is broken.
@@ -102,7 +103,7 @@ impl Pair {
             self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             *byte = self.seed.to_be_bytes()[0];
         }
-        Opening { peer: Arc::from("192.0.2.1:40000"), entropy, limits: self.limits }
+        Opening { peer: Arc::from("192.0.2.1:40000"), entropy, limits: self.limits, waker: Waker::noop().clone() }
     }
 
     /// Makes `session` the device; it acts from the next `run_for`.
@@ -119,10 +120,11 @@ impl Pair {
 
     /// Opens a connection on which the caller plays the device; returns its number.
     pub fn connect(&mut self) -> usize {
-        let opening = self.opening();
+        let bell = Arc::<Bell>::default();
+        let opening = Opening { waker: Waker::from(Arc::clone(&bell)), ..self.opening() };
         let session = self.acceptor.open(self.now(), opening);
         let connection = self.connections.len();
-        self.connections.push(Connection::new(session));
+        self.connections.push(Connection::new(session, bell));
         self.note(connection, Happening::Opened);
         self.drain(connection);
         connection
@@ -240,6 +242,7 @@ impl Pair {
             let mut moved = self.finish_due();
             for connection in 0..self.connections.len() {
                 moved |= self.answer_next(connection);
+                moved |= self.ring(connection);
                 moved |= self.carry_up(connection);
                 moved |= self.carry_down(connection);
                 moved |= self.end(connection);
@@ -266,6 +269,15 @@ impl Pair {
             self.tell_head_end(connection, Input::Stored(receipt));
         }
         true
+    }
+
+    /// Wakes a session that another one woke.
+    fn ring(&mut self, connection: usize) -> bool {
+        let rung = self.connections.get(connection).is_some_and(|peer| peer.open && peer.bell.take());
+        if rung {
+            self.tell_head_end(connection, Input::Wake);
+        }
+        rung
     }
 
     fn carry_up(&mut self, connection: usize) -> bool {
@@ -480,6 +492,7 @@ impl Pair {
                     self.remembered.insert(claim.identity, self.now + keep);
                 }
                 let fleeting = claim.remember.is_some() || matches!(claim.proof, Proof::Remembered);
+                let fleeting = fleeting || claim.company == Company::Many;
                 self.admit(connection, admission.device.clone(), fleeting);
             }
         }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use loggerhead_model::{
     Command, CommandId, CommandState, DeviceId, Event, Identity, Learnt, Receipt, Records, Report, Ticket, Timestamp,
 };
 
-use crate::Fault;
+use crate::{DeviceSettings, Fault, SettingsError};
 
 /// One conversation with one peer, from either side. Does no I/O, reads no clock, never blocks.
 ///
@@ -38,6 +39,26 @@ pub trait Acceptor: Send + Sync {
     fn open(&self, now: Now, opening: Opening) -> Box<dyn Session>;
 }
 
+/// What all sessions of a protocol share while the process runs, on every listener and through every reload: for
+/// protocols whose peers reach each other. Sessions wake one another with `Opening::waker`.
+pub trait Exchange: Send + Sync {
+    /// Takes in what was noted in earlier runs, in the order of the keys. Comes before everything else.
+    fn recall(&self, now: Now, notes: &mut dyn Iterator<Item = (Bytes, Bytes)>);
+
+    /// Makes the head-end's side of a listener, as `Protocol::acceptor` does, with this exchange behind it.
+    ///
+    /// # Errors
+    /// `SettingsError` with the key that cannot be.
+    fn acceptor(
+        &self,
+        settings: &toml::Table,
+        devices: &mut dyn Iterator<Item = DeviceSettings<'_>>,
+    ) -> Result<Box<dyn Acceptor>, SettingsError>;
+
+    /// A session without a peer, for what is due while nobody is connected. It keeps, stores, tells and waits, no more.
+    fn steward(&self, now: Now, opening: Opening) -> Box<dyn Session>;
+}
+
 /// Both clocks, read once per input.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
@@ -56,6 +77,8 @@ pub struct Opening {
     pub entropy: [u8; 32],
     /// How long the peer may take.
     pub limits: Limits,
+    /// Wakes this session from another one of its protocol: it is sent `Input::Wake` soon, whatever it waits for.
+    pub waker: Waker,
 }
 
 /// How long a peer may take before it has proven who it is.
@@ -209,6 +232,17 @@ pub struct Claim {
     pub proof: Proof,
     /// For how long a `Proof::Remembered` from the same address will do after this login.
     pub remember: Option<Duration>,
+    /// What becomes of older sessions of the same device.
+    pub company: Company,
+}
+
+/// What becomes of older sessions of a device that logs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Company {
+    /// They end, but for a few of a device that connects anew for every message.
+    Alone,
+    /// They stay: the protocol knows by other names which of them are one.
+    Many,
 }
 
 /// How a peer proves who it is.

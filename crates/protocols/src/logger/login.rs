@@ -17,7 +17,7 @@ use super::liveness::Liveness;
 use super::message::{Envelope, Outcome, Talk};
 use super::session::{HeadEnd, Heard, Marks, Member, REFUSAL_WAIT, ReportedBefore, Stage, Visit, crc_fault, crc_fits};
 use super::settings::{ResultForm, Settings};
-use crate::{Admission, Claim, Fault, FaultKind, Known, Now, Output, Proof, Question, Verdict};
+use crate::{Admission, Claim, Company, Fault, FaultKind, Known, Now, Output, Proof, Question, Verdict};
 
 /// How long a challenge holds for a device that answers it on another connection.
 const CHALLENGE_KEEP: Duration = Duration::from_mins(1);
@@ -223,7 +223,7 @@ impl HeadEnd {
 
     fn ask_proof(&mut self, attempt: Attempt, proof: Proof) {
         let remember = (self.allows_visits(attempt.marks)).then_some(LOGIN_KEEP);
-        let claim = Claim { identity: attempt.identity.clone(), proof, remember };
+        let claim = Claim { identity: attempt.identity.clone(), proof, remember, company: Company::Alone };
         self.outputs.push_back(Output::Ask(Question::Prove(claim)));
         self.stage = Stage::Proving(Box::new(attempt));
     }

@@ -40,6 +40,7 @@ pub const PROTOCOL: Protocol = Protocol {
     title: "building-energy data loggers, six dialects",
     port: 36829,
     acceptor: acceptor::acceptor,
+    exchange: None,
     check_device: acceptor::check_device,
     device: device::device,
     explain: explain::explain,

@@ -96,6 +96,7 @@ impl HeadEnd {
             report: (!report.is_empty()).then_some(report),
             frame: Some(RawFrame { direction: Direction::In, bytes: raw }),
             events: Vec::new(),
+            notes: Vec::new(),
         };
         if !news.is_empty() {
             self.outputs.push_back(Output::Learnt(news));
@@ -239,7 +240,8 @@ impl HeadEnd {
         let device = member.device.clone();
         let event = Event { at: now.wall, severity, kind, device: Some(device.clone()), peer: None, text };
         let frame = Some(RawFrame { direction: Direction::In, bytes: raw });
-        let records = Records { device, received_at: now.wall, report: None, frame, events: vec![event] };
+        let events = vec![event];
+        let records = Records { device, received_at: now.wall, report: None, frame, events, notes: Vec::new() };
         self.outputs.push_back(Output::Keep(records));
     }
 

@@ -1,6 +1,9 @@
 //! One connection between a `Pair`'s two sides.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Wake;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -8,10 +11,28 @@ use loggerhead_model::DeviceId;
 
 use crate::{Question, Session};
 
+/// Whether a session was woken by another one.
+#[derive(Default)]
+pub(super) struct Bell(AtomicBool);
+
+impl Bell {
+    /// Whether it rang since the last look.
+    pub(super) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// One connection, with what is on its way in both directions.
 #[expect(clippy::struct_excessive_bools, reason = "the two ends of a connection close on their own, in any order")]
 pub(super) struct Connection {
     pub(super) session: Box<dyn Session>,
+    pub(super) bell: Arc<Bell>,
     pub(super) wake_at: Option<Duration>,
     pub(super) up: BytesMut,
     pub(super) down: BytesMut,
@@ -33,9 +54,10 @@ pub(super) struct Connection {
 
 impl Connection {
     /// One that has just been opened.
-    pub(super) fn new(session: Box<dyn Session>) -> Self {
+    pub(super) fn new(session: Box<dyn Session>, bell: Arc<Bell>) -> Self {
         Self {
             session,
+            bell,
             wake_at: None,
             up: BytesMut::new(),
             down: BytesMut::new(),

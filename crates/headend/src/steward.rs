@@ -1,0 +1,79 @@
+//! Drives the one session of an exchange that has no peer: what is due while nobody is connected.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Waker;
+
+use loggerhead_model::{Records, Ticket};
+use loggerhead_protocols::{Exchange, Input, Limits, Opening, Output, Session};
+use loggerhead_store::{Completion, Outcome, Reply};
+
+use crate::core::Core;
+use crate::mailbox::{Letters, Mailbox};
+
+/// Lets the steward of an exchange do its work, for ever.
+pub(crate) async fn run(core: Arc<Core>, exchange: Arc<dyn Exchange>) {
+    let mailbox = Arc::<Mailbox>::default();
+    let opening = Opening {
+        peer: Arc::from("steward"),
+        entropy: rand::random(),
+        limits: Limits::default(),
+        waker: Waker::from(Arc::clone(&mailbox)),
+    };
+    let mut session = exchange.steward(core.clock.now(), opening);
+    drop(exchange);
+    loop {
+        let wake_at = drain(&core, session.as_mut(), &mailbox).await;
+        let letters = poll_fn(|context| mailbox.poll_take(context));
+        let letters = match wake_at.map(|at| core.clock.moment(at)) {
+            Some(moment) => tokio::time::timeout_at(moment, letters).await.unwrap_or_default(),
+            None => letters.await,
+        };
+        let Letters { outcomes, .. } = letters;
+        for outcome in outcomes {
+            tell(
+                &core,
+                session.as_mut(),
+                match outcome {
+                    Outcome::Stored(receipt) => Input::Stored(receipt),
+                    Outcome::NotStored(ticket) => Input::NotStored(ticket),
+                },
+            );
+        }
+        tell(&core, session.as_mut(), Input::Wake);
+    }
+}
+
+fn tell(core: &Core, session: &mut dyn Session, input: Input<'_>) {
+    if let Err(fault) = session.handle(core.clock.now(), input) {
+        tracing::error!(%fault, "a steward has no peer that could break a rule");
+    }
+}
+
+/// Does what the session says; gives the moment at which it wants to be woken.
+async fn drain(core: &Core, session: &mut dyn Session, mailbox: &Arc<Mailbox>) -> Option<std::time::Duration> {
+    loop {
+        match session.poll() {
+            Output::Idle { wake_at } => return wake_at,
+            Output::Store(ticket, records) => store(core, records, Some((ticket, mailbox))).await,
+            Output::Keep(records) => store(core, records, None).await,
+            // What is over the limit is counted there.
+            Output::Event(event) => drop(core.journal.event(core.clock.now().elapsed, event)),
+            Output::Send(_)
+            | Output::Ask(_)
+            | Output::Fault(_)
+            | Output::Learnt(_)
+            | Output::Remember { .. }
+            | Output::ExpectWithin(_)
+            | Output::Command(..)
+            | Output::Connect
+            | Output::Delivered(_)
+            | Output::Close(_) => tracing::error!("a steward spoke as if it had a peer"),
+        }
+    }
+}
+
+async fn store(core: &Core, records: Records, asked: Option<(Ticket, &Arc<Mailbox>)>) {
+    let reply = asked.map(|(ticket, mailbox)| Reply { ticket, to: Arc::clone(mailbox) as Arc<dyn Completion> });
+    core.store.submit(records, reply).await;
+}
