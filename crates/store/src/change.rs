@@ -2,7 +2,7 @@
 
 use loggerhead_model::{CommandId, CommandState, DeviceId, Event, Evidence, Learnt, Order, Timestamp};
 
-use crate::DeviceRecord;
+use crate::{AccessChange, DeviceRecord};
 
 /// A command as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,4 +36,6 @@ pub enum Change {
     Command(CommandRecord),
     /// Adds events.
     Events(Vec<Event>),
+    /// Changes who may look and do, or notes what they did.
+    Access(AccessChange),
 }

@@ -4,6 +4,7 @@
 //! go to a log in the order in which they came; sealing moves them into compressed segments in the background.
 //! Nothing here knows a protocol or a connection.
 
+mod access;
 mod backup;
 mod change;
 mod coding;
@@ -42,6 +43,10 @@ use std::thread::{self, JoinHandle};
 
 use loggerhead_model::{Cursor, Records};
 
+pub use self::access::{
+    AUDIT_ENTRIES_MAX, AccessChange, Account, Acknowledgement, ApiToken, AuditEntry, AuditFilter, HASH_BYTES, Hash,
+    StoredAudit, WebSession,
+};
 pub use self::backup::backup;
 pub use self::change::{Change, CommandRecord};
 pub use self::device::{DeviceRecord, DeviceSource, DeviceState, Login, PresenceRecord, Secret};

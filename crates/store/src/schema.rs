@@ -19,7 +19,8 @@ const CACHE_KIB: i32 = 16 * 1024;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// What makes version n + 1 out of version n. Never changed once released; only added to.
-const MIGRATIONS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
 
 /// Opens the database for writing, and brings it to this version.
 pub(crate) fn open_writer(directory: &Path) -> Result<Connection, StoreError> {
@@ -58,6 +59,11 @@ pub(crate) fn open_reader(directory: &Path) -> Result<Connection, StoreError> {
         return Err(StoreError::Missing { directory: directory.to_owned() });
     }
     Ok(connection)
+}
+
+/// Whether the store is of an earlier version than this program.
+pub(crate) fn is_older(directory: &Path) -> Result<bool, StoreError> {
+    Ok((version(&open_reader(directory)?)? as usize) < MIGRATIONS.len())
 }
 
 fn version(connection: &Connection) -> Result<u32, StoreError> {

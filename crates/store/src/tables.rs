@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 use crate::dictionary::Added;
 use crate::frames::Block;
 use crate::intake::NewConflict;
-use crate::{Change, CommandRecord, DeviceRecord};
+use crate::{Change, CommandRecord, DeviceRecord, access};
 
 /// A serde word without quotes, or JSON where it is more than a word.
 pub(crate) fn json<T: serde::Serialize>(value: &T) -> rusqlite::Result<String> {
@@ -138,6 +138,7 @@ pub(crate) fn apply(connection: &Connection, change: &Change, events: &mut Vec<E
         }
         Change::Command(record) => put_command(connection, record)?,
         Change::Events(added) => events.extend_from_slice(added),
+        Change::Access(change) => access::apply(connection, change)?,
     }
     Ok(())
 }

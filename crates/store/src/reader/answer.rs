@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use loggerhead_model::{Cursor, DeviceId, Direction, Event, EventKind, Origin, Reading, Severity, Timestamp};
 
+use crate::Acknowledgement;
+
 /// The store's number of a channel: device, meter and function. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
@@ -107,6 +109,8 @@ pub struct EventFilter {
     pub from: Option<Timestamp>,
     /// Before this moment.
     pub to: Option<Timestamp>,
+    /// Acknowledged by somebody, or by nobody yet.
+    pub acknowledged: Option<bool>,
     /// Behind the one with this number, in the order asked for.
     pub beyond: Option<u64>,
     /// Which come first.
@@ -122,6 +126,9 @@ pub struct StoredEvent {
     pub cursor: Cursor,
     /// What happened.
     pub event: Event,
+    /// Who took note of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Acknowledgement>,
 }
 
 /// Which frames. `None` fits all.

@@ -1,5 +1,6 @@
 //! Questions to a store. Nothing here writes.
 
+mod access;
 mod answer;
 mod readings;
 mod records;
@@ -63,12 +64,17 @@ impl Reader {
         Self::new(shared.directory.clone(), Some(shared))
     }
 
-    /// Reads a store that another process may be writing.
+    /// Reads a store that another process may be writing. One of an earlier version is brought to this one first.
     ///
     /// # Errors
-    /// `Missing` without a store in `directory`, `Newer` for one of a later version, `Database` or `File` when it cannot
+    /// `Locked` while a process of an earlier version writes it, `Missing` without a store in `directory`, `Newer` for one of a later version, `Database` or `File` when it cannot
     /// be read.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        if schema::is_older(directory)? {
+            // Questions are asked in the tables of this version.
+            let _lock = crate::directory::lock(directory)?;
+            drop(schema::open_writer(directory)?);
+        }
         let reader = Self::new(directory.to_owned(), None);
         drop(reader.connection()?);
         Ok(reader)

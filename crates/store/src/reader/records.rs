@@ -20,19 +20,22 @@ use crate::error::database;
 use crate::log::{Batch, Packet};
 use crate::state::last_batch;
 use crate::tables::severity_number;
-use crate::{CommandRecord, Committed, DeviceRecord, PresenceRecord, Secret, StoreError, frames};
+use crate::{Acknowledgement, CommandRecord, Committed, DeviceRecord, PresenceRecord, Secret, StoreError, frames};
 
+/// Events with who took note of them, in the columns that `event` reads.
+const EVENTS: &str = "SELECT number, batch, e.at, severity, kind, device, peer, text, by, a.at, note
+                      FROM events e LEFT JOIN acknowledged a ON a.event = e.number";
 /// Numbers of frames: that of the block, then the place in it.
 const FRAMES_PER_BLOCK_BITS: u32 = 24;
 
-fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+pub(super) fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let text = row.get_ref(column)?.as_str()?;
     serde_json::from_str(text).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
     })
 }
 
-fn checked<T>(column: usize, result: Result<T, loggerhead_model::NameError>) -> rusqlite::Result<T> {
+pub(super) fn checked<T>(column: usize, result: Result<T, loggerhead_model::NameError>) -> rusqlite::Result<T> {
     result.map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
     })
@@ -42,11 +45,11 @@ fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<DeviceId> {
     checked(column, DeviceId::new(row.get_ref(column)?.as_str()?))
 }
 
-fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     row.get(column).map(Timestamp::from_unix_ms)
 }
 
-fn time_if_any(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+pub(super) fn time_if_any(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_unix_ms))
 }
 
@@ -79,11 +82,15 @@ fn event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
         peer: row.get(6)?,
         text: Cow::Owned(row.get(7)?),
     };
-    Ok(StoredEvent { number: row.get(0)?, cursor: Cursor::new(row.get(1)?), event })
+    let acknowledged = match row.get::<_, Option<String>>(8)? {
+        Some(by) => Some(Acknowledgement { by, at: time(row, 9)?, note: row.get(10)? }),
+        None => None,
+    };
+    Ok(StoredEvent { number: row.get(0)?, cursor: Cursor::new(row.get(1)?), event, acknowledged })
 }
 
 impl Reader {
-    fn list<T>(
+    pub(super) fn list<T>(
         &self,
         doing: &'static str,
         sql: &str,
@@ -183,9 +190,9 @@ impl Reader {
         let connection = self.connection()?;
         let (number, direction) = order(filter.order);
         let sql = format!(
-            "SELECT number, batch, at, severity, kind, device, peer, text FROM events
-             WHERE number {number} ?1 AND (?2 IS NULL OR device = ?2) AND (?3 IS NULL OR kind = ?3) AND severity >= ?4
-             AND at >= ?5 AND at < ?6 ORDER BY number {direction}"
+            "{EVENTS} WHERE number {number} ?1 AND (?2 IS NULL OR device = ?2) AND (?3 IS NULL OR kind = ?3)
+             AND severity >= ?4 AND e.at >= ?5 AND e.at < ?6 AND (?7 IS NULL OR (event IS NOT NULL) = ?7)
+             ORDER BY number {direction}"
         );
         let mut statement = connection.prepare_cached(&sql).map_err(doing)?;
         let parameters = (
@@ -195,6 +202,7 @@ impl Reader {
             filter.severity.map_or(0, severity_number),
             filter.from.map_or(i64::MIN, Timestamp::unix_ms),
             filter.to.map_or(i64::MAX, Timestamp::unix_ms),
+            filter.acknowledged,
         );
         let mut rows = statement.query(parameters).map_err(doing)?;
         while let Some(row) = rows.next().map_err(doing)? {
@@ -302,12 +310,8 @@ impl Reader {
                 Ok(batch) => self.records(&connection, &batch, &mut channels)?,
                 Err(broken) => return Err(StoreError::Damaged { what: format!("batch {number}: {broken}") }),
             };
-            let events = self.list(
-                "reading events",
-                "SELECT number, batch, at, severity, kind, device, peer, text FROM events WHERE batch = ?1 ORDER BY number",
-                [number],
-                event,
-            )?;
+            let events =
+                self.list("reading events", &format!("{EVENTS} WHERE batch = ?1 ORDER BY number"), [number], event)?;
             reached = Cursor::new(number);
             let events = events.into_iter().map(|stored| stored.event).collect();
             if each(Committed { cursor: reached, records: records.into(), events }).is_break() {
