@@ -3,14 +3,14 @@
 mod table;
 
 use std::io::{self, IsTerminal as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use loggerhead_headend::config::{Address, Api, Config, Device, Enroll, Listener, Log, LogFormat};
-use loggerhead_headend::{BoundAddress, HeadEnd};
+use loggerhead_headend::{BoundAddress, HeadEnd, StartError};
 use loggerhead_protocols::Protocol;
 use loggerhead_protocols::logger::dialect::{self, ProofStep};
 use loggerhead_store::{FrameKeeping, Login, Retention, Secret};
@@ -59,9 +59,14 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let protocol = loggerhead_protocols::find("logger").context("this build has no protocol `logger`")?;
     let seconds = args.seconds.map(|seconds| Duration::try_from_secs_f64(seconds).context("--seconds")).transpose()?;
     let keys = LoggerKeys::default();
-    let config = config(&args, protocol, &keys)?;
+    let config = config(&args, protocol, &keys, protocol.port)?;
     let socket = config.api_socket();
-    let headend = HeadEnd::start(config).await.context("starting the head-end")?;
+    let headend = match HeadEnd::start(config).await {
+        // The port that loggers expect is taken: any other will do.
+        Err(StartError::Listen { .. }) => HeadEnd::start(self::config(&args, protocol, &keys, 0)?).await,
+        started => started,
+    };
+    let headend = headend.context("starting the head-end")?;
     let settings = loggerhead_web::Settings { socket: socket.clone(), tcp: None };
     let api = loggerhead_web::Server::start(headend.clone(), settings).await.context("starting the API")?;
     let address = loggers_address(&headend)?;
@@ -79,17 +84,17 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     shown?;
     let summary = simulate::Summary::new(&fleet.into_tally()?, u64::from(args.loggers), None, BACKLOG_PACKETS);
     summary.print(args.json)?;
-    Ok(if summary.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if summary.is_settled() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A head-end on loopback that takes every logger of the demonstration.
-fn config(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys) -> anyhow::Result<Config> {
+fn config(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys, port: u16) -> anyhow::Result<Config> {
     let mut settings = toml::Table::new();
     settings.insert("aes_keys".to_owned(), vec![keys.aes_key.clone()].into());
     let listener = Listener {
         name: "loggers".to_owned(),
         protocol: protocol.name.to_owned(),
-        addresses: vec![Address::Tcp(free_address(protocol.port))],
+        addresses: vec![Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))],
         v6_only: true,
         enroll: Enroll::Accept,
         secrets: vec![Secret::new(keys.md5_key.trim_start_matches("text:").into())],
@@ -125,12 +130,6 @@ fn cipher_only(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys) -> anyho
         Ok(Device { id, protocol: protocol.name.to_owned(), identity, secret: None, login: Login::Cipher, settings })
     };
     without_secret.map(device).collect()
-}
-
-/// The port that loggers expect, or any other where it is taken.
-fn free_address(port: u16) -> SocketAddr {
-    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    if TcpListener::bind(usual).is_ok() { usual } else { SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) }
 }
 
 fn loggers_address(headend: &HeadEnd) -> anyhow::Result<SocketAddr> {

@@ -171,6 +171,9 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    /// A file may not grow further. Without somebody who waits for it, this signal ends the process; with one, the write
+    /// fails like any other.
+    _file_size: Signal,
 }
 
 impl Signals {
@@ -180,6 +183,7 @@ impl Signals {
             terminate: catch(SignalKind::terminate())?,
             interrupt: catch(SignalKind::interrupt())?,
             hang_up: catch(SignalKind::hangup())?,
+            _file_size: catch(SignalKind::from_raw(nix::sys::signal::Signal::SIGXFSZ as i32))?,
         })
     }
 

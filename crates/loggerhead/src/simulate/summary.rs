@@ -72,7 +72,12 @@ impl Summary {
 
     /// True when every device was let in and everything that was to be sent was acknowledged.
     pub(crate) fn is_complete(&self) -> bool {
-        self.packets_unacknowledged == 0 && self.devices_logged_in == self.devices
+        self.is_settled() && self.devices_logged_in == self.devices
+    }
+
+    /// True when nothing that was sent is left without its acknowledgement.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.packets_unacknowledged == 0
     }
 
     /// Prints it.
