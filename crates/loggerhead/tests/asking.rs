@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
 
-use crate::support::{Api, HeadEnd, LOGGERS, Simulation, loggerhead, outcome, simulate};
+use crate::support::{Api, HeadEnd, LOGGERS, Simulation, loggerhead, metric, outcome, simulate};
 
 /// The token of the API's TCP address.
 const TOKEN: &str = "a-token-of-this-test-alone";
@@ -33,21 +33,13 @@ fn health_and_metrics_say_how_it_is() {
     let metrics = api.get("/metrics");
     assert_eq!(metrics.status, 200);
     assert!(metrics.head.contains("content-type: text/plain"), "{}", metrics.head);
-    assert_eq!(metric(&metrics.body, "loggerhead_store_up"), "1");
-    let acknowledged = metrics.body.lines().filter(|line| line.starts_with("loggerhead_ack_seconds_count"));
-    let acknowledged: f64 = acknowledged.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum();
-    assert!(acknowledged >= 6.0, "{}", metrics.body);
+    assert_eq!(metric(&metrics.body, "loggerhead_store_up"), 1);
+    assert!(metric(&metrics.body, "loggerhead_ack_seconds_count") >= 6, "{}", metrics.body);
     for line in metrics.body.lines().filter(|line| !line.starts_with('#')) {
         let value = line.rsplit(' ').next().unwrap_or_default();
         assert!(value.parse::<f64>().is_ok(), "a sample has a number: {line}");
     }
     assert!(head_end.stop().success());
-}
-
-/// The value of a metric without labels.
-pub(crate) fn metric<'a>(text: &'a str, name: &str) -> &'a str {
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {name} in {text}"))
 }
 
 #[test]

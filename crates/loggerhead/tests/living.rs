@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{HeadEnd, LOGGERS, Simulation, assert_same, exported, journalled, outcome, signal, simulate};
+use crate::support::{Api, HeadEnd, LOGGERS, Simulation, assert_same, exported, journalled, outcome, signal, simulate};
 
 fn count(result: &Value, key: &str) -> u64 {
     result.get(key).and_then(Value::as_u64).unwrap_or_else(|| panic!("no {key} in {result}"))
@@ -25,12 +25,31 @@ fn a_wrong_secret_is_refused_and_a_right_one_is_not() {
 }
 
 #[test]
+fn who_fails_too_often_waits_and_who_was_there_before_does_not() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let mut head_end = HeadEnd::start(directory.path(), LOGGERS);
+    let address = head_end.address();
+    simulate(&address, &["--packets", "1"]);
+    let wrong = ["--md5-key", "text:wrong", "--first-gateway", "2", "--seconds", "3600", "--reconnect-ms", "10"];
+    let guessing = Simulation::start(&address, &wrong);
+    head_end.wait_for("330302D110/02: throttled");
+    let metrics = Api::Unix(head_end.data()).get("/metrics").body;
+    let refused = |reason: &str| metrics.lines().any(|line| line.contains(&format!("reason=\"{reason}\"")));
+    assert!(refused("wrong-proof") && refused("throttled"), "{metrics}");
+    simulate(&address, &["--packets", "1"]);
+    guessing.kill();
+    // A logger whose key was corrected is let in when its time is over.
+    simulate(&address, &["--first-gateway", "2", "--packets", "1", "--patience", "120", "--reconnect-ms", "100"]);
+    assert!(head_end.stop().success());
+}
+
+#[test]
 fn a_stop_keeps_what_was_acknowledged_and_refuses_nothing_that_was_sent() {
     let directory = tempfile::tempdir().expect("a directory for this test");
     let socket = format!("unix:{}", directory.path().join("loggers.sock").display());
     let configuration = LOGGERS.replace("127.0.0.1:0", &socket);
     let head_end = HeadEnd::start(directory.path(), &configuration);
-    let arguments = ["--loggers", "6", "--dialect", "all", "--window", "4", "--rate", "100", "--reconnect-ms", "50"];
+    let arguments = ["--loggers", "6", "--dialect", "all", "--window", "8", "--reconnect-ms", "50"];
     let mut simulation = Simulation::start(&socket, &[&arguments[..], &["--seconds", "3600"]].concat());
     simulation.wait_acknowledged(500);
     let data = head_end.data();

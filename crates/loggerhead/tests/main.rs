@@ -2,10 +2,13 @@
 
 mod asking;
 mod decoding;
+mod failing;
 mod keeping;
 mod kill;
 mod living;
 mod managing;
+mod showing;
 mod speaking;
+mod supervised;
 mod support;
 mod tidy;

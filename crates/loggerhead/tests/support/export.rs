@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 
-use super::run;
+use super::{loggerhead, printed};
 
 /// A reading's identity: device, meter, function and time.
 pub(crate) type Identity = (String, String, String, String);
@@ -12,8 +13,13 @@ pub(crate) type Readings = BTreeMap<Identity, String>;
 
 /// The values that `export` gives by identity; no identity may come twice.
 pub(crate) fn exported(data: &Path) -> Readings {
-    let data = data.to_str().expect("a path of this test");
-    let text = run(&["export", "readings", "--data", data, "--format", "csv"]);
+    exported_by(loggerhead(), data)
+}
+
+/// As `exported`, with a command that runs the program with what is appended.
+pub(crate) fn exported_by(mut command: Command, data: &Path) -> Readings {
+    command.args(["export", "readings", "--format", "csv", "--data"]).arg(data);
+    let text = printed(&command.output().expect("the binary was built for this test"));
     let mut lines = text.lines();
     table(lines.next().unwrap_or_default(), lines)
 }

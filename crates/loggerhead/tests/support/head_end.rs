@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
@@ -54,8 +54,12 @@ impl HeadEnd {
 
     /// Starts one; it may not be ready yet.
     pub(crate) fn spawn(directory: &Path, configuration: &str) -> Self {
+        Self::spawn_by(loggerhead(), directory, configuration)
+    }
+
+    /// Starts one by a command that runs the program with what is appended.
+    pub(crate) fn spawn_by(mut command: Command, directory: &Path, configuration: &str) -> Self {
         Self::configure(directory, configuration);
-        let mut command = loggerhead();
         command.arg("serve").arg("--config").arg(directory.join("loggerhead.toml"));
         command.args(["--set", "log.format=json"]).stderr(Stdio::piped()).stdin(Stdio::null()).stdout(Stdio::null());
         let mut process = command.spawn().expect("the binary was built for this test");

@@ -127,3 +127,14 @@ impl Live {
         }
     }
 }
+
+/// The sum of a metric that counts, over all its labels.
+pub(crate) fn metric(text: &str, name: &str) -> u64 {
+    let samples: Vec<u64> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix(name).filter(|rest| rest.starts_with([' ', '{'])))
+        .map(|rest| rest.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a count"))
+        .collect();
+    assert!(!samples.is_empty(), "no {name} in {text}");
+    samples.iter().sum()
+}

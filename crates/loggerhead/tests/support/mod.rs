@@ -6,9 +6,9 @@ mod http;
 mod recorder;
 mod simulation;
 
-pub(crate) use self::export::{assert_same, exported, journalled};
+pub(crate) use self::export::{assert_same, exported, exported_by, journalled};
 pub(crate) use self::head_end::{HeadEnd, LOGGERS};
-pub(crate) use self::http::Api;
+pub(crate) use self::http::{Api, metric};
 pub(crate) use self::recorder::Recorder;
 pub(crate) use self::simulation::{Simulation, simulate};
 
@@ -30,10 +30,16 @@ pub(crate) fn loggerhead() -> Command {
 }
 
 /// Runs a verb to its end and gives what it printed; it must succeed.
+#[track_caller]
 pub(crate) fn run(arguments: &[&str]) -> String {
-    let output = outcome(arguments);
+    printed(&outcome(arguments))
+}
+
+/// What a verb printed that must have succeeded.
+#[track_caller]
+pub(crate) fn printed(output: &Output) -> String {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{arguments:?}: {}\n{stdout}\n{stderr}", output.status);
+    assert!(output.status.success(), "{}\n{stdout}\n{stderr}", output.status);
     stdout.into_owned()
 }
 
@@ -56,6 +62,12 @@ pub(crate) fn with_readings(directory: &Path) -> String {
     let data = head_end.data();
     assert!(head_end.stop().success());
     data.display().to_string()
+}
+
+/// Changes what the system allows a running process, as the command of this name does.
+pub(crate) fn prlimit(process: u32, limit: &str) {
+    let status = Command::new("prlimit").args(["--pid", &process.to_string(), limit]).status();
+    assert!(status.is_ok_and(|status| status.success()), "`prlimit {limit}` of util-linux for {process}");
 }
 
 /// Sends a signal such as `TERM` to a process.

@@ -50,10 +50,17 @@ impl Simulation {
         Self { process, acknowledged, journal: Vec::new(), stderr: Some(stderr) }
     }
 
+    /// Takes note of what was acknowledged until now, and says how many readings that are.
+    pub(crate) fn take_acknowledged(&mut self) -> usize {
+        let before = self.journal.len();
+        self.journal.extend(self.acknowledged.try_iter());
+        self.journal.len() - before
+    }
+
     /// Waits until `count` more readings are acknowledged.
     pub(crate) fn wait_acknowledged(&mut self, count: usize) {
         // What was acknowledged before now does not count.
-        self.journal.extend(self.acknowledged.try_iter());
+        self.take_acknowledged();
         for _ in 0..count {
             match self.acknowledged.recv_timeout(PATIENCE) {
                 Ok(line) => self.journal.push(line),
@@ -71,6 +78,12 @@ impl Simulation {
     /// What they said on standard error, when they have ended.
     fn last_words(&mut self) -> String {
         self.stderr.take().map(|stderr| stderr.join().expect("it only reads")).unwrap_or_default()
+    }
+
+    /// Ends them in the middle of whatever they do.
+    pub(crate) fn kill(mut self) {
+        self.process.kill().expect("it is ours");
+        self.process.wait().expect("it is ours");
     }
 
     /// Tells the devices to send nothing more and waits until all is acknowledged. Gives the result and the journal.
