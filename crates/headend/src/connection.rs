@@ -2,13 +2,11 @@
 //!
 //! Bytes, time, verdicts, commits and commands go into the session; what comes out is done, in order. While the loop
 //! does something it does not read: a full queue of the store, or a peer that does not take its answers, stops the
-//! peer by way of TCP. An idle connection holds no buffer.
+//! peer by way of TCP. An idle connection holds no buffer, and what it seldom waits for is on the heap.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -17,31 +15,21 @@ use bytes::Bytes;
 use loggerhead_model::{Records, Ticket};
 use loggerhead_protocols::{CloseReason, Fault, Input, Opening, Output, Question, Session};
 use loggerhead_store::{Completion, Outcome, Reply};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::{Sleep, timeout};
+use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::alarm::Alarm;
 use crate::core::Core;
+use crate::ending::{Ending, close};
 use crate::guest::{Guest, Peer};
 use crate::listener::Pass;
-use crate::mailbox::{Letters, Mailbox};
-use crate::presence::Manner;
+use crate::mailbox::Letter;
+use crate::scratch;
+use crate::sending::{poll_send, send_patiently};
 
-/// What one read takes at most: several packets of a busy logger. One such buffer for each thread.
-const READ_BYTES_MAX: usize = 64 * 1024;
-/// A peer that does not take an answer for this long is gone, or does not want it.
-const WRITE_WITHIN: Duration = Duration::from_secs(30);
 /// After the peer ended its side: time for the store to answer what is in flight.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
 /// After a request to shut down: time for the session to say goodbye.
 const GOODBYE_WITHIN: Duration = Duration::from_secs(5);
-/// After our last byte: time for the peer to take it and close, so that no reset overtakes it.
-const LINGER_WITHIN: Duration = Duration::from_secs(2);
-/// What a peer may still send in that time.
-const LINGER_BYTES_MAX: usize = 1024 * 1024;
-thread_local! {
-    /// Bytes are the session's only during one call, so one buffer serves every connection of a thread.
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES_MAX].into_boxed_slice());
-}
 
 /// A stream that a connection can live on.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -53,21 +41,8 @@ pub(crate) fn serve<S: Stream>(core: Arc<Core>, pass: Pass, peer: Peer, stream: 
     let mut connection = Connection::open(core, pass, peer, stream);
     async move {
         let ending = connection.live().await;
-        Box::pin(connection.end(&ending)).await;
+        Box::pin(connection.end(ending)).await;
     }
-}
-
-/// Why a connection ended.
-#[derive(Debug)]
-enum Ending {
-    /// The session closed it.
-    Closed(CloseReason),
-    /// The peer broke the rules.
-    Fault(Fault),
-    /// The connection broke.
-    Lost(io::Error),
-    /// The session was told to close, or to finish, and did not in time.
-    Overdue(CloseReason),
 }
 
 /// What was waited for.
@@ -75,16 +50,24 @@ enum Happened {
     /// The session was fed with bytes.
     Fed(Result<(), Fault>),
     Eof,
-    Letters(Letters),
+    Letter(Letter),
     Due,
-    Broke(io::Error),
+    Lost(io::Error),
+}
+
+/// What a session says that takes its time. On the heap: an idle connection would be larger for what happens now and
+/// then.
+enum Chore {
+    /// The rest of what the peer did not take at once, and how long the whole was.
+    Send(Bytes, u64),
+    Store(Option<Ticket>, Records),
+    Answer(Question),
 }
 
 struct Connection<S> {
     guest: Guest,
     stream: S,
     session: Box<dyn Session>,
-    mailbox: Arc<Mailbox>,
     /// Asked during a round of outputs; answered after it.
     questions: VecDeque<Question>,
     /// When the bytes of what is with the store came. As long as the session's own limit of tickets.
@@ -93,39 +76,39 @@ struct Connection<S> {
     acking: Option<Duration>,
     /// When the bytes came that are being worked on.
     fed_at: Duration,
-    peer_ended: bool,
-    fault: Option<Fault>,
+    /// The next `Input::Wake`.
     wake_at: Option<Duration>,
-    end_by: Option<(Duration, CloseReason)>,
-    sleep: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
+    /// When it ends at the latest, and why.
+    end_by: Option<Box<(Duration, CloseReason)>>,
+    fault: Option<Box<Fault>>,
+    peer_ended: bool,
 }
 
 impl<S: Stream> Connection<S> {
     fn open(core: Arc<Core>, pass: Pass, peer: Peer, stream: S) -> Self {
         let now = core.clock.now();
         let listener = pass.listener();
-        let mailbox = Arc::clone(pass.mailbox());
         let opening = Opening {
             peer: Arc::clone(&peer.text),
             entropy: rand::random(),
             limits: listener.settings().limits,
-            waker: Waker::from(Arc::clone(&mailbox)),
+            waker: Waker::from(Arc::clone(pass.mailbox())),
         };
         let session = listener.acceptor().open(now, opening);
         Self {
             guest: Guest::new(core, pass, peer),
             stream,
             session,
-            mailbox,
             questions: VecDeque::new(),
             stores: VecDeque::new(),
             acking: None,
             fed_at: now.elapsed,
-            peer_ended: false,
-            fault: None,
             wake_at: None,
+            alarm: Alarm::default(),
             end_by: None,
-            sleep: None,
+            fault: None,
+            peer_ended: false,
         }
     }
 
@@ -135,20 +118,7 @@ impl<S: Stream> Connection<S> {
                 return ending;
             }
             let happened = poll_fn(|context| self.poll_happened(context)).await;
-            let taken = match happened {
-                Happened::Fed(taken) => {
-                    self.take(taken);
-                    Ok(())
-                }
-                Happened::Eof => {
-                    self.input(Input::Eof);
-                    Ok(())
-                }
-                Happened::Due => self.due(),
-                Happened::Letters(letters) => self.letters(letters).await,
-                Happened::Broke(error) => Err(Ending::Lost(error)),
-            };
-            if let Err(ending) = taken {
+            if let Err(ending) = self.happened(happened) {
                 return ending;
             }
         }
@@ -156,74 +126,70 @@ impl<S: Stream> Connection<S> {
 
     /// The next thing that happens, in the order of how much it matters: commits first, since acks wait for them.
     fn poll_happened(&mut self, context: &mut Context<'_>) -> Poll<Happened> {
-        if let Poll::Ready(letters) = self.mailbox.poll_take(context) {
-            return Poll::Ready(Happened::Letters(letters));
+        if let Poll::Ready(letter) = self.guest.pass.mailbox().poll_take(context) {
+            return Poll::Ready(Happened::Letter(letter));
         }
-        if self.poll_due(context).is_ready() {
+        let last = self.end_by.as_ref().map(|end| end.0);
+        if let Some(due) = self.wake_at.into_iter().chain(last).min()
+            && self.alarm.poll_at(context, self.guest.core.clock.moment(due)).is_ready()
+        {
             return Poll::Ready(Happened::Due);
         }
         if self.peer_ended || !self.session.wants_bytes() {
             return Poll::Pending;
         }
-        SCRATCH.with_borrow_mut(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
-            match ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer)) {
-                Ok(()) if buffer.filled().is_empty() => {
-                    self.peer_ended = true;
-                    let now = self.guest.core.clock.now();
-                    self.end_by.get_or_insert((now.elapsed + FINISH_WITHIN, CloseReason::PeerDone));
-                    Poll::Ready(Happened::Eof)
-                }
-                Ok(()) => Poll::Ready(Happened::Fed(self.feed(buffer.filled()))),
-                Err(error) => Poll::Ready(Happened::Broke(error)),
-            }
+        let Self { stream, guest, session, fed_at, .. } = self;
+        let read = ready!(scratch::poll_read(stream, context, |bytes| {
+            (!bytes.is_empty()).then(|| {
+                let now = guest.heard(bytes.len() as u64);
+                *fed_at = now.elapsed;
+                session.handle(now, Input::Bytes(bytes))
+            })
+        }));
+        Poll::Ready(match read {
+            Ok(Some(taken)) => Happened::Fed(taken),
+            Ok(None) => Happened::Eof,
+            Err(error) => Happened::Lost(error),
         })
     }
 
-    /// Ready when `Idle::wake_at` or the last moment of this connection has come.
-    fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let last = self.end_by.as_ref().map(|(at, _)| *at);
-        let Some(due) = self.wake_at.into_iter().chain(last).min() else {
-            return Poll::Pending;
-        };
-        let moment = self.guest.core.clock.moment(due);
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(moment)));
-        // A packet mostly moves the moment further away: the timer is left as it is, and looks again when it fires.
-        if moment < sleep.deadline() {
-            sleep.as_mut().reset(moment);
-        }
-        loop {
-            ready!(sleep.as_mut().poll(context));
-            if sleep.deadline() >= moment {
-                return Poll::Ready(());
+    fn happened(&mut self, happened: Happened) -> Result<(), Ending> {
+        match happened {
+            Happened::Fed(taken) => self.take(taken),
+            Happened::Eof => {
+                self.peer_ended = true;
+                self.end_within(FINISH_WITHIN, CloseReason::PeerDone);
+                self.input(Input::Eof);
             }
-            sleep.as_mut().reset(moment);
+            Happened::Letter(Letter::Outcome(outcome)) => self.outcome(outcome),
+            Happened::Letter(Letter::Woken) => self.input(Input::Wake),
+            Happened::Letter(Letter::Command(command)) => self.input(Input::Command(command)),
+            Happened::Letter(Letter::Shutdown(reason)) => {
+                self.end_by = None;
+                self.end_within(GOODBYE_WITHIN, reason.clone());
+                self.input(Input::Shutdown(reason));
+            }
+            Happened::Due => return self.due(),
+            Happened::Lost(error) => return Err(Ending::Lost(error)),
         }
+        Ok(())
+    }
+
+    /// Ends the connection after `within`, unless an end is set already.
+    fn end_within(&mut self, within: Duration, reason: CloseReason) {
+        let by = self.guest.core.clock.now().elapsed + within;
+        self.end_by.get_or_insert_with(|| Box::new((by, reason)));
     }
 
     fn due(&mut self) -> Result<(), Ending> {
         let now = self.guest.core.clock.now();
-        if let Some((_, reason)) = self.end_by.take_if(|(at, _)| *at <= now.elapsed) {
-            return Err(Ending::Overdue(reason));
+        if let Some(end) = self.end_by.take_if(|end| end.0 <= now.elapsed) {
+            return Err(Ending::Overdue(end.1));
         }
         // A session that does not ask again is not woken again.
         self.wake_at = None;
         self.input(Input::Wake);
         Ok(())
-    }
-
-    /// Hands bytes to the session, in the moment in which they were read.
-    fn feed(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        let now = self.guest.core.clock.now();
-        self.fed_at = now.elapsed;
-        let count = bytes.len() as u64;
-        self.guest.counters.bytes_in.add(count);
-        if let Some(device) = &self.guest.device
-            && let Some(evidence) = device.heard(now, count)
-        {
-            self.guest.core.presence_changed(device, evidence);
-        }
-        self.session.handle(now, Input::Bytes(bytes))
     }
 
     fn input(&mut self, input: Input<'_>) {
@@ -234,45 +200,15 @@ impl<S: Stream> Connection<S> {
     /// A fault ends the conversation, but not before what is left to send is sent.
     fn take(&mut self, taken: Result<(), Fault>) {
         if let Err(fault) = taken {
-            self.fault.get_or_insert(fault);
+            self.fault.get_or_insert_with(|| Box::new(fault));
         }
-    }
-
-    async fn letters(&mut self, letters: Letters) -> Result<(), Ending> {
-        for outcome in letters.outcomes {
-            self.outcome(outcome);
-            self.drain().await?;
-        }
-        if letters.woken {
-            self.input(Input::Wake);
-            self.drain().await?;
-        }
-        if let Some(reason) = letters.shutdown {
-            let by = self.guest.core.clock.now().elapsed + GOODBYE_WITHIN;
-            self.end_by = Some((by, reason.clone()));
-            self.input(Input::Shutdown(reason));
-            return Ok(());
-        }
-        for command in letters.commands {
-            self.input(Input::Command(command));
-            self.drain().await?;
-        }
-        Ok(())
     }
 
     fn outcome(&mut self, outcome: Outcome) {
+        self.guest.answered(&outcome);
         let (ticket, input) = match outcome {
-            Outcome::Stored(receipt) => {
-                self.guest.counters.packets_stored.one_more();
-                if let Some(device) = &self.guest.device {
-                    device.counters.packets.one_more();
-                }
-                (receipt.ticket(), Input::Stored(receipt))
-            }
-            Outcome::NotStored(ticket) => {
-                self.guest.counters.packets_not_stored.one_more();
-                (ticket, Input::NotStored(ticket))
-            }
+            Outcome::Stored(receipt) => (receipt.ticket(), Input::Stored(receipt)),
+            Outcome::NotStored(ticket) => (ticket, Input::NotStored(ticket)),
         };
         // Commits come in the order of their requests, so this is the first one.
         if let Some(place) = self.stores.iter().position(|(waiting, _)| *waiting == ticket) {
@@ -283,38 +219,39 @@ impl<S: Stream> Connection<S> {
 
     /// Does what the session says until it has nothing more to say.
     async fn drain(&mut self) -> Result<(), Ending> {
+        while let Some(chore) = poll_fn(|context| Poll::Ready(self.obey(context))).await? {
+            Box::pin(self.work(*chore)).await?;
+        }
+        Ok(())
+    }
+
+    /// Does what the session says until something takes time; none when it has nothing more to say.
+    fn obey(&mut self, context: &mut Context<'_>) -> Result<Option<Box<Chore>>, Ending> {
+        let chore = |chore| Ok(Some(Box::new(chore)));
         loop {
             match self.session.poll() {
                 Output::Idle { wake_at } => {
                     self.wake_at = wake_at;
-                    if let Some(fault) = self.fault.take() {
-                        return Err(Ending::Fault(fault));
-                    }
-                    let Some(question) = self.questions.pop_front() else {
-                        self.rest();
-                        return Ok(());
-                    };
-                    self.answer(question).await;
+                    return self.idle();
                 }
-                Output::Send(bytes) => self.send(bytes).await?,
+                Output::Send(mut bytes) => {
+                    let count = bytes.len() as u64;
+                    match poll_send(&mut self.stream, context, &mut bytes) {
+                        Poll::Ready(sent) => self.sent(count, sent)?,
+                        Poll::Pending => return chore(Chore::Send(bytes, count)),
+                    }
+                }
+                Output::Store(ticket, records) => return chore(Chore::Store(Some(ticket), records)),
+                Output::Keep(records) => return chore(Chore::Store(None, records)),
                 Output::Ask(question) => self.questions.push_back(question),
-                Output::Store(ticket, records) => self.store(Some(ticket), records).await,
-                Output::Keep(records) => self.store(None, records).await,
                 Output::Close(reason) => {
-                    return Err(self.fault.take().map_or(Ending::Closed(reason), Ending::Fault));
+                    return Err(self.fault.take().map_or(Ending::Closed(reason), |fault| Ending::Fault(*fault)));
                 }
                 Output::Event(event) => self.guest.event(event),
                 Output::Fault(fault) => self.guest.faulted(&fault),
                 Output::Learnt(learnt) => self.guest.learnt(learnt),
-                Output::Remember { identity, note, keep } => {
-                    let place = (self.guest.pass.listener().protocol, identity, self.guest.peer.address);
-                    self.guest.core.identities.remember(self.guest.core.clock.now().elapsed, place, note, keep);
-                }
-                Output::ExpectWithin(limit) => {
-                    if let Some(device) = &self.guest.device {
-                        device.expect_within(limit);
-                    }
-                }
+                Output::Remember { identity, note, keep } => self.guest.remember(identity, note, keep),
+                Output::ExpectWithin(limit) => self.guest.expect_within(limit),
                 Output::Command(id, state) => self.guest.core.command_moved(id, state),
                 Output::Connect | Output::Delivered(_) => {
                     tracing::error!(peer = %self.guest.peer.text, "a head-end session spoke as a device does");
@@ -323,113 +260,73 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Nothing more to do: an idle connection holds no memory that it does not need.
-    fn rest(&mut self) {
-        self.acking = None;
-        if self.questions.capacity() > 0 {
-            self.questions = VecDeque::new();
+    /// The session has nothing more to say: a fault ends it now, a question is answered, or it rests.
+    fn idle(&mut self) -> Result<Option<Box<Chore>>, Ending> {
+        if let Some(fault) = self.fault.take() {
+            return Err(Ending::Fault(*fault));
         }
-        if self.stores.is_empty() && self.stores.capacity() > 0 {
+        if let Some(question) = self.questions.pop_front() {
+            return Ok(Some(Box::new(Chore::Answer(question))));
+        }
+        // An idle connection holds no memory that it does not need.
+        self.acking = None;
+        self.questions = VecDeque::new();
+        if self.stores.is_empty() {
             self.stores = VecDeque::new();
         }
+        Ok(None)
     }
 
-    async fn send(&mut self, bytes: Bytes) -> Result<(), Ending> {
-        let writing = async {
-            self.stream.write_all(&bytes).await?;
-            self.stream.flush().await
-        };
-        match timeout(WRITE_WITHIN, writing).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(Ending::Lost(error)),
-            Err(_) => return Err(Ending::Lost(io::ErrorKind::TimedOut.into())),
+    async fn work(&mut self, chore: Chore) -> Result<(), Ending> {
+        match chore {
+            Chore::Send(rest, count) => {
+                let sent = send_patiently(&mut self.stream, rest).await;
+                return self.sent(count, sent);
+            }
+            Chore::Store(ticket, records) => self.store(ticket, records).await,
+            Chore::Answer(question) => self.answer(question).await,
         }
-        let count = bytes.len() as u64;
-        self.guest.counters.sends.one_more();
-        self.guest.counters.bytes_out.add(count);
-        if let Some(device) = &self.guest.device {
-            device.counters.bytes_out.add(count);
-        }
-        if let Some(fed_at) = self.acking.take() {
-            self.guest.counters.ack_latency.record(self.guest.core.clock.now().elapsed.saturating_sub(fed_at));
-        }
+        Ok(())
+    }
+
+    fn sent(&mut self, count: u64, sent: io::Result<()>) -> Result<(), Ending> {
+        sent.map_err(Ending::Lost)?;
+        self.guest.sent(count, self.acking.take());
         Ok(())
     }
 
     /// Hands records to the store's queue; waits while it is full, and does not read in that time.
     async fn store(&mut self, ticket: Option<Ticket>, records: Records) {
-        let readings = records.report.as_ref().map_or(0, |report| report.len() as u64);
-        self.guest.counters.packets.one_more();
-        self.guest.counters.readings.add(readings);
-        if let Some(device) = &self.guest.device {
-            device.read(self.guest.core.clock.now(), readings);
-        }
+        self.guest.read(&records);
         let reply = ticket.map(|ticket| {
             self.stores.push_back((ticket, self.fed_at));
-            Reply { ticket, to: Arc::clone(&self.mailbox) as Arc<dyn Completion> }
+            Reply { ticket, to: Arc::clone(self.guest.pass.mailbox()) as Arc<dyn Completion> }
         });
-        // On the heap: an idle connection would be larger by it.
-        Box::pin(self.guest.core.store.submit(records, reply)).await;
+        self.guest.core.store.submit(records, reply).await;
     }
 
     async fn answer(&mut self, question: Question) {
         match question {
             Question::Who(identity) => {
-                let now = self.guest.core.clock.now().elapsed;
-                let protocol = self.guest.pass.listener().protocol;
-                let known = self.guest.core.identities.known(now, protocol, &identity, self.guest.peer.address);
+                let known = self.guest.known(&identity);
                 self.input(Input::Known(known));
             }
             Question::Prove(claim) => {
-                // On the heap, as the end is: it happens once, and every idle connection would be larger for it.
-                let verdict = Box::pin(self.guest.prove(&claim)).await;
+                let verdict = self.guest.prove(&claim).await;
                 self.input(Input::Verdict(verdict));
             }
         }
     }
 
     /// Tells everybody, and closes so that the last answer arrives.
-    async fn end(&mut self, ending: &Ending) {
-        let because = match ending {
-            Ending::Closed(reason) | Ending::Overdue(reason) => reason.to_string(),
-            Ending::Fault(fault) => {
-                self.guest.faulted(fault);
-                fault.to_string()
-            }
-            Ending::Lost(error) => format!("the connection broke: {}", error.kind()),
-        };
-        let manner = match ending {
-            Ending::Closed(CloseReason::PeerDone) | Ending::Overdue(CloseReason::PeerDone) => Manner::Good,
-            Ending::Closed(_) | Ending::Overdue(_) | Ending::Fault(_) | Ending::Lost(_) => Manner::Bad,
-        };
-        self.guest.leave(&because, manner);
+    async fn end(&mut self, ending: Ending) {
+        if let Ending::Fault(fault) = &ending {
+            self.guest.faulted(fault);
+        }
+        let because = ending.because();
+        self.guest.leave(&because, ending.manner());
         tracing::debug!(protocol = self.guest.pass.listener().protocol, peer = %self.guest.peer.text, because, "closed");
-        if !matches!(ending, Ending::Lost(_)) {
-            // Errors here change nothing: the conversation is over.
-            let _closed = timeout(LINGER_WITHIN, linger(&mut self.stream)).await;
-        }
-    }
-}
-
-/// Ends our side, then takes what the peer still sends until it ends its own: closing a socket with unread bytes sends
-/// a reset, which can overtake the last answer.
-async fn linger<S: Stream>(stream: &mut S) -> io::Result<()> {
-    stream.flush().await?;
-    stream.shutdown().await?;
-    let mut left = LINGER_BYTES_MAX;
-    loop {
-        let count = poll_fn(|context| {
-            SCRATCH.with_borrow_mut(|scratch| {
-                let mut buffer = ReadBuf::new(scratch);
-                ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer))?;
-                Poll::Ready(io::Result::Ok(buffer.filled().len()))
-            })
-        })
-        .await?;
-        left = left.saturating_sub(count);
-        if count == 0 || left == 0 {
-            return Ok(());
-        }
+        close(&mut self.stream, &ending).await;
     }
 }
 
@@ -447,7 +344,7 @@ mod tests {
     use crate::testing::{Bench, SECRET};
 
     /// What one task of an idle connection takes on the heap, beside its session.
-    const TASK_BYTES_MAX: usize = 1664;
+    const TASK_BYTES_MAX: usize = 768;
 
     fn output_size<A, B, C, D, F: Future>(_: fn(A, B, C, D) -> F) -> usize {
         size_of::<F>()

@@ -23,6 +23,9 @@ use crate::status::NewDevice;
 /// Of an id that is taken, what a number is put behind. Four bytes a character and ten digits still fit.
 const IDENTITY_CHARACTERS_KEPT: usize = (DEVICE_ID_BYTES_MAX - 11) / 4;
 
+/// What the sessions of a protocol share, by its name.
+pub(crate) type Exchanges = Vec<(&'static str, Arc<dyn Exchange>)>;
+
 /// The shared parts. Nothing in it holds a lock while it waits.
 pub(crate) struct Core {
     pub(crate) clock: Clock,
@@ -32,8 +35,7 @@ pub(crate) struct Core {
     pub(crate) commands: Commands,
     pub(crate) hub: Arc<Hub>,
     pub(crate) counters: Arc<Counters>,
-    /// What the sessions of a protocol share, by its name.
-    pub(crate) exchanges: Vec<(&'static str, Arc<dyn Exchange>)>,
+    pub(crate) exchanges: Exchanges,
 }
 
 impl Core {

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use loggerhead_model::{DeviceId, Event, EventKind, Learnt, Severity};
-use loggerhead_protocols::{Admission, Claim, Company, Fault, Proof, Refusal, Verdict};
+use bytes::Bytes;
+use loggerhead_model::{DeviceId, Event, EventKind, Identity, Learnt, Records, Severity};
+use loggerhead_protocols::{Admission, Claim, Company, Fault, Known, Now, Proof, Refusal, Verdict};
+use loggerhead_store::Outcome;
 
 use crate::budget::Budget;
 use crate::core::Core;
@@ -44,6 +46,72 @@ impl Guest {
     pub(crate) fn new(core: Arc<Core>, pass: Pass, peer: Peer) -> Self {
         let counters = Arc::clone(&pass.listener().counters);
         Self { core, pass, peer, counters, device: None, events: Budget::new(EVENTS_BURST, EVENT_EVERY) }
+    }
+
+    /// So many bytes came from it, now.
+    pub(crate) fn heard(&self, bytes: u64) -> Now {
+        let now = self.core.clock.now();
+        self.counters.bytes_in.add(bytes);
+        if let Some(device) = &self.device
+            && let Some(evidence) = device.heard(now, bytes)
+        {
+            self.core.presence_changed(device, evidence);
+        }
+        now
+    }
+
+    /// So many bytes were sent to it; an acknowledgement of what came at `acked` among them.
+    pub(crate) fn sent(&self, bytes: u64, acked: Option<Duration>) {
+        self.counters.sends.one_more();
+        self.counters.bytes_out.add(bytes);
+        if let Some(device) = &self.device {
+            device.counters.bytes_out.add(bytes);
+        }
+        if let Some(fed_at) = acked {
+            self.counters.ack_latency.record(self.core.clock.now().elapsed.saturating_sub(fed_at));
+        }
+    }
+
+    /// A packet of it goes to the store.
+    pub(crate) fn read(&self, records: &Records) {
+        let readings = records.report.as_ref().map_or(0, |report| report.len() as u64);
+        self.counters.packets.one_more();
+        self.counters.readings.add(readings);
+        if let Some(device) = &self.device {
+            device.read(self.core.clock.now(), readings);
+        }
+    }
+
+    /// The store answered for a packet of it.
+    pub(crate) fn answered(&self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Stored(_) => {
+                self.counters.packets_stored.one_more();
+                if let Some(device) = &self.device {
+                    device.counters.packets.one_more();
+                }
+            }
+            Outcome::NotStored(_) => self.counters.packets_not_stored.one_more(),
+        }
+    }
+
+    /// What is known under a name that it gives.
+    pub(crate) fn known(&self, identity: &Identity) -> Known {
+        let (now, protocol) = (self.core.clock.now().elapsed, self.pass.listener().protocol);
+        self.core.identities.known(now, protocol, identity, self.peer.address)
+    }
+
+    /// Keeps a note for its next connection.
+    pub(crate) fn remember(&self, identity: Identity, note: Bytes, keep: Duration) {
+        let place = (self.pass.listener().protocol, identity, self.peer.address);
+        self.core.identities.remember(self.core.clock.now().elapsed, place, note, keep);
+    }
+
+    /// It should be heard from at least this often.
+    pub(crate) fn expect_within(&self, limit: Duration) {
+        if let Some(device) = &self.device {
+            device.expect_within(limit);
+        }
     }
 
     /// Its protocol found something out about it.

@@ -5,6 +5,7 @@
 //! committed batches on, and `journal` keeps what nobody waits for. Bytes are the business of the protocols, records of
 //! the store.
 
+mod alarm;
 mod budget;
 mod clock;
 mod commands;
@@ -14,6 +15,7 @@ mod core;
 mod device;
 mod directory;
 mod door;
+mod ending;
 mod error;
 mod expiring;
 mod guest;
@@ -26,6 +28,8 @@ mod mailbox;
 mod metrics;
 mod opening;
 mod presence;
+mod scratch;
+mod sending;
 mod serving;
 mod socket;
 mod status;

@@ -1,5 +1,6 @@
 //! What other tasks and the store's writer leave for one connection, which wakes once for all of it.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -13,38 +14,47 @@ pub(crate) struct Mailbox {
     inside: Mutex<Inside>,
 }
 
+/// What was left and not taken yet. Its length is bounded by what the connection has in the store's queue, and by
+/// `WAITING_MAX` of the commands.
 #[derive(Default)]
 struct Inside {
-    letters: Letters,
+    outcomes: VecDeque<Outcome>,
+    commands: VecDeque<Command>,
+    shutdown: Option<CloseReason>,
+    woken: bool,
     waker: Option<Waker>,
 }
 
-/// What was left since the last look. Its length is bounded by what the connection has in the store's queue, and by
-/// `COMMANDS_WAITING_MAX` of the commands.
-#[derive(Default)]
-pub(crate) struct Letters {
+/// Something that was left.
+#[derive(Debug)]
+pub(crate) enum Letter {
     /// What became of records, in the order of their commit.
-    pub(crate) outcomes: Vec<Outcome>,
-    /// What operators ask.
-    pub(crate) commands: Vec<Command>,
-    /// The conversation has to end.
-    pub(crate) shutdown: Option<CloseReason>,
+    Outcome(Outcome),
     /// Another session of the protocol woke this one.
-    pub(crate) woken: bool,
-}
-
-impl Letters {
-    fn is_empty(&self) -> bool {
-        self.outcomes.is_empty() && self.commands.is_empty() && self.shutdown.is_none() && !self.woken
-    }
+    Woken,
+    /// The conversation has to end.
+    Shutdown(CloseReason),
+    /// What an operator asks.
+    Command(Command),
 }
 
 impl Mailbox {
-    /// Everything that was left, or wakes the task when something is.
-    pub(crate) fn poll_take(&self, context: &Context<'_>) -> Poll<Letters> {
+    /// The letter that matters most, or wakes the task when there is one: acks wait for outcomes, and who has to end is
+    /// asked for nothing more.
+    pub(crate) fn poll_take(&self, context: &Context<'_>) -> Poll<Letter> {
         let mut inside = self.lock();
-        if !inside.letters.is_empty() {
-            return Poll::Ready(std::mem::take(&mut inside.letters));
+        if let Some(outcome) = take(&mut inside.outcomes) {
+            return Poll::Ready(Letter::Outcome(outcome));
+        }
+        if std::mem::take(&mut inside.woken) {
+            return Poll::Ready(Letter::Woken);
+        }
+        if let Some(reason) = inside.shutdown.take() {
+            inside.commands = VecDeque::new();
+            return Poll::Ready(Letter::Shutdown(reason));
+        }
+        if let Some(command) = take(&mut inside.commands) {
+            return Poll::Ready(Letter::Command(command));
         }
         match &mut inside.waker {
             Some(waker) => waker.clone_from(context.waker()),
@@ -55,19 +65,19 @@ impl Mailbox {
 
     /// Leaves a command.
     pub(crate) fn command(&self, command: Command) {
-        self.leave(|letters| letters.commands.push(command));
+        self.leave(|inside| inside.commands.push_back(command));
     }
 
     /// Ends the conversation; the first reason stands.
     pub(crate) fn shutdown(&self, reason: CloseReason) {
-        self.leave(|letters| {
-            letters.shutdown.get_or_insert(reason);
+        self.leave(|inside| {
+            inside.shutdown.get_or_insert(reason);
         });
     }
 
-    fn leave(&self, put: impl FnOnce(&mut Letters)) {
+    fn leave(&self, put: impl FnOnce(&mut Inside)) {
         let mut inside = self.lock();
-        put(&mut inside.letters);
+        put(&mut inside);
         let waker = inside.waker.take();
         drop(inside);
         if let Some(waker) = waker {
@@ -80,18 +90,27 @@ impl Mailbox {
     }
 }
 
+/// The first of a queue, whose memory goes with the last.
+fn take<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    let first = queue.pop_front()?;
+    if queue.is_empty() {
+        *queue = VecDeque::new();
+    }
+    Some(first)
+}
+
 impl Wake for Mailbox {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.leave(|letters| letters.woken = true);
+        self.leave(|inside| inside.woken = true);
     }
 }
 
 impl Completion for Mailbox {
     fn complete(&self, outcomes: &mut dyn Iterator<Item = Outcome>) {
-        self.leave(|letters| letters.outcomes.extend(outcomes));
+        self.leave(|inside| inside.outcomes.extend(outcomes));
     }
 }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use loggerhead_model::{DeviceId, Evidence, Learnt};
-use loggerhead_protocols::{ALL, CloseReason, Exchange, Now, find};
+use loggerhead_protocols::{ALL, CloseReason, Now, find};
 use loggerhead_store::{DeviceRecord, DeviceSource, DeviceState, Reader, Store, StoreError};
 
 use crate::clock::Clock;
 use crate::commands::Commands;
 use crate::config::{self, Config};
-use crate::core::Core;
+use crate::core::{Core, Exchanges};
 use crate::device::{Device, Past, Rules};
 use crate::error::StartError;
 use crate::hub::Hub;
@@ -55,8 +55,8 @@ pub(crate) async fn core(config: &Config) -> Result<Core, StartError> {
 }
 
 /// What the sessions of each protocol share, with what earlier runs noted of it.
-fn exchanges(reader: &Reader, now: Now) -> Result<Vec<(&'static str, Arc<dyn Exchange>)>, StoreError> {
-    let mut exchanges = Vec::new();
+fn exchanges(reader: &Reader, now: Now) -> Result<Exchanges, StoreError> {
+    let mut exchanges = Exchanges::new();
     for (protocol, make) in ALL.iter().filter_map(|protocol| Some((protocol.name, protocol.exchange?))) {
         let mut notes = Vec::new();
         reader.notes(protocol, &mut |key, value| {

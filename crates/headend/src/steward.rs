@@ -9,7 +9,7 @@ use loggerhead_protocols::{Exchange, Input, Limits, Opening, Output, Session};
 use loggerhead_store::{Completion, Outcome, Reply};
 
 use crate::core::Core;
-use crate::mailbox::{Letters, Mailbox};
+use crate::mailbox::{Letter, Mailbox};
 
 /// Lets the steward of an exchange do its work, for ever.
 pub(crate) async fn run(core: Arc<Core>, exchange: Arc<dyn Exchange>) {
@@ -24,29 +24,21 @@ pub(crate) async fn run(core: Arc<Core>, exchange: Arc<dyn Exchange>) {
     drop(exchange);
     loop {
         let wake_at = drain(&core, session.as_mut(), &mailbox).await;
-        let letters = poll_fn(|context| mailbox.poll_take(context));
-        let letters = match wake_at.map(|at| core.clock.moment(at)) {
-            Some(moment) => tokio::time::timeout_at(moment, letters).await.unwrap_or_default(),
-            None => letters.await,
+        let letter = poll_fn(|context| mailbox.poll_take(context));
+        let letter = match wake_at.map(|at| core.clock.moment(at)) {
+            Some(moment) => tokio::time::timeout_at(moment, letter).await.unwrap_or(Letter::Woken),
+            None => letter.await,
         };
-        let Letters { outcomes, .. } = letters;
-        for outcome in outcomes {
-            tell(
-                &core,
-                session.as_mut(),
-                match outcome {
-                    Outcome::Stored(receipt) => Input::Stored(receipt),
-                    Outcome::NotStored(ticket) => Input::NotStored(ticket),
-                },
-            );
+        let input = match letter {
+            Letter::Outcome(Outcome::Stored(receipt)) => Input::Stored(receipt),
+            Letter::Outcome(Outcome::NotStored(ticket)) => Input::NotStored(ticket),
+            Letter::Woken => Input::Wake,
+            // Nobody closes it or asks anything of it.
+            Letter::Shutdown(_) | Letter::Command(_) => continue,
+        };
+        if let Err(fault) = session.handle(core.clock.now(), input) {
+            tracing::error!(%fault, "a steward has no peer that could break a rule");
         }
-        tell(&core, session.as_mut(), Input::Wake);
-    }
-}
-
-fn tell(core: &Core, session: &mut dyn Session, input: Input<'_>) {
-    if let Err(fault) = session.handle(core.clock.now(), input) {
-        tracing::error!(%fault, "a steward has no peer that could break a rule");
     }
 }
 

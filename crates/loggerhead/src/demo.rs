@@ -13,7 +13,7 @@ use loggerhead_headend::config::{Address, Api, Config, Device, Enroll, Listener,
 use loggerhead_headend::{BoundAddress, HeadEnd, StartError};
 use loggerhead_protocols::Protocol;
 use loggerhead_protocols::logger::dialect::{self, ProofStep};
-use loggerhead_store::{FrameKeeping, Limits, Login, Retention, Secret};
+use loggerhead_store::{FrameKeeping, Login, Retention, Secret};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::table::{Row, Table};
@@ -112,7 +112,6 @@ fn config(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys, port: u16) ->
         log: Log { format: LogFormat::Text, level: "warn".to_owned() },
         frames: FrameKeeping::Keep,
         retention: Retention::default(),
-        limits: Limits::default(),
         api: Api::default(),
         listeners: vec![listener],
         devices: cipher_only(args, protocol, keys)?,

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use loggerhead_model::{Cursor, Timestamp};
 
-use crate::dictionary::Counts;
 use crate::health::Condition;
 use crate::hot::Hot;
 use crate::lock::{lock, read};
@@ -37,8 +36,7 @@ pub(crate) struct Status {
     pub(crate) readings: u64,
     pub(crate) resent: u64,
     pub(crate) conflicts: u64,
-    pub(crate) refused: u64,
-    pub(crate) known: Counts,
+    pub(crate) channels: u32,
 }
 
 /// Wakes the maintenance.
@@ -97,10 +95,7 @@ impl Shared {
             resent: status.resent,
             conflicts: status.conflicts,
             hot_readings,
-            refused: status.refused,
-            devices: status.known.devices,
-            channels: status.known.channels,
-            tags: status.known.tags,
+            channels: status.channels as usize,
             database_bytes: bytes(FILE.to_owned()),
             wal_bytes: bytes(format!("{FILE}-wal")),
         }

@@ -8,5 +8,4 @@ mod common;
 mod disk;
 mod failing;
 mod keeping;
-mod limits;
 mod model;
