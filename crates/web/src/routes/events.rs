@@ -74,6 +74,7 @@ pub(crate) async fn list(
         to: params.to.map(|to| to.0),
         beyond: params.after,
         order: params.sort.into(),
+        ..EventFilter::default()
     };
     let list = api
         .query(move |reader| {
