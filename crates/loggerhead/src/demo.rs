@@ -35,7 +35,11 @@ const CONNECTIONS_MAX: usize = 10_000;
 
 /// Options of `demo`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: loggerhead demo --loggers 30")]
+#[command(after_help = "\
+Example: loggerhead demo --loggers 30
+Everything runs on this machine alone: a head-end on 127.0.0.1:36829, or on another port where that is taken, its store in
+./loggerhead-data, and loggers that send readings of made-up meters. It shows which verbs to try on it. Ctrl-C stops it; the
+store stays, and the next demonstration goes on with it.")]
 pub(crate) struct DemoArgs {
     /// How many loggers, of every dialect in turn
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=5_000))]

@@ -7,8 +7,13 @@ use loggerhead_store::StoreError;
 
 use crate::client::ClientError;
 
-/// The table of exit codes, for `--help`.
+/// What to try first and the table of exit codes, for `--help`.
 pub(crate) const HELP: &str = "\
+Start here:
+  loggerhead demo                       see it work, with simulated loggers
+  loggerhead check --example            a configuration to begin with
+  loggerhead serve --data ./data        run it; `loggerhead VERB --help` has examples of every verb
+
 Exit codes:
   0  done, and all is well
   1  failed, or a check found something wrong

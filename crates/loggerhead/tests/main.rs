@@ -11,4 +11,5 @@ mod showing;
 mod speaking;
 mod supervised;
 mod support;
+mod telling;
 mod tidy;
