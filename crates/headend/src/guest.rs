@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use loggerhead_model::{DeviceId, Event, EventKind, Identity, Learnt, Records, Severity};
-use loggerhead_protocols::{Admission, Claim, Company, Fault, Known, Now, Proof, Refusal, Verdict};
+use loggerhead_protocols::{Admission, Claim, Company, Fault, Form, Known, Now, Proof, Refusal, Verdict};
 use loggerhead_store::Outcome;
 
 use crate::budget::Budget;
@@ -157,13 +157,15 @@ impl Guest {
         let settings = self.pass.listener().settings();
         let judgement = self.core.identities.judge(now, &settings.admittance, claim, self.peer.address);
         let judged = match judgement {
-            Judgement::Accepted(device) => Ok(device),
+            Judgement::Accepted(device, form) => Ok((device, form)),
             Judgement::Refused(refusal) => Err(refusal),
-            Judgement::Stranger(secret) => {
-                self.core.enroll(&settings.admittance, &claim.identity, secret, &self.peer.text).await
+            Judgement::Stranger(secret, form) => {
+                let enrolled = self.core.enroll(&settings.admittance, &claim.identity, secret, &self.peer.text).await;
+                enrolled.map(|device| (device, form))
             }
         };
-        match judged.and_then(|device| self.admit(&device, claim, settings.connections_per_device_max)) {
+        let sessions_max = settings.connections_per_device_max;
+        match judged.and_then(|(device, form)| self.admit(&device, claim, form, sessions_max)) {
             Ok(admission) => Verdict::Accepted(admission),
             Err(refusal) => {
                 self.counters.refused(refusal);
@@ -174,7 +176,13 @@ impl Guest {
         }
     }
 
-    fn admit(&mut self, device: &Arc<Device>, claim: &Claim, sessions_max: usize) -> Result<Admission, Refusal> {
+    fn admit(
+        &mut self,
+        device: &Arc<Device>,
+        claim: &Claim,
+        form: Form,
+        sessions_max: usize,
+    ) -> Result<Admission, Refusal> {
         let now = self.core.clock.now();
         if self.device.as_ref().is_some_and(|before| !Arc::ptr_eq(before, device)) {
             self.leave("logged in under another name", Manner::Good);
@@ -206,7 +214,7 @@ impl Guest {
         }
         self.core.commands.deliver(device);
         let settings = Arc::clone(&device.rules().settings);
-        Ok(Admission { device: device.id.clone(), settings, learnt: device.learnt() })
+        Ok(Admission { device: device.id.clone(), settings, learnt: device.learnt(), form })
     }
 
     /// The session is not the device's any more.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use loggerhead_model::{DeviceId, Identity};
-use loggerhead_protocols::{Claim, Known, Proof, Refusal};
+use loggerhead_protocols::{Claim, Form, Known, Proof, Refusal};
 use loggerhead_store::{DeviceState, Login, Secret};
 
 use crate::device::Device;
@@ -45,12 +45,12 @@ pub(crate) enum Enroll {
 
 /// What a claim is worth.
 pub(crate) enum Judgement {
-    /// It is this device.
-    Accepted(Arc<Device>),
+    /// It is this device, by a proof of this form.
+    Accepted(Arc<Device>, Form),
     /// It is not let in.
     Refused(Refusal),
     /// Nobody knows it, but it proved this secret of a listener that enrols.
-    Stranger(Secret),
+    Stranger(Secret, Form),
 }
 
 /// Everything that is known about names.
@@ -122,13 +122,15 @@ impl Identities {
         let named = device.clone();
         let shown = self.shown(now, admittance, claim, peer, device.as_deref());
         let judgement = match (device, shown) {
-            (Some(device), Shown::Own) => match device.rules().state {
-                DeviceState::Active => Judgement::Accepted(device),
+            (Some(device), Shown::Own(form)) => match device.rules().state {
+                DeviceState::Active => Judgement::Accepted(device, form),
                 DeviceState::Pending => Judgement::Refused(Refusal::Pending),
             },
-            (None, Shown::Listener(secret)) if admittance.enroll != Enroll::Refuse => Judgement::Stranger(secret),
-            (Some(_), Shown::Nothing | Shown::Listener(_)) => Judgement::Refused(Refusal::WrongProof),
-            (None, Shown::Nothing | Shown::Listener(_) | Shown::Own) => Judgement::Refused(Refusal::Unknown),
+            (None, Shown::Listener(secret, form)) if admittance.enroll != Enroll::Refuse => {
+                Judgement::Stranger(secret, form)
+            }
+            (Some(_), Shown::Nothing | Shown::Listener(..)) => Judgement::Refused(Refusal::WrongProof),
+            (None, Shown::Nothing | Shown::Listener(..) | Shown::Own(_)) => Judgement::Refused(Refusal::Unknown),
         };
         if let Judgement::Refused(refusal) = judgement {
             self.count(now, claim, peer, refusal, named.as_deref());
@@ -182,29 +184,29 @@ impl Identities {
             Proof::Response { challenge, answer, check } => {
                 let own = rules.as_ref().and_then(|rules| rules.secret.as_ref());
                 let fits = |secret: &Secret| check(challenge, answer, secret.expose());
-                let own_fits = fits(own.unwrap_or(&self.dummy)) && own.is_some();
+                let own_fits = fits(own.unwrap_or(&self.dummy)).filter(|_| own.is_some());
                 let mut listener = None;
                 for secret in &admittance.secrets {
-                    if fits(secret) {
-                        listener = Some(secret);
+                    if let Some(form) = fits(secret) {
+                        listener = Some((secret, form));
                     }
                 }
                 match (own_fits, listener) {
-                    (true, _) => Shown::Own,
+                    (Some(form), _) => Shown::Own(form),
                     // A device without a secret of its own proves one of its listener.
-                    (false, Some(_)) if rules.is_some() && own.is_none() => Shown::Own,
-                    (false, Some(secret)) => Shown::Listener(secret.clone()),
-                    (false, None) => Shown::Nothing,
+                    (None, Some((_, form))) if rules.is_some() && own.is_none() => Shown::Own(form),
+                    (None, Some((secret, form))) => Shown::Listener(secret.clone(), form),
+                    (None, None) => Shown::Nothing,
                 }
             }
-            Proof::Cipher if rules.is_some_and(|rules| rules.login == Login::Cipher) => Shown::Own,
+            Proof::Cipher if rules.is_some_and(|rules| rules.login == Login::Cipher) => Shown::Own(Form::ONLY),
             Proof::Cipher => Shown::Nothing,
             Proof::Remembered => {
                 let memory = self.memory();
                 let place = (admittance.protocol, claim.identity.clone(), peer);
                 let remembered = memory.logins.find(now, &place);
                 if remembered.is_some() && remembered == device.map(|device| &device.id) {
-                    Shown::Own
+                    Shown::Own(Form::ONLY)
                 } else {
                     Shown::Nothing
                 }
@@ -220,9 +222,9 @@ impl Identities {
 /// What a proof shows.
 enum Shown {
     /// That it is the device.
-    Own,
+    Own(Form),
     /// That it knows this secret of the listener.
-    Listener(Secret),
+    Listener(Secret, Form),
     Nothing,
 }
 
@@ -234,7 +236,7 @@ mod tests {
 
     use bytes::Bytes;
     use loggerhead_model::{DeviceId, Identity};
-    use loggerhead_protocols::{Claim, Company, Proof, Refusal};
+    use loggerhead_protocols::{Claim, Company, Form, Proof, Refusal};
     use loggerhead_store::{DeviceSource, DeviceState, Login, Secret};
 
     use super::{Admittance, Enroll, Identities, Judgement, NOTE_BYTES_MAX};
@@ -271,7 +273,7 @@ mod tests {
         let proof = Proof::Response {
             challenge: Box::default(),
             answer: answer.into(),
-            check: |_, answer, secret| answer == secret,
+            check: |_, answer, secret| (answer == secret).then_some(Form(1)),
         };
         Claim { identity: identity(name), proof, remember: None, company: Company::Alone }
     }
@@ -279,8 +281,8 @@ mod tests {
     /// The judgement in a word.
     fn check(identities: &Identities, enroll: Enroll, claim: &Claim, expected: &str) {
         let word = match identities.judge(NOW, &admittance(enroll), claim, Some(HOME)) {
-            Judgement::Accepted(_) => "accepted",
-            Judgement::Stranger(_) => "stranger",
+            Judgement::Accepted(..) => "accepted",
+            Judgement::Stranger(..) => "stranger",
             Judgement::Refused(refusal) => crate::metrics::refusal_word(refusal),
         };
         assert_eq!(word, expected, "{claim:?} {enroll:?}");
@@ -293,6 +295,8 @@ mod tests {
         check(&identities, Enroll::Accept, &response("a", b"own"), "accepted");
         check(&identities, Enroll::Accept, &response("a", b"shared"), "wrong-proof");
         check(&identities, Enroll::Accept, &response("a", b""), "wrong-proof");
+        let judgement = identities.judge(NOW, &admittance(Enroll::Accept), &response("a", b"own"), Some(HOME));
+        assert!(matches!(judgement, Judgement::Accepted(_, Form(1))), "the form of the proof is told");
     }
 
     #[test]
@@ -363,7 +367,7 @@ mod tests {
                 answer: answer.into(),
                 check: |_, answer, secret| {
                     CHECKS.set(CHECKS.get() + 1);
-                    answer == secret
+                    (answer == secret).then_some(Form::ONLY)
                 },
             };
             let claim = Claim { identity: identity(name), proof, remember: None, company: Company::Alone };

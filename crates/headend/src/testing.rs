@@ -10,8 +10,8 @@ use loggerhead_model::{
     Command, CommandState, Decimal, DeviceId, Identity, Origin, Quality, Reading, Records, ReportBuilder, Ticket, Value,
 };
 use loggerhead_protocols::{
-    Acceptor, Claim, CloseReason, Company, Fault, FaultKind, Input, Limits, Now, Opening, Output, Proof, Question,
-    Session, Verdict,
+    Acceptor, Claim, CloseReason, Company, Fault, FaultKind, Form, Input, Limits, Now, Opening, Output, Proof,
+    Question, Session, Verdict,
 };
 use loggerhead_store::{DeviceSource, DeviceState, Login, Secret};
 use tempfile::TempDir;
@@ -186,7 +186,7 @@ impl Toy {
                 let proof = Proof::Response {
                     challenge: Box::default(),
                     answer: secret.as_bytes().into(),
-                    check: |_, answer, secret| answer == secret,
+                    check: |_, answer, secret| (answer == secret).then_some(Form::ONLY),
                 };
                 self.claim(name, proof, remember);
             }

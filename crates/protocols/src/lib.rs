@@ -14,8 +14,8 @@ pub mod pair;
 pub use explain::{Explain, Explanation, Field, Judgement};
 pub use fault::{Fault, FaultKind};
 pub use session::{
-    Acceptor, Admission, Claim, CloseReason, Company, Exchange, Input, Known, Limits, Now, Opening, Output, Proof,
-    Question, Refusal, Session, Verdict,
+    Acceptor, Admission, Check, Claim, CloseReason, Company, Exchange, Form, Input, Known, Limits, Now, Opening,
+    Output, Proof, Question, Refusal, Session, Verdict,
 };
 
 /// Makes the head-end's side of a listener.

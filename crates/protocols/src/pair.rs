@@ -17,8 +17,8 @@ use loggerhead_model::{
 };
 
 use crate::{
-    Acceptor, Admission, Claim, CloseReason, Company, Input, Known, Limits, Now, Opening, Output, Proof, Question,
-    Refusal, Session, Verdict,
+    Acceptor, Admission, Claim, CloseReason, Company, Form, Input, Known, Limits, Now, Opening, Output, Proof,
+    Question, Refusal, Session, Verdict,
 };
 
 use connection::{Bell, Connection};
@@ -479,10 +479,13 @@ impl Pair {
             Some(known) => {
                 let proven = match &claim.proof {
                     Proof::Response { challenge, answer, check } => check(challenge, answer, &known.secret),
-                    Proof::Cipher => known.cipher_is_enough,
-                    Proof::Remembered => until.is_some_and(|until| until > self.now),
+                    Proof::Cipher => known.cipher_is_enough.then_some(Form::ONLY),
+                    Proof::Remembered => until.filter(|until| *until > self.now).map(|_| Form::ONLY),
                 };
-                if proven { Verdict::Accepted(admission(known)) } else { Verdict::Refused(Refusal::WrongProof) }
+                match proven {
+                    Some(form) => Verdict::Accepted(admission(known, form)),
+                    None => Verdict::Refused(Refusal::WrongProof),
+                }
             }
         };
         match &verdict {
@@ -581,8 +584,13 @@ impl Pair {
     }
 }
 
-fn admission(known: &Enrolled) -> Admission {
-    Admission { device: known.device.clone(), settings: Arc::clone(&known.settings), learnt: known.learnt.clone() }
+fn admission(known: &Enrolled, form: Form) -> Admission {
+    Admission {
+        device: known.device.clone(),
+        settings: Arc::clone(&known.settings),
+        learnt: known.learnt.clone(),
+        form,
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the scripted store stands in for the writer and has kept the records")]

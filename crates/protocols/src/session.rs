@@ -247,19 +247,31 @@ pub enum Company {
 
 /// How a peer proves who it is.
 pub enum Proof {
-    /// It answered a challenge; `check` says whether `answer` fits `challenge` and a secret, in constant time.
+    /// It answered a challenge; `check` says whether `answer` fits `challenge` and a secret, and how, in constant time.
     Response {
         /// What we sent.
         challenge: Box<[u8]>,
         /// What came back.
         answer: Box<[u8]>,
-        /// The protocol's rule, given challenge, answer and secret.
-        check: fn(&[u8], &[u8], &[u8]) -> bool,
+        /// The protocol's rule.
+        check: Check,
     },
     /// Its messages decipher under the device's own key. Enough only where the device's settings say so.
     Cipher,
     /// It logged in from the same address a while ago.
     Remembered,
+}
+
+/// Given challenge, answer and secret, says in which form they fit, in constant time.
+pub type Check = fn(&[u8], &[u8], &[u8]) -> Option<Form>;
+
+/// In which of the forms that a protocol knows a proof was made; the protocol numbers them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Form(pub u8);
+
+impl Form {
+    /// Where there is but one, or no form at all.
+    pub const ONLY: Self = Self(0);
 }
 
 impl fmt::Debug for Proof {
@@ -291,6 +303,8 @@ pub struct Admission {
     pub settings: Arc<toml::Table>,
     /// What was learnt about it earlier.
     pub learnt: Learnt,
+    /// In which form its proof was made.
+    pub form: Form,
 }
 
 /// Why a claim was not believed; for operators only.

@@ -15,6 +15,7 @@ use super::device_settings::{Connections, DeviceSide, Introduction, Live};
 use super::dialect::ProofStep;
 use super::encode::{Sending, encode, encode_data};
 use super::frame::{Cut, Cutter, FRAME_BYTES_MAX, Frame};
+use super::identity::ProofOrder;
 use super::message::{Ack, DataHead, DataKind, Message, Outcome, Talk};
 use super::outbox::{Matching, Outbox, Packet, is_acknowledged};
 use super::text;
@@ -70,12 +71,15 @@ pub(super) struct Device {
     heartbeat_at: Duration,
     heartbeats_missed: u32,
     attempts: u32,
+    /// How proofs are made: where settings leave it open, in the order that was not refused last.
+    md5_order: ProofOrder,
     random: u64,
 }
 
 impl Device {
     /// One that connects at once.
     pub(super) fn new(settings: DeviceSide, opening: &Opening) -> Self {
+        let md5_order = settings.md5_order;
         let random = opening.entropy.iter().fold(1, |seed: u64, &byte| seed.rotate_left(9) ^ u64::from(byte));
         Self {
             cutter: Cutter::new(Some(settings.dialect), FRAME_BYTES_MAX),
@@ -90,6 +94,7 @@ impl Device {
             heartbeat_at: Duration::ZERO,
             heartbeats_missed: 0,
             attempts: 0,
+            md5_order,
             // A seed of zero would stay zero.
             random: random | 1,
         }
@@ -316,7 +321,7 @@ impl Device {
     }
 
     fn proof(&self, challenge: &str) -> Talk {
-        let digits = self.settings.md5_order.prove(challenge.as_bytes(), &self.settings.secret);
+        let digits = self.md5_order.prove(challenge.as_bytes(), &self.settings.secret);
         Talk::Md5 { md5: String::from_utf8_lossy(&digits).into_owned() }
     }
 
@@ -339,6 +344,9 @@ impl Device {
             Talk::LoginResult { outcome: Outcome::Pass, .. } => self.passed(now),
             Talk::LoginResult { outcome: Outcome::Fail, .. } => {
                 self.next_step = Step::Request;
+                if self.settings.md5_order == ProofOrder::Both {
+                    self.md5_order = self.md5_order.other();
+                }
                 self.tell(now, EventKind::Refused, "the head-end refuses the login");
                 self.leave(now, CloseReason::Refused);
                 Ok(())

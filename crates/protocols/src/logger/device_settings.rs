@@ -114,6 +114,7 @@ pub(super) struct DeviceSide {
     pub key: Option<Key>,
     pub crc: Option<CrcVariant>,
     pub padding: Option<Padding>,
+    /// How proofs are made; `Both` tries the other order after every refusal.
     pub md5_order: ProofOrder,
     /// What acknowledges readings that are sent as they are measured.
     pub report_answer: DataAnswer,
@@ -178,7 +179,7 @@ impl DeviceSide {
             md5_order: written
                 .md5_order
                 .as_deref()
-                .map_or(Ok(ProofOrder::ChallengeFirst), |word| known("md5_order", word, ProofOrder::find))?,
+                .map_or(Ok(ProofOrder::Both), |word| known("md5_order", word, ProofOrder::find))?,
             report_answer: written
                 .report_answer
                 .as_deref()

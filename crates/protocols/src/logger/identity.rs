@@ -4,10 +4,16 @@
 //! `vectors/proofs.txt`.
 
 use md5::{Digest, Md5};
-use subtle::{Choice, ConstantTimeEq};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+
+use crate::{Check, Form};
 
 /// Hex digits of a proof.
 pub const PROOF_DIGITS: usize = 32;
+
+/// The forms of a proof, as the head-end tells them.
+const CHALLENGE_FIRST: Form = Form(0);
+const SECRET_FIRST: Form = Form(1);
 
 /// In which order challenge and secret are joined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,21 +47,29 @@ impl ProofOrder {
         Self::ALL.into_iter().find(|order| order.word() == word)
     }
 
-    /// The rule of this order, for `Proof::Response`: given challenge, answer and secret.
+    /// The rule of this order, for `Proof::Response`. Both orders are worked out in any
+    /// case, so that the time tells neither whether an answer fits nor in which order.
     #[must_use]
-    pub fn check(self) -> fn(&[u8], &[u8], &[u8]) -> bool {
+    pub fn check(self) -> Check {
         match self {
-            Self::Both => |challenge, answer, secret| {
-                let first = is_proof(answer, Self::ChallengeFirst, challenge, secret);
-                let second = is_proof(answer, Self::SecretFirst, challenge, secret);
-                (first | second).into()
-            },
-            Self::ChallengeFirst => {
-                |challenge, answer, secret| is_proof(answer, Self::ChallengeFirst, challenge, secret).into()
-            }
-            Self::SecretFirst => {
-                |challenge, answer, secret| is_proof(answer, Self::SecretFirst, challenge, secret).into()
-            }
+            Self::Both => |challenge, answer, secret| fits(answer, challenge, secret, [1, 1]),
+            Self::ChallengeFirst => |challenge, answer, secret| fits(answer, challenge, secret, [1, 0]),
+            Self::SecretFirst => |challenge, answer, secret| fits(answer, challenge, secret, [0, 1]),
+        }
+    }
+
+    /// The order in which a proof was made that fitted in this form.
+    #[must_use]
+    pub fn of(form: Form) -> Self {
+        if form == SECRET_FIRST { Self::SecretFirst } else { Self::ChallengeFirst }
+    }
+
+    /// The order to try when this one was refused.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Both | Self::ChallengeFirst => Self::SecretFirst,
+            Self::SecretFirst => Self::ChallengeFirst,
         }
     }
 
@@ -74,6 +88,16 @@ impl ProofOrder {
         }
         digits
     }
+}
+
+/// In which of the orders that are believed, challenge first and secret first, the answer is a proof.
+fn fits(answer: &[u8], challenge: &[u8], secret: &[u8], believed: [u8; 2]) -> Option<Form> {
+    let [first, second] = believed.map(Choice::from);
+    let first = is_proof(answer, ProofOrder::ChallengeFirst, challenge, secret) & first;
+    let second = is_proof(answer, ProofOrder::SecretFirst, challenge, secret) & second;
+    // Where both fit, the texts are the same in either order.
+    let form = u8::conditional_select(&SECRET_FIRST.0, &CHALLENGE_FIRST.0, first);
+    bool::from(first | second).then_some(Form(form))
 }
 
 /// Compares in a time that depends on the length of `answer` alone.

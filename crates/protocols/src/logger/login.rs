@@ -12,6 +12,7 @@ use loggerhead_model::{Event, EventKind, Identity, Learnt, Severity};
 
 use super::challenge::{believe_nothing, challenge};
 use super::dialect::{CipherUse, LoginScope, ProofStep};
+use super::identity::ProofOrder;
 use super::keys;
 use super::liveness::Liveness;
 use super::message::{Envelope, Outcome, Talk};
@@ -242,7 +243,7 @@ impl HeadEnd {
 
     /// The device is in.
     fn enter(&mut self, now: Now, envelope: Envelope<'static>, marks: Marks, admission: Admission, visit: Visit) {
-        let Admission { device, settings, learnt } = admission;
+        let Admission { device, settings, learnt, form } = admission;
         self.settings = self.settings_with(now, &settings);
         self.forgive();
         let mut liveness = Liveness::new(now.elapsed);
@@ -256,7 +257,8 @@ impl HeadEnd {
             Visit::Stay => ReportedBefore::At(learnt.get("reported_at").and_then(|text| text.parse().ok())),
             Visit::Message => ReportedBefore::Past,
         };
-        self.tell_learnt(marks, &learnt);
+        let is_response = visit == Visit::Stay && marks.dialect.habits.proof == ProofStep::Challenge;
+        self.tell_learnt(marks, is_response.then(|| ProofOrder::of(form)), &learnt);
         let saw_192 = learnt.get("saw_192").is_some_and(|text| text == "yes");
         let dialect = marks.dialect;
         self.stage =
@@ -264,11 +266,12 @@ impl HeadEnd {
     }
 
     /// What this login shows that was not known before.
-    fn tell_learnt(&mut self, marks: Marks, before: &Learnt) {
+    fn tell_learnt(&mut self, marks: Marks, order: Option<ProofOrder>, before: &Learnt) {
         let crc = marks.dialect.crc.map(|_| marks.crc.map_or("none", |crc| crc.word()).to_owned());
         let key = self.key.as_ref().map(|named| named.label.to_string());
         let dialect = Some(marks.dialect.name.to_owned());
-        let news: Learnt = [("dialect", dialect), ("crc", crc), ("key", key)]
+        let order = order.map(|order| order.word().to_owned());
+        let news: Learnt = [("dialect", dialect), ("crc", crc), ("key", key), ("md5_order", order)]
             .into_iter()
             .filter_map(|(name, value)| Some((name.to_owned(), value?)))
             .filter(|(name, value)| before.get(name) != Some(value))

@@ -7,7 +7,9 @@ use loggerhead_model::Origin;
 use super::{Hand, acknowledging, attach, closed, faults, head_end, is_fail, is_pass, report};
 use crate::logger::cipher::Key;
 use crate::logger::crc::CrcVariant;
+use crate::logger::dialect::ProofStep;
 use crate::logger::encode::encode;
+use crate::logger::identity::ProofOrder;
 use crate::logger::message::{DataKind, IdStyle, Message, Talk};
 use crate::pair::Happening;
 use crate::{CloseReason, Refusal};
@@ -218,6 +220,33 @@ fn a_device_side_that_is_refused_says_so_and_tries_again() {
 }
 
 #[test]
+fn the_order_of_a_proof_is_learnt_and_a_fixed_one_is_found_by_the_device_side() {
+    for (dialect, settings) in acknowledging().filter(|(dialect, _)| dialect.habits.proof == ProofStep::Challenge) {
+        for order in [ProofOrder::ChallengeFirst, ProofOrder::SecretFirst] {
+            // The head-end takes both, and tells which it was.
+            let mut pair = head_end("", "");
+            attach(&mut pair, dialect, &format!("md5_order = '{}'\n{settings}", order.word()));
+            pair.run_for(Duration::from_secs(5));
+            let learnt = pair.enrolled.values().next().expect("one device").learnt.get("md5_order").cloned();
+            assert_eq!(learnt.as_deref(), Some(order.word()), "{}", dialect.name);
+            // A head-end that takes one: the other is refused, and a device that knows both finds the right one.
+            let mut pair = head_end("", &format!("md5_order = '{}'", order.word()));
+            attach(&mut pair, dialect, settings);
+            pair.run_for(Duration::from_secs(20));
+            let refused = pair.happenings().filter(|what| matches!(what, Happening::Refused(..))).count();
+            let accepted = pair.happenings().filter(|what| matches!(what, Happening::Accepted(_))).count();
+            let wrong_first = usize::from(order == ProofOrder::SecretFirst);
+            assert_eq!((refused, accepted), (wrong_first, 1), "{} {order:?}", dialect.name);
+            // One that knows only the wrong one never gets in.
+            let mut pair = head_end("", &format!("md5_order = '{}'", order.word()));
+            attach(&mut pair, dialect, &format!("md5_order = '{}'\n{settings}", order.other().word()));
+            pair.run_for(Duration::from_secs(20));
+            assert!(!pair.happenings().any(|what| matches!(what, Happening::Accepted(_))), "{}", dialect.name);
+        }
+    }
+}
+
+#[test]
 fn what_is_learnt_at_a_login_is_told_once() {
     let mut pair = head_end("", "");
     for _ in 0..2 {
@@ -230,7 +259,7 @@ fn what_is_learnt_at_a_login_is_told_once() {
         .collect();
     assert_eq!(learnt.len(), 1);
     let words: Vec<String> = learnt[0].iter().map(|(name, value)| format!("{name}={value}")).collect();
-    assert_eq!(words, ["crc=a2", "dialect=national", "key=aes_keys[1]"]);
+    assert_eq!(words, ["crc=a2", "dialect=national", "key=aes_keys[1]", "md5_order=sequence+key"]);
 }
 
 #[test]
