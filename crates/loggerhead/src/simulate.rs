@@ -32,6 +32,8 @@ pub(crate) use self::logger::LoggerKeys;
 pub(crate) use self::summary::Summary;
 pub(crate) use self::tally::Tally;
 
+use crate::limits;
+
 use self::device::{Birth, Shared};
 use self::journal::Journal;
 use self::link::Target;
@@ -155,6 +157,7 @@ pub(crate) async fn run(simulate: Simulate) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// When options contradict each other, or a file or thread cannot be had.
 pub(crate) fn launch(args: &LoggerArgs, patience: Duration) -> anyhow::Result<Fleet> {
+    limits::raise_files();
     let protocol = loggerhead_protocols::find("logger").context("this build has no protocol `logger`")?;
     let tls = args.tls.then(|| trust::client(args.ca.as_deref())).transpose()?;
     let journal = match &args.journal {

@@ -17,7 +17,7 @@ pub(crate) fn simulate(to: &str, arguments: &[&str]) -> Value {
     serde_json::from_str(&stdout).expect("the result is JSON")
 }
 
-/// Simulated devices at work whose acknowledged readings can be followed.
+/// Simulated devices at work whose acknowledged readings can be followed. Killed when dropped.
 pub(crate) struct Simulation {
     process: Child,
     acknowledged: Receiver<String>,
@@ -81,9 +81,8 @@ impl Simulation {
     }
 
     /// Ends them in the middle of whatever they do.
-    pub(crate) fn kill(mut self) {
-        self.process.kill().expect("it is ours");
-        self.process.wait().expect("it is ours");
+    pub(crate) fn kill(self) {
+        drop(self);
     }
 
     /// Tells the devices to send nothing more and waits until all is acknowledged. Gives the result and the journal.
@@ -94,6 +93,14 @@ impl Simulation {
         let stderr = self.last_words();
         let result = self.journal.pop().unwrap_or_default();
         assert!(status.success(), "devices ended with {status}: {result}\n{stderr}");
-        (serde_json::from_str(&result).expect("the result is JSON"), self.journal)
+        (serde_json::from_str(&result).expect("the result is JSON"), std::mem::take(&mut self.journal))
+    }
+}
+
+impl Drop for Simulation {
+    fn drop(&mut self) {
+        // It is gone already where the test ended well.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
