@@ -37,7 +37,7 @@ mod steward;
 #[cfg(test)]
 mod testing;
 mod throttle;
-mod tls;
+pub mod tls;
 
 pub use error::{CommandError, DeviceError, StartError};
 pub use head_end::HeadEnd;

@@ -22,21 +22,26 @@ const SETTLE: Duration = Duration::from_secs(1);
 
 /// The files of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Files {
-    pub(crate) certificate: PathBuf,
-    pub(crate) key: PathBuf,
+pub struct Files {
+    /// The certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// The private key, PEM.
+    pub key: PathBuf,
 }
 
 /// A file that cannot be used, and why not.
-#[derive(Debug)]
-pub(crate) struct FileError {
-    pub(crate) path: PathBuf,
-    pub(crate) reason: String,
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {reason}", path = path.display())]
+pub struct FileError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 /// The certificate of one listener, as new connections see it.
 #[derive(Debug)]
-pub(crate) struct Certificate {
+pub struct Certificate {
     files: Files,
     now: ArcSwap<CertifiedKey>,
     read: Mutex<Stamps>,
@@ -68,14 +73,16 @@ impl Certificate {
     ///
     /// # Errors
     /// `FileError` when one cannot be read, or they do not belong together.
-    pub(crate) fn load(files: Files) -> Result<Arc<Self>, FileError> {
+    pub fn load(files: Files) -> Result<Arc<Self>, FileError> {
         // Before reading: a file that changes in between is then read again.
         let stamps = files.stamps();
         let certified = read(&files)?;
         Ok(Arc::new(Self { files, now: ArcSwap::from_pointee(certified), read: Mutex::new(stamps) }))
     }
 
-    pub(crate) fn files(&self) -> &Files {
+    /// The files that it is read from.
+    #[must_use]
+    pub fn files(&self) -> &Files {
         &self.files
     }
 
@@ -83,7 +90,7 @@ impl Certificate {
     ///
     /// # Errors
     /// `FileError` as for `load`.
-    pub(crate) fn reload(&self) -> Result<(), FileError> {
+    pub fn reload(&self) -> Result<(), FileError> {
         *self.stamps() = self.files.stamps();
         self.now.store(Arc::new(read(&self.files)?));
         Ok(())
@@ -102,7 +109,7 @@ impl Certificate {
     ///
     /// # Errors
     /// `FileError` when the library refuses its own defaults.
-    pub(crate) fn acceptor(self: &Arc<Self>) -> Result<TlsAcceptor, FileError> {
+    pub fn acceptor(self: &Arc<Self>) -> Result<TlsAcceptor, FileError> {
         let refused =
             |error: rustls::Error| FileError { path: self.files.certificate.clone(), reason: error.to_string() };
         let config = rustls::ServerConfig::builder_with_provider(provider())
@@ -138,7 +145,7 @@ fn read(files: &Files) -> Result<CertifiedKey, FileError> {
 }
 
 /// Reads certificates again when their files change, until `stop`.
-pub(crate) async fn watch(certificates: Vec<Arc<Certificate>>, stop: CancellationToken) {
+pub async fn watch(certificates: Vec<Arc<Certificate>>, stop: CancellationToken) {
     // One note is enough: whatever changed, everything is looked at again.
     let (sender, mut changes) = mpsc::channel(1);
     let noted = move |event: notify::Result<notify::Event>| {
@@ -178,7 +185,7 @@ pub(crate) async fn watch(certificates: Vec<Arc<Certificate>>, stop: Cancellatio
 }
 
 /// Says how reading a certificate again went.
-pub(crate) fn report(certificate: &Certificate, reloaded: Result<(), FileError>) {
+pub fn report(certificate: &Certificate, reloaded: Result<(), FileError>) {
     match reloaded {
         Ok(()) => tracing::info!(file = %certificate.files().certificate.display(), "certificate read"),
         Err(error) => {

@@ -9,11 +9,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use loggerhead_headend::config::{Address, Api, Config, Device, Enroll, Listener, Log, LogFormat};
+use loggerhead_headend::config::{self, Address, Config, Device, Enroll, Listener, Log, LogFormat};
 use loggerhead_headend::{BoundAddress, HeadEnd, StartError};
+use loggerhead_model::Role;
 use loggerhead_protocols::Protocol;
 use loggerhead_protocols::logger::dialect::{self, ProofStep};
 use loggerhead_store::{FrameKeeping, Login, Retention, Secret};
+use loggerhead_web::{ServeError, Server, Settings, Transport, Web};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::table::{Row, Table};
@@ -30,6 +32,10 @@ const DRAW_EVERY: Duration = Duration::from_secs(1);
 const PRINT_EVERY: Duration = Duration::from_secs(5);
 /// How long stopping may take.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// Where the console is looked for.
+const CONSOLE_PORT: u16 = 8080;
+/// Who is signed in by the printed link.
+const CONSOLE_ACCOUNT: &str = "demo";
 /// Connections at once: a demonstration is small.
 const CONNECTIONS_MAX: usize = 10_000;
 
@@ -71,11 +77,16 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         started => started,
     };
     let headend = headend.context("starting the head-end")?;
-    let settings = loggerhead_web::Settings { socket: socket.clone(), tcp: None };
-    let api = loggerhead_web::Server::start(headend.clone(), settings).await.context("starting the API")?;
+    let settings = |port| Settings { socket: socket.clone(), web: Some(web(port)) };
+    let api = match Server::start(headend.clone(), settings(CONSOLE_PORT)).await {
+        Err(ServeError::Web { .. }) => Server::start(headend.clone(), settings(0)).await,
+        started => started,
+    };
+    let api = api.context("starting the console")?;
+    let link = api.sign_in_link(CONSOLE_ACCOUNT, Role::Admin).await?.context("the console is served nowhere")?;
     let address = loggers_address(&headend)?;
     let mut fleet = simulate::launch(&loggers(&args, keys, address), STOP_WITHIN)?;
-    let introduction = introduction(&args, address, &socket);
+    let introduction = introduction(&args, address, &socket, &link);
     let shown = tokio::select! {
         shown = show(&args, &introduction, &headend, &fleet) => shown,
         told = told_to_stop(seconds) => told,
@@ -116,7 +127,7 @@ fn config(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys, port: u16) ->
         log: Log { format: LogFormat::Text, level: "warn".to_owned() },
         frames: FrameKeeping::Keep,
         retention: Retention::default(),
-        api: Api::default(),
+        web: config::Web::default(),
         listeners: vec![listener],
         devices: cipher_only(args, protocol, keys)?,
     })
@@ -168,11 +179,18 @@ fn loggers(args: &DemoArgs, keys: LoggerKeys, address: SocketAddr) -> LoggerArgs
     }
 }
 
+/// The console, on this host alone.
+fn web(port: u16) -> Web {
+    let addresses = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))];
+    Web { addresses, transport: Transport::Plain, token: None }
+}
+
 /// What to try while the demonstration runs.
-fn introduction(args: &DemoArgs, address: SocketAddr, socket: &Path) -> String {
+fn introduction(args: &DemoArgs, address: SocketAddr, socket: &Path, link: &str) -> String {
     let (data, socket) = (args.data.display(), socket.display());
     format!(
-        "{} simulated loggers of every dialect report to {address}; the store is in {data}, the API at {socket}.
+        "Open the console, once: {link}
+{} simulated loggers of every dialect report to {address}; the store is in {data}, the API at {socket}.
 Try, in another terminal:
   curl --unix-socket {socket} http://localhost/api/v1/devices
   loggerhead simulate logger --to {address} --first-gateway 9001 --loggers 50 --window 8

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use loggerhead_headend::config::{Config, Enroll, Problem};
+use loggerhead_headend::tls::{Certificate, Files};
 use loggerhead_headend::{HeadEnd, StartError};
-use loggerhead_web::{Server, Settings, Tcp, Token};
+use loggerhead_web::{Server, Settings, Token, Transport, Web};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
 use crate::configuration::ConfigurationArgs;
 use crate::exit::{Exit, Failure};
-use crate::{limits, logging};
+use crate::{limits, logging, terminal};
 
 /// Pings of systemd's watchdog per its period: one may be lost.
 const PINGS_A_PERIOD: u32 = 2;
@@ -47,11 +48,11 @@ pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::catch()?;
     let head_end = HeadEnd::start(config.clone()).await.map_err(start_failure)?;
     let api = start_api(&head_end, &config).await?;
-    say_what_next(&head_end, &config);
+    say_what_next(&head_end, &api, &config);
     tell_systemd(&[NotifyState::Ready, NotifyState::Status("serving")]);
     tracing::info!("ready");
 
-    let mut running = Running { head_end, config, arguments: &args.configuration };
+    let mut running = Running { head_end, config, api: &api, arguments: &args.configuration };
     running.until_told(&mut signals).await;
 
     tracing::info!(within_s = running.config.stop_within.as_secs(), "stopping");
@@ -79,6 +80,7 @@ pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 struct Running<'a> {
     head_end: HeadEnd,
     config: Config,
+    api: &'a Server,
     arguments: &'a ConfigurationArgs,
 }
 
@@ -139,12 +141,13 @@ impl Running<'_> {
             ("data_dir", config.data_dir != self.config.data_dir),
             ("log", config.log != self.config.log),
             ("store", (config.frames, config.retention) != (self.config.frames, self.config.retention)),
-            ("api", config.api != self.config.api),
+            ("web", config.web != self.config.web),
         ];
         for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
             tracing::warn!(key, "takes effect at the next start only");
         }
         let report = self.head_end.reload(config.clone()).await?;
+        self.api.reload_certificate();
         tracing::info!(
             listeners_opened = ?report.listeners_opened,
             listeners_closed = ?report.listeners_closed,
@@ -201,25 +204,45 @@ impl Signals {
 }
 
 async fn start_api(head_end: &HeadEnd, config: &Config) -> anyhow::Result<Server> {
-    let tcp = match (config.api.address, &config.api.token_file) {
-        (Some(address), Some(file)) => {
-            let token =
-                Token::read(file).map_err(|error| Failure::new(Exit::Usage, format!("api.token_file: {error}")))?;
-            Some(Tcp { address, token })
-        }
-        (Some(_) | None, _) => None,
-    };
     let socket = config.api_socket();
-    let server = Server::start(head_end.clone(), Settings { socket: socket.clone(), tcp }).await.context("the API")?;
+    let settings = Settings { socket: socket.clone(), web: web(config)? };
+    let server = Server::start(head_end.clone(), settings).await.context("the API")?;
     tracing::info!(address = %format_args!("unix:{}", socket.display()), "api");
-    if let Some(address) = server.tcp_address() {
+    for address in server.addresses() {
         tracing::info!(%address, "api");
     }
     Ok(server)
 }
 
+/// Where the console is served, and how.
+fn web(config: &Config) -> anyhow::Result<Option<Web>> {
+    let web = &config.web;
+    if web.addresses.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |text: String| Failure::new(Exit::Usage, text);
+    let token = web.token_file.as_deref().map(Token::read).transpose();
+    let token = token.map_err(|error| wrong(format!("web.token_file: {error}")))?;
+    let transport = match &web.tls {
+        Some(tls) => {
+            let files = Files { certificate: tls.certificate.clone(), key: tls.key.clone() };
+            Transport::Tls(Certificate::load(files).map_err(|error| wrong(format!("web.tls: {error}")))?)
+        }
+        None if web.behind_proxy => Transport::Proxy,
+        None => Transport::Plain,
+    };
+    Ok(Some(Web { addresses: web.addresses.clone(), transport, token }))
+}
+
 /// Tells somebody who starts for the first time what to do.
-fn say_what_next(head_end: &HeadEnd, config: &Config) {
+fn say_what_next(head_end: &HeadEnd, api: &Server, config: &Config) {
+    if let Some(link) = api.setup_link() {
+        // On the terminal and not in the log, which others may read: whoever opens it first is the administrator.
+        let said = terminal::say(format_args!("nobody has an account yet; make the first one here, once: {link}"));
+        if let Err(error) = said {
+            tracing::warn!(%error, "the link to the first account could not be printed; `loggerhead user add` makes one");
+        }
+    }
     let nobody = config.listeners.iter().all(|listener| listener.enroll == Enroll::Refuse);
     if nobody && head_end.devices().is_empty() {
         let command =

@@ -14,7 +14,7 @@ fn with_tcp(directory: &std::path::Path) -> (HeadEnd, String) {
     let file = directory.join("token");
     std::fs::write(&file, TOKEN).expect("a directory of this test");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
-    let api = format!("[api]\naddress = \"127.0.0.1:0\"\ntoken_file = {:?}\n{LOGGERS}", file.display().to_string());
+    let api = format!("[web]\naddress = \"127.0.0.1:0\"\ntoken_file = {:?}\n{LOGGERS}", file.display().to_string());
     let head_end = HeadEnd::start(directory, &api);
     let tcp = head_end.api_address();
     (head_end, tcp)

@@ -11,6 +11,8 @@ mod extract;
 mod live;
 mod metrics;
 mod openapi;
+mod page;
+mod places;
 mod problem;
 mod routes;
 mod server;
@@ -20,10 +22,12 @@ mod state;
 mod tests;
 
 pub use access::{
-    ADDRESSES_MAX, FAILURE_FORGOTTEN_AFTER, FAILURES_MAX, TOKEN_BYTES_MAX, TOKEN_BYTES_MIN, Token, TokenError,
+    ACCOUNTS_MAX, ADDRESSES_MAX, FAILURE_FORGOTTEN_AFTER, FAILURES_MAX, NAME_BYTES_MAX, PASSWORD_BYTES_MAX,
+    PASSWORD_BYTES_MIN, Password, SESSION_IDLE_MAX, SESSION_MAX, SESSIONS_PER_ACCOUNT_MAX, TOKEN_BYTES_MAX,
+    TOKEN_BYTES_MIN, TOKENS_MAX, Token, TokenError, Transport,
 };
 pub use live::KEEP_ALIVE;
 pub use problem::{PROBLEM_TYPE, PROBLEMS_PATH};
 pub use routes::{ANSWER_MAX, BODY_BYTES_MAX};
-pub use server::{CONNECTIONS_MAX, HEAD_MAX, ServeError, Server, Settings, Tcp};
+pub use server::{CONNECTIONS_MAX, HEAD_MAX, ServeError, Server, Settings, Web};
 pub use state::{QUERIES_MAX, REQUESTS_MAX, STREAMS_MAX};

@@ -6,6 +6,7 @@
 //! told as a gap.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -21,6 +22,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
 
+use crate::access::Viewer;
 use crate::api::{Event, LiveGap, LiveReading, LiveReadings, LiveStart, PresenceChange, ProblemDetails, Time};
 use crate::extract::{Params, device_id};
 use crate::problem::{Problem, ProblemKind};
@@ -131,6 +133,7 @@ fn beginning(headers: &HeaderMap, from: Option<&str>) -> Result<Option<Place>, P
 )]
 pub(crate) async fn stream(
     State(api): State<Api>,
+    viewer: Viewer,
     headers: HeaderMap,
     Params(params): Params<LiveParams>,
 ) -> Result<Response, Problem> {
@@ -150,6 +153,7 @@ pub(crate) async fn stream(
         place,
         begun: false,
         stopping: api.stopping(),
+        viewer_ended: Box::pin(viewer.ended()),
         _permit: permit,
     };
     let body = Body::from_stream(stream::unfold(stream, |mut stream| async move {
@@ -172,6 +176,8 @@ struct Stream {
     place: Place,
     begun: bool,
     stopping: CancellationToken,
+    /// The sign-in or token that it was opened with does not hold any more.
+    viewer_ended: Pin<Box<dyn Future<Output = ()> + Send>>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -188,6 +194,7 @@ impl Stream {
             tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => return None,
+                () = self.viewer_ended.as_mut() => return None,
                 live = self.subscription.next() => self.write(&mut chunk, live?),
                 () = tokio::time::sleep(KEEP_ALIVE) => self.keep_alive(&mut chunk),
             }

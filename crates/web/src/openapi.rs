@@ -16,7 +16,7 @@ use crate::routes;
         title = "Loggerhead",
         description = "The head-end for data loggers: devices and whether they are there, what they sent, what happened, \
             commands, and all of it live.\n\nServed on a private Unix socket in the data directory, and over TCP where \
-            the configuration names an address; TCP needs `Authorization: Bearer TOKEN`. Errors are problem details \
+            the configuration names an address; TCP needs a sign-in or `Authorization: Bearer TOKEN`. Errors are problem details \
             (RFC 9457) with a `remedy`. Times are RFC 3339. Every value comes as the text that the device sent, with \
             the number beside it where it is one.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
@@ -112,8 +112,9 @@ mod tests {
                 assert!(names.insert(name.to_owned()), "{name} twice");
                 assert!(operation["summary"].is_string(), "{method} {path} says what it does");
             }
-            let written = [("{id}", "tower-1"), ("{kind}", "throttled")];
-            let mut example = path.replace("commands/{id}", "commands/17");
+            let written = [("{id}", "tower-1"), ("{kind}", "throttled"), ("{name}", "ada"), ("{number}", "4711")];
+            let mut example = path.replace("commands/{id}", "commands/17").replace("tokens/{id}", "tokens/3");
+            example = example.replace("sessions/{id}", "sessions/0123456789abcdef");
             for (name, value) in written {
                 example = example.replace(name, value);
             }

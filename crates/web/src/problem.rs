@@ -26,6 +26,12 @@ pub(crate) enum ProblemKind {
     Unauthorized,
     /// Something that the role of whoever asks does not allow.
     Forbidden,
+    /// A name and a password that do not go together.
+    WrongPassword,
+    /// A link that does not open anything.
+    WrongLink,
+    /// A request that a page of another site made a browser send.
+    ForeignPage,
     /// Too many wrong secrets from this address, or for this account.
     Throttled,
     /// No such path.
@@ -38,6 +44,14 @@ pub(crate) enum ProblemKind {
     UnknownChannel,
     /// No such command.
     UnknownCommand,
+    /// No such event.
+    UnknownEvent,
+    /// No such account.
+    UnknownAccount,
+    /// No such token.
+    UnknownToken,
+    /// No such sign-in.
+    UnknownSession,
     /// A name that is taken.
     Taken,
     /// A device that the configuration alone can change.
@@ -46,6 +60,8 @@ pub(crate) enum ProblemKind {
     NotPending,
     /// A device that may not log in yet.
     NotActive,
+    /// The last administrator, without whom nobody could change anything.
+    LastAdmin,
     /// A limit of the head-end is reached.
     Full,
     /// A body over its limit.
@@ -79,7 +95,7 @@ const fn row(
     Description { kind, word, status, title, remedy }
 }
 
-static DESCRIPTIONS: [Description; 19] = [
+static DESCRIPTIONS: [Description; 27] = [
     row(
         ProblemKind::BadRequest,
         "bad-request",
@@ -100,6 +116,27 @@ static DESCRIPTIONS: [Description; 19] = [
         StatusCode::FORBIDDEN,
         "this is not for you to do",
         "ask an administrator for the role or the token that the detail names",
+    ),
+    row(
+        ProblemKind::WrongPassword,
+        "wrong-password",
+        StatusCode::UNAUTHORIZED,
+        "the name or the password is wrong",
+        "try again; an administrator can set a new one: `loggerhead user password NAME`",
+    ),
+    row(
+        ProblemKind::WrongLink,
+        "wrong-link",
+        StatusCode::UNAUTHORIZED,
+        "the link does not open anything",
+        "links open once: start the server again for a new one, or add an account: `loggerhead user add --help`",
+    ),
+    row(
+        ProblemKind::ForeignPage,
+        "foreign-page",
+        StatusCode::FORBIDDEN,
+        "the request does not come from a page of this server",
+        "load the page again; programs send a token instead of a cookie: `loggerhead token add --help`",
     ),
     row(
         ProblemKind::Throttled,
@@ -144,6 +181,34 @@ static DESCRIPTIONS: [Description; 19] = [
         "see GET /api/v1/commands; finished commands are forgotten with the events' retention",
     ),
     row(
+        ProblemKind::UnknownEvent,
+        "unknown-event",
+        StatusCode::NOT_FOUND,
+        "there is no such event",
+        "see GET /api/v1/events; events are forgotten with their retention",
+    ),
+    row(
+        ProblemKind::UnknownAccount,
+        "unknown-account",
+        StatusCode::NOT_FOUND,
+        "there is no such account",
+        "see GET /api/v1/accounts for the accounts, or add this one with POST /api/v1/accounts",
+    ),
+    row(
+        ProblemKind::UnknownToken,
+        "unknown-token",
+        StatusCode::NOT_FOUND,
+        "there is no such token",
+        "see GET /api/v1/tokens for the tokens",
+    ),
+    row(
+        ProblemKind::UnknownSession,
+        "unknown-session",
+        StatusCode::NOT_FOUND,
+        "there is no such sign-in",
+        "see GET /api/v1/sessions for those that hold",
+    ),
+    row(
         ProblemKind::Taken,
         "taken",
         StatusCode::CONFLICT,
@@ -170,6 +235,13 @@ static DESCRIPTIONS: [Description; 19] = [
         StatusCode::CONFLICT,
         "the device may not log in yet",
         "accept it with POST /api/v1/devices/{id}/accept, then ask again",
+    ),
+    row(
+        ProblemKind::LastAdmin,
+        "last-admin",
+        StatusCode::CONFLICT,
+        "somebody has to be administrator",
+        "make another account administrator first",
     ),
     row(
         ProblemKind::Full,
@@ -246,6 +318,11 @@ impl Problem {
     pub(crate) fn allow(mut self, methods: String) -> Self {
         self.allow = Some(methods);
         self
+    }
+
+    /// What is wrong in this case.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// Of which kind it is.

@@ -14,20 +14,25 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use loggerhead_headend::HeadEnd;
+use loggerhead_headend::tls::{self, FileError};
+use loggerhead_model::Role;
+use loggerhead_store::StoreError;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
-use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
-use crate::access::{Caller, Token};
+use crate::access::{Caller, Link, Token, Transport};
+use crate::places::{Place, Places};
 use crate::routes;
 use crate::socket::{self, SocketFile};
-use crate::state::{Api, STREAMS_MAX};
+use crate::state::{Api, Front, STREAMS_MAX};
 
-/// Connections on each listener at a time; more wait in the kernel.
+/// Connections on each listener at a time. Beyond it the one that is idle for longest is closed for a new one; when none
+/// is idle, the new one is turned away.
 pub const CONNECTIONS_MAX: usize = STREAMS_MAX + 512;
 /// From a connection, or from the answer before, to the whole head of a request.
 pub const HEAD_MAX: Duration = Duration::from_secs(15);
@@ -37,6 +42,11 @@ const BUFFER_BYTES_MAX: usize = 64 * 1024;
 const HEADERS_MAX: usize = 64;
 /// How long accepting pauses after the kernel refused, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long telling a peer that there is no place may take.
+const TURN_AWAY_MAX: Duration = Duration::from_secs(1);
+/// What it is told.
+const NO_PLACE: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 /// A peer that takes no bytes and acknowledges none for so long is gone.
 const DEAD_AFTER: Duration = Duration::from_mins(1);
 
@@ -45,17 +55,19 @@ const DEAD_AFTER: Duration = Duration::from_mins(1);
 pub struct Settings {
     /// Where the private socket is made.
     pub socket: PathBuf,
-    /// A TCP address beside it.
-    pub tcp: Option<Tcp>,
+    /// TCP addresses beside it.
+    pub web: Option<Web>,
 }
 
-/// A TCP address that needs a token.
+/// Where the console and the API are served to people.
 #[derive(Clone)]
-pub struct Tcp {
-    /// The address; port 0 takes any that is free.
-    pub address: SocketAddr,
-    /// What callers have to know.
-    pub token: Token,
+pub struct Web {
+    /// The addresses; port 0 takes any that is free.
+    pub addresses: Vec<SocketAddr>,
+    /// How bytes travel there.
+    pub transport: Transport,
+    /// A token that may do everything.
+    pub token: Option<Token>,
 }
 
 /// The API cannot be served.
@@ -73,7 +85,29 @@ pub enum ServeError {
         /// What stands there.
         path: PathBuf,
     },
+    /// An account that cannot be made.
+    #[error("account {name}: {reason}")]
+    Account {
+        /// Its name.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The store cannot say who may sign in.
+    #[error("reading who may sign in: {0}")]
+    Store(#[from] StoreError),
+    /// A certificate that cannot be used.
+    #[error("the console's certificate: {0}")]
+    Tls(#[from] FileError),
     /// The system refused.
+    #[error("the console cannot be served on {address}: {source}; set web.address to another address, or to \"off\"")]
+    Web {
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The system refused the private socket.
     #[error("the API cannot listen on {address}: {source}")]
     Listen {
         /// Where.
@@ -84,9 +118,9 @@ pub enum ServeError {
 }
 
 /// A running server of the API.
-#[derive(Debug)]
 pub struct Server {
-    tcp_address: Option<SocketAddr>,
+    addresses: Vec<SocketAddr>,
+    api: Api,
     /// Ends every task of the server, also when it is dropped without `shutdown`.
     stopping: DropGuard,
     listeners: Vec<JoinHandle<()>>,
@@ -97,30 +131,79 @@ impl Server {
     /// Binds and serves. Call it inside a tokio runtime.
     ///
     /// # Errors
-    /// `InUse` when another server answers on the socket, `NotASocket` when another file stands there, `Listen` when the
-    /// system refuses an address.
+    /// `InUse` when another server answers on the socket, `NotASocket` when another file stands there, `Listen` and `Web`
+    /// when the system refuses an address, `Tls` for a certificate, `Store` when accounts cannot be read.
     pub async fn start(headend: HeadEnd, settings: Settings) -> Result<Self, ServeError> {
         let (unix, file) = socket::listen(&settings.socket)?;
-        let tcp = match &settings.tcp {
-            Some(tcp) => Some(bind(tcp.address).await?),
-            None => None,
-        };
-        let tcp_address = tcp.as_ref().map(|(_, address)| *address);
-        let stopping = CancellationToken::new();
-        let api = Api::new(headend, settings.tcp.map(|tcp| tcp.token), stopping.clone());
-        let router = routes::router(&api);
-        let mut listeners = vec![tokio::spawn(accept(unix, router.clone(), stopping.clone()))];
-        listeners.extend(tcp.map(|(tcp, _)| tokio::spawn(accept(tcp, router, stopping.clone()))));
-        if let Some(address) = tcp_address.filter(|address| !address.ip().is_loopback()) {
-            tracing::warn!(%address, "the API is served beyond this host without TLS: put it behind a proxy that has it");
+        let mut doors = Vec::new();
+        for address in settings.web.iter().flat_map(|web| &web.addresses) {
+            doors.push(bind(*address).await?);
         }
-        Ok(Self { tcp_address, stopping: stopping.drop_guard(), listeners, _file: file })
+        let addresses = doors.iter().map(|(_, address)| *address).collect();
+        let front = match settings.web {
+            Some(web) => Front { token: web.token, transport: web.transport },
+            None => Front { token: None, transport: Transport::Plain },
+        };
+        let tls = match &front.transport {
+            Transport::Tls(certificate) => Some(certificate.acceptor()?),
+            Transport::Plain | Transport::Proxy => None,
+        };
+        let stopping = CancellationToken::new();
+        let mut listeners = Vec::new();
+        if let Transport::Tls(certificate) = &front.transport {
+            listeners.push(tokio::spawn(tls::watch(vec![Arc::clone(certificate)], stopping.clone())));
+        }
+        let api = Api::open(headend, front, stopping.clone()).await?;
+        let router = routes::router(&api);
+        listeners.push(tokio::spawn(accept(unix, None, router.clone(), stopping.clone())));
+        for (door, _) in doors {
+            listeners.push(tokio::spawn(accept(door, tls.clone(), router.clone(), stopping.clone())));
+        }
+        Ok(Self { addresses, api, stopping: stopping.drop_guard(), listeners, _file: file })
     }
 
-    /// The TCP address, with the real port where the settings said 0.
+    /// The TCP addresses, with the real port where the settings said 0.
     #[must_use]
-    pub fn tcp_address(&self) -> Option<SocketAddr> {
-        self.tcp_address
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Where the first account is made: a link that opens once. None when there is an account, or no TCP address.
+    #[must_use]
+    pub fn setup_link(&self) -> Option<String> {
+        if self.api.book().has_accounts() { None } else { self.link("setup-link", Link::Setup) }
+    }
+
+    /// Where an account is signed in without a password: a link that opens once. The account is made, with this role,
+    /// when it is not there. None without a TCP address.
+    ///
+    /// # Errors
+    /// `Account` when the account cannot be made.
+    pub async fn sign_in_link(&self, account: &str, role: Role) -> Result<Option<String>, ServeError> {
+        if self.api.book().account(account).is_none() {
+            let made = self.api.book().add_account(account, role, None).await;
+            made.map_err(|problem| ServeError::Account {
+                name: account.to_owned(),
+                reason: problem.detail().to_owned(),
+            })?;
+        }
+        Ok(self.link("sign-in-link", Link::SignIn(account.to_owned())))
+    }
+
+    fn link(&self, page: &str, link: Link) -> Option<String> {
+        let address = self.addresses.first()?;
+        let scheme = match self.api.transport() {
+            Transport::Plain | Transport::Proxy => "http",
+            Transport::Tls(_) => "https",
+        };
+        Some(format!("{scheme}://{address}/{page}#{}", self.api.book().link(link).expose()))
+    }
+
+    /// Reads the certificate again; what was in use stays when the files are wrong, which the log says.
+    pub fn reload_certificate(&self) {
+        if let Transport::Tls(certificate) = self.api.transport() {
+            tls::report(certificate, certificate.reload());
+        }
     }
 
     /// Ends live streams, lets requests that are being answered end `within` this time, and removes the socket.
@@ -143,7 +226,7 @@ impl Server {
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
-    let failed = |source| ServeError::Listen { address: address.to_string(), source };
+    let failed = |source| ServeError::Web { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
@@ -186,26 +269,24 @@ impl Listener for TcpListener {
 }
 
 /// Accepts until the server stops, then waits for the connections that are open.
-async fn accept<L: Listener>(listener: L, router: Router, stopping: CancellationToken) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+async fn accept<L: Listener>(listener: L, tls: Option<TlsAcceptor>, router: Router, stopping: CancellationToken) {
+    let places = Places::new(CONNECTIONS_MAX);
     let mut connections = JoinSet::new();
     loop {
-        let place = Arc::clone(&places).acquire_owned();
-        let next = async {
-            let place = place.await.expect("the semaphore is never closed");
-            (listener.accept().await, place)
-        };
         tokio::select! {
             () = stopping.cancelled() => break,
             Some(_) = connections.join_next() => {}
-            (accepted, place) = next => match accepted {
-                Ok((stream, caller)) => {
-                    let connection = serve(stream, caller, router.clone(), stopping.clone());
-                    connections.spawn(async move {
-                        connection.await;
-                        drop(place);
-                    });
-                }
+            accepted = listener.accept() => match accepted {
+                Ok((stream, caller)) => match places.enter() {
+                    Some(place) => {
+                        let (tls, router, stopping) = (tls.clone(), router.clone(), stopping.clone());
+                        connections.spawn(greet(stream, caller, place, tls, router, stopping));
+                    }
+                    // Everybody who is in is being served: this one is told, and nobody loses anything.
+                    None => {
+                        connections.spawn(turn_away(stream));
+                    }
+                },
                 Err(error) => {
                     tracing::warn!(%error, "the API cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -217,26 +298,60 @@ async fn accept<L: Listener>(listener: L, router: Router, stopping: Cancellation
     while connections.join_next().await.is_some() {}
 }
 
-/// Serves one connection until it ends; when the server stops, until the request on it is answered.
-async fn serve(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+/// Says in plain HTTP that there is no place. With TLS nobody understands it, and the end of the connection says the same.
+async fn turn_away(mut stream: impl AsyncWrite + Unpin) {
+    // A peer that does not take these bytes does not hold anything up.
+    let _told = tokio::time::timeout(TURN_AWAY_MAX, stream.write_all(NO_PLACE)).await;
+}
+
+/// Serves one connection, after its handshake where there is one.
+async fn greet<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
     caller: Caller,
+    place: Place,
+    tls: Option<TlsAcceptor>,
     router: Router,
     stopping: CancellationToken,
 ) {
-    let answer = service_fn(move |mut request: Request<Incoming>| {
+    let Some(tls) = tls else { return serve(stream, caller, place, router, stopping).await };
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(HEAD_MAX, tls.accept(stream)) => shaken,
+        () = place.evicted() => return,
+        () = stopping.cancelled() => return,
+    };
+    match shaken {
+        Ok(Ok(stream)) => serve(stream, caller, place, router, stopping).await,
+        Ok(Err(error)) => tracing::debug!(?caller, %error, "no TLS with a peer of the API"),
+        Err(_) => tracing::debug!(?caller, "a peer of the API did not finish its TLS handshake"),
+    }
+}
+
+/// Serves one connection until it ends; when the server stops, until the request on it is answered.
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    caller: Caller,
+    place: Place,
+    router: Router,
+    stopping: CancellationToken,
+) {
+    let place = Arc::new(place);
+    let answer = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(caller);
-        router.clone().oneshot(request.map(Body::new))
+        let busy = Place::busy(&place);
+        let answer = router.clone().oneshot(request.map(Body::new));
+        async move { answer.await.map(|response| response.map(|body| busy.until_sent(body))) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), answer);
+        .serve_connection(TokioIo::new(stream), answer)
+        .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = place.evicted() => return,
         () = stopping.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await

@@ -11,7 +11,7 @@ use loggerhead_store::{Reader, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{Throttle, Token};
+use crate::access::{Book, Hasher, Throttle, Token, Transport};
 use crate::problem::{Problem, ProblemKind};
 
 /// Requests that are worked on at a time, live streams not counted.
@@ -29,8 +29,11 @@ pub(crate) struct Api(Arc<Shared>);
 
 struct Shared {
     headend: HeadEnd,
-    token: Option<Token>,
-    throttle: Throttle<IpAddr>,
+    front: Front,
+    book: Book,
+    hasher: Hasher,
+    addresses: Throttle<IpAddr>,
+    names: Throttle<String>,
     figures: Figures,
     requests: Arc<Semaphore>,
     queries: Arc<Semaphore>,
@@ -39,13 +42,27 @@ struct Shared {
     started_at: Timestamp,
 }
 
+/// How the API is reached over TCP.
+#[derive(Clone)]
+pub(crate) struct Front {
+    /// The machine token.
+    pub(crate) token: Option<Token>,
+    /// How bytes travel.
+    pub(crate) transport: Transport,
+}
+
 /// One counter.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     pub(crate) fn count(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.count_up();
+    }
+
+    /// Counts, and says how many there are now.
+    pub(crate) fn count_up(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(crate) fn value(&self) -> u64 {
@@ -77,18 +94,27 @@ impl Figures {
 
 impl Api {
     /// What requests to this head-end share. Streams end with `stopping`.
-    pub(crate) fn new(headend: HeadEnd, token: Option<Token>, stopping: CancellationToken) -> Self {
-        Self(Arc::new(Shared {
+    ///
+    /// # Errors
+    /// When the store cannot say who may sign in.
+    pub(crate) async fn open(headend: HeadEnd, front: Front, stopping: CancellationToken) -> Result<Self, StoreError> {
+        let store = headend.store().clone();
+        let book = tokio::task::spawn_blocking(move || Book::load(&store)).await;
+        let book = book.map_err(|_| StoreError::Closed)??;
+        Ok(Self(Arc::new(Shared {
             headend,
-            token,
-            throttle: Throttle::default(),
+            front,
+            book,
+            hasher: Hasher::default(),
+            addresses: Throttle::default(),
+            names: Throttle::default(),
             figures: Figures::default(),
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
             queries: Arc::new(Semaphore::new(QUERIES_MAX)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             stopping,
             started_at: now(),
-        }))
+        })))
     }
 
     pub(crate) fn headend(&self) -> &HeadEnd {
@@ -96,11 +122,30 @@ impl Api {
     }
 
     pub(crate) fn token(&self) -> Option<&Token> {
-        self.0.token.as_ref()
+        self.0.front.token.as_ref()
     }
 
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.0.front.transport
+    }
+
+    /// Who may sign in.
+    pub(crate) fn book(&self) -> &Book {
+        &self.0.book
+    }
+
+    pub(crate) fn hasher(&self) -> &Hasher {
+        &self.0.hasher
+    }
+
+    /// Wrong secrets by address.
     pub(crate) fn throttle(&self) -> &Throttle<IpAddr> {
-        &self.0.throttle
+        &self.0.addresses
+    }
+
+    /// Wrong passwords by the name that they were tried for.
+    pub(crate) fn names(&self) -> &Throttle<String> {
+        &self.0.names
     }
 
     pub(crate) fn figures(&self) -> &Figures {

@@ -6,7 +6,7 @@ use loggerhead_store::{FrameKeeping, Login};
 
 use super::load::Loaded;
 use super::schema::{self, Default, Key, Keys, Kind};
-use super::types::{Config, Enroll, Listener};
+use super::types::{Config, Enroll, Listener, Web};
 
 /// Most devices that are listed one by one.
 const DEVICES_SHOWN_MAX: usize = 20;
@@ -27,9 +27,7 @@ pub fn explain(loaded: &Loaded) -> String {
     line(format!("keeps everything in {}", config.data_dir.display()));
     line(format!("keeps {}", kept(config)));
     line(format!("answers operators on unix:{}", config.api_socket().display()));
-    if let Some(address) = config.api.address {
-        line(format!("answers operators who show the token on {address}"));
-    }
+    line(console(&config.web));
     config.listeners.iter().for_each(|listener| line(door(listener)));
     line(match config.devices.len() {
         0 => {
@@ -50,6 +48,19 @@ pub fn explain(loaded: &Loaded) -> String {
     }
     line(format!("stops within {} s when it is asked to", config.stop_within.as_secs()));
     text
+}
+
+fn console(web: &Web) -> String {
+    let addresses: Vec<String> = web.addresses.iter().map(ToString::to_string).collect();
+    let how = match (&web.tls, web.behind_proxy) {
+        (Some(_), _) => " with TLS",
+        (None, true) => " behind a proxy that has TLS",
+        (None, false) => "",
+    };
+    match addresses.as_slice() {
+        [] => "serves no console".to_owned(),
+        addresses => format!("serves the console on {}{how}", addresses.join(", ")),
+    }
 }
 
 fn kept(config: &Config) -> String {

@@ -19,7 +19,7 @@ pub use self::problem::{Gravity, Place, Problem, Problems};
 pub use self::schema::DATA_DIR_DEFAULT;
 pub use self::secret::parse_secret;
 pub use self::section::Setting;
-pub use self::types::{API_SOCKET, Address, Api, Config, Device, Enroll, Listener, Log, LogFormat, Tls};
+pub use self::types::{API_SOCKET, Address, Config, Device, Enroll, Listener, Log, LogFormat, Tls, Web};
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use loggerhead_model::{DeviceId, Identity};
@@ -14,7 +14,7 @@ use super::problem::{Gravity, Place};
 use super::schema::{self, DATA_DIR_DEFAULT, Keys};
 use super::secret::{self, parse_secret};
 use super::section::{Findings, Section};
-use super::types::{Address, Api, Config, Device, Enroll, Listener, Log, LogFormat, Tls};
+use super::types::{Address, Config, Device, Enroll, Listener, Log, LogFormat, Tls, Web};
 
 /// Longest name of a listener.
 const NAME_BYTES_MAX: usize = 64;
@@ -45,7 +45,7 @@ pub(super) fn config(tree: &Node, findings: &Findings) -> Config {
             events: days("events_days"),
             readings: days("readings_days"),
         },
-        api: api(&root.below("api", &empty)),
+        web: web(&root.below("web", &empty)),
         listeners: listeners.into_iter().map(|(listener, _)| listener).collect(),
         devices: devices.into_iter().map(|(device, _)| device).collect(),
     };
@@ -53,32 +53,58 @@ pub(super) fn config(tree: &Node, findings: &Findings) -> Config {
     config
 }
 
-fn api(section: &Section<'_>) -> Api {
-    let address = section.text("address").and_then(|text| {
-        let address = text.parse::<SocketAddr>().ok();
-        if address.is_none() {
-            section.error("address", format!("{text:?} is no address: write 127.0.0.1:8080 or [::1]:8080"));
-        }
-        address
-    });
+fn web(section: &Section<'_>) -> Web {
+    let empty = Node::table(Place::Default);
+    let addresses = web_addresses(section);
+    let behind_proxy = section.flag("behind_proxy");
     let token_file = section.file("token_file");
-    match (&token_file, address) {
-        (None, Some(_)) => {
-            section.error("address", "a TCP address needs a token_file, so that not everybody may command");
-        }
-        (Some(path), _) => match std::fs::metadata(path) {
-            Ok(about) if secret::is_open(&about) => {
-                section.error(
-                    "token_file",
-                    format!("everybody on this machine may read {0}: chmod 600 {0}", path.display()),
-                );
-            }
-            Ok(_) => {}
-            Err(error) => section.error("token_file", format!("{}: {error}", path.display())),
-        },
-        (None, None) => {}
+    if let Some(path) = &token_file {
+        check_token_file(section, path);
     }
-    Api { address, token_file }
+    let tls_wanted = section.node.entry("tls").is_some();
+    let tls = if tls_wanted { tls(&section.below("tls", &empty)) } else { None };
+    let exposed = addresses.iter().find(|address| !address.ip().is_loopback());
+    if let Some(address) = exposed.filter(|_| !tls_wanted && !behind_proxy) {
+        let text = format!(
+            "{address} can be reached from other hosts, and passwords would pass in clear: set web.tls.certificate and \
+             web.tls.key, or web.behind_proxy = true where a proxy in front of it has TLS, or write 127.0.0.1:{}",
+            address.port()
+        );
+        section.error("address", text);
+    }
+    Web { addresses, behind_proxy, token_file, tls }
+}
+
+fn web_addresses(section: &Section<'_>) -> Vec<SocketAddr> {
+    let right = "127.0.0.1:8080, [::1]:8080 or off";
+    let mut written = section.list("address", right);
+    if section.node.entry("address").is_none() {
+        written.push((schema::WEB_ADDRESS_DEFAULT.to_owned(), Place::Default));
+    }
+    let mut addresses = Vec::with_capacity(written.len());
+    for (text, place) in written.iter().filter(|(text, _)| !text.is_empty() && text != "off") {
+        if let Ok(address) = text.parse() {
+            addresses.push(address);
+        } else {
+            let text = format!("{text:?} is no address: write {right}");
+            section.findings.add(Gravity::Error, place, format!("{}address", section.path), text);
+        }
+    }
+    let shown: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
+    let shown = format!("[{}]", shown.join(", "));
+    section.findings.settle(format!("{}address", section.path), shown, section.place("address"));
+    addresses
+}
+
+fn check_token_file(section: &Section<'_>, path: &Path) {
+    match std::fs::metadata(path) {
+        Ok(about) if secret::is_open(&about) => {
+            let text = format!("everybody on this machine may read {0}: chmod 600 {0}", path.display());
+            section.error("token_file", text);
+        }
+        Ok(_) => {}
+        Err(error) => section.error("token_file", format!("{}: {error}", path.display())),
+    }
 }
 
 /// The tables of a list of tables, each with its path.

@@ -2,6 +2,8 @@
 
 /// Where the API's and the store's files are when nobody says.
 pub const DATA_DIR_DEFAULT: &str = "/var/lib/loggerhead";
+/// Where the console is served when nobody says: this host only.
+pub(super) const WEB_ADDRESS_DEFAULT: &str = "127.0.0.1:8080";
 /// How long stopping may take, in seconds: below the 90 s after which systemd kills.
 const STOP_S_DEFAULT: u64 = 20;
 /// Days for which raw frames are kept.
@@ -98,7 +100,11 @@ pub(super) const ROOT: Keys = &[
     count("stop_s", 1, WAIT_S_MAX, STOP_S_DEFAULT, "seconds in which the server stops when it is asked to"),
     table("log", LOG, "what is logged, on standard error"),
     table("store", STORE, "what is kept"),
-    table("api", API, "the API; it is always on the private socket api.sock in data_dir as well"),
+    table(
+        "web",
+        WEB,
+        "the console and the API for people; programs of this user also have the socket api.sock in data_dir",
+    ),
     key("listener", Kind::Tables(LISTENER), None, "", "what devices connect to; any number of them"),
     key(
         "device",
@@ -137,15 +143,29 @@ pub(super) const RETENTION: Keys = &[
     count("readings_days", 0, DAYS_MAX, 0, "readings"),
 ];
 
-pub(super) const API: Keys = &[
-    key("address", Kind::Text, None, "\"127.0.0.1:8080\"", "a TCP address for the API; needs token_file"),
+pub(super) const WEB: Keys = &[
+    key(
+        "address",
+        Kind::Texts,
+        Some(Default::Text(WEB_ADDRESS_DEFAULT)),
+        "",
+        "where it is served, one address or a list; \"off\": nowhere. Beyond this host it takes TLS or behind_proxy",
+    ),
+    key(
+        "behind_proxy",
+        Kind::Flag,
+        Some(Default::Flag(false)),
+        "",
+        "a proxy in front of it has TLS and says in X-Forwarded-For who asks; only the proxy may reach the address",
+    ),
     key(
         "token_file",
         Kind::Path,
         None,
         "\"/etc/loggerhead/api-token\"",
-        "the token that TCP peers must show: 16 characters or more, readable by the server's user alone",
+        "a token for programs that may do everything: 16 characters or more, readable by the server's user alone",
     ),
+    table("tls", TLS, "TLS on every address of the console; both files are read again when they change"),
 ];
 
 pub(super) const LISTENER: Keys = &[

@@ -53,6 +53,25 @@ fn every_problem_is_named_at_once_with_its_line() {
 }
 
 #[test]
+fn the_console_is_served_on_this_host_only_unless_its_passwords_are_safe() {
+    let served = |text: &str| {
+        let loaded = loaded(text, &[], &[]);
+        assert_eq!(errors(&loaded), Vec::<String>::new(), "{text}");
+        loaded.config.web.addresses.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(served(""), ["127.0.0.1:8080"]);
+    assert_eq!(served("[web]\naddress = \"off\""), Vec::<String>::new());
+    assert_eq!(served("[web]\naddress = \"\""), Vec::<String>::new());
+    assert_eq!(served("[web]\naddress = [\"[::1]:1\", \"127.0.0.2:2\"]"), ["[::1]:1", "127.0.0.2:2"]);
+    assert_eq!(served("[web]\naddress = \"0.0.0.0:80\"\nbehind_proxy = true"), ["0.0.0.0:80"]);
+    let found = errors(&loaded("[web]\naddress = \"0.0.0.0:80\"\n", &[], &[]));
+    let [error] = found.as_slice() else { panic!("{found:?}") };
+    assert!(error.contains("web.tls.certificate") && error.contains("web.behind_proxy"), "{error}");
+    let found = errors(&loaded("[web]\naddress = \"localhost\"\n", &[], &[]));
+    assert_eq!(found, ["2: web.address: \"localhost\" is no address: write 127.0.0.1:8080, [::1]:8080 or off"]);
+}
+
+#[test]
 fn what_is_not_toml_is_named_with_its_line() {
     let found = errors(&loaded("a = 1\nb = = 2\n", &[], &[]));
     assert!(found.iter().any(|text| text.starts_with("2: ")), "{found:?}");

@@ -21,8 +21,8 @@ pub struct Config {
     pub frames: FrameKeeping,
     /// For how long things are kept.
     pub retention: Retention,
-    /// Where operators and their tools connect to.
-    pub api: Api,
+    /// Where people and their programs connect to.
+    pub web: Web,
     /// What devices connect to.
     pub listeners: Vec<Listener>,
     /// The devices that the configuration knows.
@@ -65,13 +65,17 @@ pub enum LogFormat {
     Json,
 }
 
-/// Where operators and their tools connect to, besides the socket in the data directory.
+/// Where people and their programs connect to, besides the socket in the data directory. The default is nowhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Api {
-    /// A TCP address; none: the socket only.
-    pub address: Option<SocketAddr>,
-    /// The file that holds the token which TCP peers must show; always there with an address.
+pub struct Web {
+    /// TCP addresses; none: the socket only.
+    pub addresses: Vec<SocketAddr>,
+    /// A proxy in front has TLS, and says who asks.
+    pub behind_proxy: bool,
+    /// The file that holds a token which may do everything.
     pub token_file: Option<PathBuf>,
+    /// Its certificate, for TLS.
+    pub tls: Option<Tls>,
 }
 
 /// The files of a listener with TLS.

@@ -85,7 +85,11 @@ impl HeadEnd {
 
     /// Writes the configuration in `directory`, for a start or a reload.
     pub(crate) fn configure(directory: &Path, configuration: &str) {
-        let data = format!("data_dir = \"{}\"\n{configuration}", directory.join("data").display());
+        let mut data = format!("data_dir = \"{}\"\n{configuration}", directory.join("data").display());
+        if !configuration.contains("[web]") {
+            // Tests run side by side, and the console has one usual port.
+            data.push_str("\n[web]\naddress = \"off\"\n");
+        }
         std::fs::write(directory.join("loggerhead.toml"), data).expect("a directory of this test");
     }
 

@@ -1,6 +1,5 @@
 //! Whole conversations of both sides in memory, by topic. The vectors of single frames are elsewhere.
 
-mod answers;
 mod bad_days;
 mod login;
 mod normal_day;

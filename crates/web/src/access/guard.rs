@@ -1,16 +1,20 @@
 //! Lets a request through, or answers why not.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use loggerhead_model::DeviceId;
 
+use super::audit::{self, Noted};
+use super::cookie;
 use super::policy::{self, DeviceAt, Need, Rule};
+use super::secret::same;
 use super::throttle::{FAILURES_MAX, network};
 use super::viewer::Viewer;
 use crate::problem::{Problem, ProblemKind};
@@ -18,6 +22,8 @@ use crate::state::Api;
 
 /// Where whoever is not signed in is led to.
 const SIGN_IN: &str = "/login?next=";
+/// The header with what only a page of the sign-in can know.
+const CSRF_HEADER: &str = "x-csrf-token";
 /// Paths for programs: a refusal there is a problem, not another page.
 const FOR_PROGRAMS: [&str; 4] = ["/api/", "/healthz", "/readyz", "/metrics"];
 
@@ -26,51 +32,136 @@ const FOR_PROGRAMS: [&str; 4] = ["/api/", "/healthz", "/readyz", "/metrics"];
 pub(crate) enum Caller {
     /// The private socket: whoever may open it, may ask.
     Socket,
-    /// A TCP connection from this address.
+    /// A TCP connection from this address, or a proxy that names it.
     Tcp(IpAddr),
 }
 
-/// Finds out who asks, and lets the request on to its handler when its route is for them.
-pub(crate) async fn admit(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    let viewer = match viewer(&api, &request).and_then(|viewer| allowed(viewer, &request)) {
-        Ok(viewer) => viewer,
-        Err(problem) => return refusal(problem, &request),
-    };
-    if let Some(viewer) = viewer {
-        request.extensions_mut().insert(viewer);
+impl fmt::Display for Caller {
+    /// As the audit log has it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket => formatter.write_str("local"),
+            Self::Tcp(address) => address.fmt(formatter),
+        }
     }
-    next.run(request).await
 }
 
-/// Who asks; none when nobody is signed in.
-fn viewer(api: &Api, request: &Request) -> Result<Option<Viewer>, Problem> {
-    match request.extensions().get::<Caller>() {
-        Some(Caller::Socket) => Ok(Some(Viewer::local())),
-        Some(Caller::Tcp(address)) => bearer(api, *address, request.headers(), Instant::now()),
-        // It did not come through a listener of this crate, so it is treated like the least trusted.
-        None => Err(Problem::new(ProblemKind::Unauthorized, "the request came from nowhere")),
+impl<S: Sync + Send> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        caller(&parts.extensions)
     }
+}
+
+/// What the failures of a caller are held against; none for the private socket.
+pub(super) fn held_against(caller: Caller) -> Option<IpAddr> {
+    match caller {
+        Caller::Socket => None,
+        Caller::Tcp(address) => Some(network(address)),
+    }
+}
+
+/// Finds out who asks, lets the request on to its handler when its route is for them, and notes what they changed.
+pub(crate) async fn admit(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let (mut asked, body) = request.into_parts();
+    let (caller, viewer) = match judged(&api, &asked).await {
+        Ok(judged) => judged,
+        Err(problem) => return refusal(problem, &asked),
+    };
+    asked.extensions.insert(caller);
+    if let Some(viewer) = viewer.clone() {
+        asked.extensions.insert(viewer);
+    }
+    let action = viewer.zip(rule(&asked).and_then(|rule| rule.action));
+    let path = asked.uri.path().to_owned();
+    let answering = next.run(Request::from_parts(asked, body));
+    let Some((viewer, action)) = action else { return answering.await };
+    let noting = async move {
+        let response = answering.await;
+        let target = response.extensions().get::<Noted>().map_or(path, |noted| noted.0.clone());
+        let outcome = audit::outcome(response.status());
+        match audit::write(&api, viewer.name(), caller, action, target, &outcome).await {
+            Ok(()) => response,
+            // It is done, and stands nowhere: whoever asked has to know.
+            Err(problem) => problem.into_response(),
+        }
+    };
+    // A task of its own, bounded like the request: whoever hangs up early must not stay out of the log.
+    let noted = tokio::spawn(noting).await;
+    noted.unwrap_or_else(|_| Problem::new(ProblemKind::Store, "the server is stopping").into_response())
+}
+
+/// Who asks and from where, when they may.
+async fn judged(api: &Api, asked: &Parts) -> Result<(Caller, Option<Viewer>), Problem> {
+    let caller = match caller(&asked.extensions)? {
+        Caller::Socket => return Ok((Caller::Socket, allowed(Some(Viewer::local()), asked)?)),
+        Caller::Tcp(peer) => Caller::Tcp(api.transport().caller(peer, &asked.headers)),
+    };
+    let viewer = match bearer(api, caller, &asked.headers, Instant::now())? {
+        Some(viewer) => Some(viewer),
+        None => by_cookie(api, asked).await?,
+    };
+    Ok((caller, allowed(viewer, asked)?))
+}
+
+fn caller(extensions: &Extensions) -> Result<Caller, Problem> {
+    let caller = extensions.get::<Caller>().copied();
+    // It did not come through a listener of this crate, so it is treated like the least trusted.
+    caller.ok_or_else(|| Problem::new(ProblemKind::Unauthorized, "the request came from nowhere"))
 }
 
 /// Who the token in a request's `Authorization` belongs to; none without the header.
-fn bearer(api: &Api, address: IpAddr, headers: &HeaderMap, now: Instant) -> Result<Option<Viewer>, Problem> {
+fn bearer(api: &Api, caller: Caller, headers: &HeaderMap, now: Instant) -> Result<Option<Viewer>, Problem> {
     let Some(sent) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
-    let failures = api.throttle();
-    if let Some(wait) = failures.refused_for(&network(address), now) {
+    let address = held_against(caller);
+    if let Some(wait) = address.and_then(|address| api.throttle().refused_for(&address, now)) {
         api.figures().throttled.count();
         let seconds = wait.as_secs() + 1;
-        let detail = format!("{FAILURES_MAX} wrong tokens from {address}; heard again in {seconds} s");
+        let detail = format!("{FAILURES_MAX} wrong secrets from {caller}; heard again in {seconds} s");
         return Err(Problem::new(ProblemKind::Throttled, detail).retry_after(seconds));
     }
-    match (token(sent.as_bytes()), api.token()) {
-        (Some(sent), Some(token)) if token.fits(sent) => Ok(Some(Viewer::machine())),
-        (Some(_) | None, _) => {
-            failures.failed(&network(address), now);
-            api.figures().wrong_tokens.count();
-            tracing::warn!(%address, "wrong API token");
-            Err(Problem::new(ProblemKind::Unauthorized, "the token is wrong"))
+    let sent = token(sent.as_bytes());
+    let machine = sent.zip(api.token()).is_some_and(|(sent, token)| token.fits(sent));
+    let viewer = if machine { Some(Viewer::machine()) } else { sent.and_then(|sent| api.book().by_token(sent)) };
+    if viewer.is_none() {
+        if let Some(address) = address {
+            api.throttle().failed(&address, now);
         }
+        api.figures().wrong_tokens.count();
+        tracing::warn!(%caller, "wrong API token");
+        return Err(Problem::new(ProblemKind::Unauthorized, "the token is wrong, revoked or over its time"));
     }
+    Ok(viewer)
+}
+
+/// Whose cookie a request carries; none without one that holds.
+///
+/// A browser sends the cookie whatever page makes it ask. So a change has to come from a page of this server, and to carry
+/// what only such a page can read; a WebSocket, whose answers a foreign page could read, has to come from such a page.
+async fn by_cookie(api: &Api, asked: &Parts) -> Result<Option<Viewer>, Problem> {
+    let headers = &asked.headers;
+    let change = audit::is_change(&asked.method);
+    if change && !api.transport().is_same_origin(headers) {
+        return Err(Problem::new(ProblemKind::ForeignPage, "the request comes from a page of another site"));
+    }
+    let Some(secret) = cookie::read(headers, api.transport()) else { return Ok(None) };
+    let Some(viewer) = api.book().by_cookie(secret).await else { return Ok(None) };
+    let open = rule(asked).is_some_and(|rule| rule.need == Need::Nobody);
+    let sent = headers.get(CSRF_HEADER).map(HeaderValue::as_bytes).unwrap_or_default();
+    if change && !open && !viewer.csrf().is_some_and(|csrf| same(csrf.as_bytes(), sent)) {
+        let detail = format!("the header {CSRF_HEADER} is missing or not that of this sign-in");
+        return Err(Problem::new(ProblemKind::ForeignPage, detail));
+    }
+    if headers.contains_key(header::UPGRADE) && !api.transport().is_surely_same_origin(headers) {
+        return Err(Problem::new(ProblemKind::ForeignPage, "a WebSocket is opened by a page of another site"));
+    }
+    Ok(Some(viewer))
+}
+
+/// The row of a request's route.
+fn rule(asked: &Parts) -> Option<&'static Rule> {
+    policy::rule(&asked.method, asked.extensions.get::<MatchedPath>()?.as_str())
 }
 
 /// The token in an `Authorization` header.
@@ -80,23 +171,23 @@ fn token(value: &[u8]) -> Option<&[u8]> {
 }
 
 /// Whether this request's route is for whoever asks.
-fn allowed(viewer: Option<Viewer>, request: &Request) -> Result<Option<Viewer>, Problem> {
-    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let rule = path.and_then(|path| policy::rule(request.method(), path));
+fn allowed(viewer: Option<Viewer>, asked: &Parts) -> Result<Option<Viewer>, Problem> {
+    let path = asked.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+    let rule = rule(asked);
     if rule.is_some_and(|rule| rule.need == Need::Nobody) {
         return Ok(viewer);
     }
     let Some(viewer) = viewer else {
         return Err(Problem::new(ProblemKind::Unauthorized, "nobody is signed in"));
     };
-    let Some(rule) = rule else { return Err(no_route(path, request)) };
+    let Some(rule) = rule else { return Err(no_route(path, asked)) };
     if let Need::Role(role) = rule.need
         && !viewer.may(role)
     {
         let detail = format!("{} is {}; this takes {}", viewer.name(), viewer.role().word(), role.word());
         return Err(Problem::new(ProblemKind::Forbidden, detail));
     }
-    if viewer.devices().is_some_and(|devices| !device(rule, request).is_some_and(|id| devices.contains(&id))) {
+    if viewer.devices().is_some_and(|devices| !device(rule, asked).is_some_and(|id| devices.contains(&id))) {
         let detail = format!("{} is for other devices, or for questions about single ones only", viewer.name());
         return Err(Problem::new(ProblemKind::Forbidden, detail));
     }
@@ -104,11 +195,11 @@ fn allowed(viewer: Option<Viewer>, request: &Request) -> Result<Option<Viewer>, 
 }
 
 /// What is said of a path or a method that no row names; then no handler hears of the request.
-fn no_route(path: Option<&str>, request: &Request) -> Problem {
-    let uri = request.uri().path();
+fn no_route(path: Option<&str>, asked: &Parts) -> Problem {
+    let uri = asked.uri.path();
     match path.map(policy::methods).filter(|methods| !methods.is_empty()) {
         Some(methods) => {
-            let detail = format!("{uri} does not take {}; it takes {methods}", request.method());
+            let detail = format!("{uri} does not take {}; it takes {methods}", &asked.method);
             Problem::new(ProblemKind::WrongMethod, detail).allow(methods)
         }
         None => Problem::new(ProblemKind::UnknownPath, format!("nothing at {uri}")),
@@ -116,11 +207,11 @@ fn no_route(path: Option<&str>, request: &Request) -> Problem {
 }
 
 /// The one device that a request is about.
-fn device(rule: &Rule, request: &Request) -> Option<DeviceId> {
+fn device(rule: &Rule, asked: &Parts) -> Option<DeviceId> {
     let text = match rule.device {
         DeviceAt::Nowhere => return None,
-        DeviceAt::Path => in_path(rule.path, request.uri())?,
-        DeviceAt::Query => in_query(request.uri())?,
+        DeviceAt::Path => in_path(rule.path, &asked.uri)?,
+        DeviceAt::Query => in_query(&asked.uri)?,
     };
     DeviceId::new(&text).ok()
 }
@@ -163,11 +254,11 @@ fn decoded(text: &str) -> Option<String> {
 }
 
 /// The answer to a request that is not let through: whoever only has to sign in is led to where that is done.
-fn refusal(problem: Problem, request: &Request) -> Response {
-    let path = request.uri().path();
-    let of_page = matches!(*request.method(), Method::GET | Method::HEAD)
-        && !FOR_PROGRAMS.iter().any(|start| path.starts_with(start));
-    let next = request.uri().path_and_query().map_or(path, |whole| whole.as_str());
+fn refusal(problem: Problem, asked: &Parts) -> Response {
+    let path = asked.uri.path();
+    let of_page =
+        matches!(asked.method, Method::GET | Method::HEAD) && !FOR_PROGRAMS.iter().any(|start| path.starts_with(start));
+    let next = asked.uri.path_and_query().map_or(path, |whole| whole.as_str());
     let place = HeaderValue::try_from(format!("{SIGN_IN}{}", encoded(next)));
     match place {
         Ok(place) if of_page && problem.kind() == ProblemKind::Unauthorized => {

@@ -32,26 +32,38 @@ pub(crate) struct Rule {
     pub(crate) path: &'static str,
     pub(crate) need: Need,
     pub(crate) device: DeviceAt,
+    /// What the audit log calls it; none for what changes nothing, and for what writes there by itself.
+    pub(crate) action: Option<&'static str>,
 }
 
 impl Rule {
     /// A question. `HEAD` goes with it.
     pub(crate) const fn get(path: &'static str, need: Need) -> Self {
-        Self { method: "GET", path, need, device: DeviceAt::Nowhere }
+        Self { method: "GET", path, need, device: DeviceAt::Nowhere, action: None }
+    }
+
+    /// A question with a body. Changes nothing.
+    pub(crate) const fn ask(path: &'static str, need: Need) -> Self {
+        Self { method: "POST", ..Self::get(path, need) }
     }
 
     /// Something that is done.
-    pub(crate) const fn post(path: &'static str, need: Need) -> Self {
-        Self { method: "POST", path, need, device: DeviceAt::Nowhere }
+    const fn post(path: &'static str, need: Need, action: &'static str) -> Self {
+        Self { method: "POST", action: Some(action), ..Self::get(path, need) }
+    }
+
+    /// Something that is changed.
+    const fn patch(path: &'static str, need: Need, action: &'static str) -> Self {
+        Self { method: "PATCH", action: Some(action), ..Self::get(path, need) }
     }
 
     /// Something that is taken away.
-    pub(crate) const fn delete(path: &'static str, need: Need) -> Self {
-        Self { method: "DELETE", path, need, device: DeviceAt::Nowhere }
+    const fn delete(path: &'static str, need: Need, action: &'static str) -> Self {
+        Self { method: "DELETE", action: Some(action), ..Self::get(path, need) }
     }
 
     /// The same, for a route that is about one device.
-    pub(crate) const fn of_device(self, device: DeviceAt) -> Self {
+    const fn of_device(self, device: DeviceAt) -> Self {
         Self { device, ..self }
     }
 }
@@ -63,12 +75,13 @@ const ADMIN: Need = Need::Role(Role::Admin);
 /// The API.
 const API: &[Rule] = &[
     Rule::get("/api/v1/devices", VIEWER),
-    Rule::post("/api/v1/devices", ADMIN),
+    Rule::post("/api/v1/devices", ADMIN, "device.add"),
     Rule::get("/api/v1/devices/{id}", VIEWER).of_device(DeviceAt::Path),
-    Rule::delete("/api/v1/devices/{id}", ADMIN).of_device(DeviceAt::Path),
-    Rule::post("/api/v1/devices/{id}/accept", OPERATOR).of_device(DeviceAt::Path),
+    Rule::delete("/api/v1/devices/{id}", ADMIN, "device.remove").of_device(DeviceAt::Path),
+    Rule::post("/api/v1/devices/{id}/accept", OPERATOR, "device.accept").of_device(DeviceAt::Path),
+    Rule::post("/api/v1/devices/{id}/refuse", OPERATOR, "device.refuse").of_device(DeviceAt::Path),
     Rule::get("/api/v1/devices/{id}/presence", VIEWER).of_device(DeviceAt::Path),
-    Rule::post("/api/v1/devices/{id}/commands", OPERATOR).of_device(DeviceAt::Path),
+    Rule::post("/api/v1/devices/{id}/commands", OPERATOR, "command").of_device(DeviceAt::Path),
     Rule::get("/api/v1/presence", VIEWER),
     Rule::get("/api/v1/channels", VIEWER).of_device(DeviceAt::Query),
     Rule::get("/api/v1/latest", VIEWER).of_device(DeviceAt::Query),
@@ -76,11 +89,27 @@ const API: &[Rule] = &[
     Rule::get("/api/v1/buckets", VIEWER).of_device(DeviceAt::Query),
     Rule::get("/api/v1/conflicts", VIEWER).of_device(DeviceAt::Query),
     Rule::get("/api/v1/events", VIEWER).of_device(DeviceAt::Query),
+    Rule::post("/api/v1/events/{number}/acknowledge", OPERATOR, "event.acknowledge"),
     Rule::get("/api/v1/devices/{id}/frames", VIEWER).of_device(DeviceAt::Path),
     Rule::get("/api/v1/commands", VIEWER).of_device(DeviceAt::Query),
     Rule::get("/api/v1/commands/{id}", VIEWER),
     Rule::get("/api/v1/live", VIEWER).of_device(DeviceAt::Query),
     Rule::get("/api/v1/me", VIEWER),
+    Rule::post("/api/v1/me/password", VIEWER, "password.change"),
+    Rule::ask("/api/v1/session", Need::Nobody),
+    Rule::ask("/api/v1/session/link", Need::Nobody),
+    Rule::ask("/api/v1/setup", Need::Nobody),
+    Rule::delete("/api/v1/session", VIEWER, "sign-out"),
+    Rule::get("/api/v1/sessions", VIEWER),
+    Rule::delete("/api/v1/sessions/{id}", VIEWER, "session.end"),
+    Rule::get("/api/v1/accounts", ADMIN),
+    Rule::post("/api/v1/accounts", ADMIN, "account.add"),
+    Rule::patch("/api/v1/accounts/{name}", ADMIN, "account.change"),
+    Rule::delete("/api/v1/accounts/{name}", ADMIN, "account.remove"),
+    Rule::get("/api/v1/tokens", ADMIN),
+    Rule::post("/api/v1/tokens", ADMIN, "token.add"),
+    Rule::delete("/api/v1/tokens/{id}", ADMIN, "token.revoke"),
+    Rule::get("/api/v1/audit", ADMIN),
     Rule::get("/api/v1/status", VIEWER),
     Rule::get("/healthz", VIEWER),
     Rule::get("/readyz", VIEWER),
@@ -118,7 +147,9 @@ mod tests {
     use crate::routes;
 
     /// What may be asked before anybody is signed in.
-    const OPEN: &[&str] = &[];
+    const OPEN: &[&str] = &["/api/v1/session", "/api/v1/session/link", "/api/v1/setup"];
+    /// What everybody may change: what is their own.
+    const OWN: &[&str] = &["/api/v1/me/password", "/api/v1/session", "/api/v1/sessions/{id}"];
 
     #[test]
     fn every_route_has_a_required_role() {
@@ -145,8 +176,8 @@ mod tests {
 
     #[test]
     fn what_changes_something_takes_more_than_a_viewer() {
-        for rule in rules().filter(|rule| rule.method != "GET" && rule.need != Need::Nobody) {
-            assert_ne!(rule.need, super::VIEWER, "{} {}", rule.method, rule.path);
+        for rule in rules().filter(|rule| rule.action.is_some() && !OWN.contains(&rule.path)) {
+            assert!(rule.need != super::VIEWER && rule.need != Need::Nobody, "{} {}", rule.method, rule.path);
         }
     }
 }

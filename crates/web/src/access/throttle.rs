@@ -51,6 +51,14 @@ impl<K: Eq + Hash + Clone> Throttle<K> {
         let entry = failures.entry(key.clone()).or_insert(Failures { empty_at: now });
         entry.empty_at = entry.empty_at.max(now) + FAILURE_FORGOTTEN_AFTER;
     }
+
+    /// Takes one failure back that was none.
+    pub(crate) fn forgive(&self, key: &K) {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = failures.get_mut(key) {
+            entry.empty_at = entry.empty_at.checked_sub(FAILURE_FORGOTTEN_AFTER).unwrap_or(entry.empty_at);
+        }
+    }
 }
 
 /// The address that failures are counted under: one host commonly owns a whole IPv6 /64.

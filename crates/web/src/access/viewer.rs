@@ -2,36 +2,69 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use loggerhead_model::{DeviceId, Role};
+use loggerhead_model::{DeviceId, Role, Timestamp};
+use loggerhead_store::{Account, ApiToken, Hash};
+use tokio_util::sync::CancellationToken;
 
+use super::secret::csrf;
 use crate::problem::{Problem, ProblemKind};
+use crate::state::now;
 
 /// The name of whoever may open the private socket.
 const LOCAL: &str = "local";
 /// The name of the token in `web.token_file`.
 const MACHINE: &str = "token_file";
+/// No stream is open for a century; a clock cannot wait for ever.
+const FAR_MS: i64 = 100 * 365 * 86_400_000;
 
 /// Whoever is signed in, as far as handlers and pages have to know.
 #[derive(Clone, Debug)]
 pub(crate) struct Viewer {
     name: Arc<str>,
     role: Role,
-    csrf: Option<Arc<str>>,
+    session: Option<(Hash, Arc<str>)>,
     devices: Option<Arc<BTreeSet<DeviceId>>>,
+    /// When this ends, and what is cancelled when it ends before.
+    until: Option<(Timestamp, CancellationToken)>,
 }
 
 impl Viewer {
     /// Whoever may open the private socket: the user of the server.
     pub(super) fn local() -> Self {
-        Self { name: Arc::from(LOCAL), role: Role::Admin, csrf: None, devices: None }
+        Self { name: Arc::from(LOCAL), role: Role::Admin, session: None, devices: None, until: None }
     }
 
     /// The bearer of the machine token.
     pub(super) fn machine() -> Self {
-        Self { name: Arc::from(MACHINE), role: Role::Admin, csrf: None, devices: None }
+        Self { name: Arc::from(MACHINE), ..Self::local() }
+    }
+
+    /// Whoever's browser sends the cookie with this secret.
+    pub(super) fn session(account: &Account, secret: &str, hash: Hash, until: (Timestamp, CancellationToken)) -> Self {
+        Self {
+            name: Arc::from(account.name.as_str()),
+            role: account.role,
+            session: Some((hash, Arc::from(csrf(secret)))),
+            devices: None,
+            until: Some(until),
+        }
+    }
+
+    /// The bearer of a token.
+    pub(super) fn token(token: &ApiToken, ended: CancellationToken) -> Self {
+        let devices = (!token.devices.is_empty()).then(|| Arc::new(token.devices.iter().cloned().collect()));
+        let ends_at = token.expires_at.unwrap_or(Timestamp::from_unix_ms(i64::MAX));
+        Self {
+            name: Arc::from(format!("token {}", token.name)),
+            role: token.role,
+            session: None,
+            devices,
+            until: Some((ends_at, ended)),
+        }
     }
 
     /// What it is called in the audit log: an account, `token NAME`, or how it came.
@@ -51,7 +84,23 @@ impl Viewer {
 
     /// What requests of its pages must carry in `x-csrf-token` when they change something; none where no cookie is used.
     pub(crate) fn csrf(&self) -> Option<&str> {
-        self.csrf.as_deref()
+        self.session.as_ref().map(|(_, csrf)| csrf.as_ref())
+    }
+
+    /// The sign-in that its cookie holds.
+    pub(crate) fn session_hash(&self) -> Option<Hash> {
+        self.session.as_ref().map(|(hash, _)| *hash)
+    }
+
+    /// Waits until it may not look any more: its sign-in or token ended. What it follows live ends with it.
+    pub(crate) async fn ended(self) {
+        let Some((ends_at, ended)) = self.until else { return std::future::pending().await };
+        let left = ends_at.unix_ms().saturating_sub(now().unix_ms()).clamp(0, FAR_MS);
+        let left = Duration::from_millis(left.unsigned_abs());
+        tokio::select! {
+            () = ended.cancelled() => {}
+            () = tokio::time::sleep(left) => {}
+        }
     }
 
     /// The devices that it is limited to; none: all.

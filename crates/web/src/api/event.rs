@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::Object;
 
-use super::{Time, words};
+use super::{Acknowledgement, Time, words};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -29,6 +29,9 @@ pub struct Event {
     pub peer: Option<String>,
     /// What happened.
     pub text: String,
+    /// Who took note of it; none in the live stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Acknowledgement>,
 }
 
 /// A page of events.
@@ -91,6 +94,13 @@ impl Event {
             device: event.device.map(|device| device.as_str().to_owned()),
             peer: event.peer,
             text: event.text.into_owned(),
+            acknowledged: None,
         }
+    }
+
+    /// An event as it is kept.
+    pub(crate) fn stored(stored: loggerhead_store::StoredEvent) -> Self {
+        let acknowledged = stored.acknowledged.map(Acknowledgement::from);
+        Self { acknowledged, ..Self::new(Some(stored.number), stored.cursor, stored.event) }
     }
 }

@@ -10,6 +10,7 @@ use utoipa::IntoParams;
 
 use crate::api::{Channel, ChannelList, Latest, LatestList, ProblemDetails};
 use crate::extract::{Params, device_id, limited};
+use crate::page::Page;
 use crate::problem::Problem;
 use crate::state::Api;
 
@@ -47,33 +48,14 @@ impl ChannelParams {
     }
 }
 
-/// Cuts one page out of a list that is walked through from its start.
-struct Page<T> {
-    /// The channel after which the page begins, until it was met.
-    after: Option<u32>,
-    limit: usize,
-    kept: Vec<T>,
-    last: u32,
-    next: Option<u32>,
-}
+/// Steps over everything up to the channel that the page before ended with: the lists are in the order of names.
+struct Behind(Option<u32>);
 
-impl<T> Page<T> {
-    fn new(after: Option<u32>, limit: usize) -> Self {
-        Self { after, limit, kept: Vec::new(), last: 0, next: None }
-    }
-
-    fn take(&mut self, channel: u32, thing: impl FnOnce() -> T) -> ControlFlow<()> {
-        if let Some(after) = self.after {
-            self.after = Some(after).filter(|after| *after != channel);
-            return ControlFlow::Continue(());
-        }
-        if self.kept.len() == self.limit {
-            self.next = Some(self.last);
-            return ControlFlow::Break(());
-        }
-        self.last = channel;
-        self.kept.push(thing());
-        ControlFlow::Continue(())
+impl Behind {
+    fn has(&mut self, channel: u32) -> bool {
+        let waiting = self.0.is_some();
+        self.0 = self.0.filter(|after| *after != channel);
+        !waiting
     }
 }
 
@@ -97,13 +79,13 @@ pub(crate) async fn list(
     Params(params): Params<ChannelParams>,
 ) -> Result<Json<ChannelList>, Problem> {
     let (filter, limit) = (params.filter()?, limited(params.limit, PAGE_DEFAULT, PAGE_MAX)?);
-    let mut page = Page::new(params.after, limit);
+    let (mut behind, mut page) = (Behind(params.after), Page::new(limit));
     for channel in api.query(move |reader| reader.channels(&filter)).await? {
-        if page.take(channel.id.0, || Channel::from(channel)).is_break() {
+        if behind.has(channel.id.0) && page.take(channel.id.0, || Channel::from(channel)).is_break() {
             break;
         }
     }
-    Ok(Json(ChannelList { channels: page.kept, next: page.next }))
+    Ok(Json(ChannelList { next: page.next(), channels: page.kept }))
 }
 
 /// The latest reading of each channel, page by page, in the order of device, meter and function.
@@ -126,12 +108,18 @@ pub(crate) async fn latest(
     Params(params): Params<ChannelParams>,
 ) -> Result<Json<LatestList>, Problem> {
     let (filter, limit) = (params.filter()?, limited(params.limit, PAGE_DEFAULT, PAGE_MAX)?);
-    let mut page = Page::new(params.after, limit);
+    let (mut behind, mut page) = (Behind(params.after), Page::new(limit));
     let page = api
         .query(move |reader| {
-            reader.latest(&filter, &mut |stored| page.take(stored.channel.0, || Latest::new(&stored)))?;
+            reader.latest(&filter, &mut |stored| {
+                if behind.has(stored.channel.0) {
+                    page.take(stored.channel.0, || Latest::new(&stored))
+                } else {
+                    ControlFlow::Continue(())
+                }
+            })?;
             Ok(page)
         })
         .await?;
-    Ok(Json(LatestList { readings: page.kept, next: page.next }))
+    Ok(Json(LatestList { next: page.next(), readings: page.kept }))
 }

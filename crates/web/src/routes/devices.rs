@@ -212,6 +212,29 @@ pub(crate) async fn accept(State(api): State<Api>, Segment(id): Segment<String>)
     Ok(Json(Device::from(status)))
 }
 
+/// Turns a pending device away: it is forgotten, and may ask again.
+#[utoipa::path(
+    post,
+    path = "/api/v1/devices/{id}/refuse",
+    tag = "devices",
+    operation_id = "refuse_device",
+    params(("id" = String, Path, description = "Our name for the device.")),
+    responses(
+        (status = 204, description = "Forgotten."),
+        (status = 404, description = "No such device.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+        (status = 409, description = "It is not pending.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn refuse(State(api): State<Api>, Segment(id): Segment<String>) -> Result<StatusCode, Problem> {
+    if find(&api, &id)?.state != DeviceState::Pending {
+        return Err(Problem::new(ProblemKind::NotPending, format!("device {id} is not pending")));
+    }
+    api.headend().remove_device(&device_id(&id)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Whether a device is there, and how we know.
 #[utoipa::path(
     get,

@@ -1,15 +1,15 @@
 //! Raw frames of a device's conversation, page by page.
 
-use std::ops::ControlFlow;
-
 use axum::Json;
 use axum::extract::State;
 use loggerhead_store::{FrameFilter, StoredFrame};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use crate::access::hex;
 use crate::api::{Frame, FrameList, ProblemDetails, Time};
 use crate::extract::{Params, Segment, Sort, device_id, limited};
+use crate::page::Page;
 use crate::problem::Problem;
 use crate::state::Api;
 
@@ -39,32 +39,14 @@ pub(crate) struct FrameParams {
     limit: Option<usize>,
 }
 
-/// A page that fills.
-#[derive(Default)]
-struct Page {
-    limit: usize,
-    bytes: usize,
-    list: FrameList,
-}
-
-impl Page {
-    fn take(&mut self, stored: &StoredFrame<'_>) -> ControlFlow<()> {
-        let frames = &mut self.list.frames;
-        let over = self.bytes + stored.bytes.len() > PAGE_BYTES_MAX;
-        if frames.len() == self.limit || (over && !frames.is_empty()) {
-            self.list.next = frames.last().map(|frame| frame.number);
-            return ControlFlow::Break(());
-        }
-        self.bytes += stored.bytes.len();
-        frames.push(Frame {
-            number: stored.number,
-            cursor: stored.cursor.number(),
-            received_at: Time(stored.received_at),
-            direction: stored.direction,
-            bytes: stored.bytes.len(),
-            hex: hex(&stored.bytes),
-        });
-        ControlFlow::Continue(())
+fn frame(stored: &StoredFrame<'_>) -> Frame {
+    Frame {
+        number: stored.number,
+        cursor: stored.cursor.number(),
+        received_at: Time(stored.received_at),
+        direction: stored.direction,
+        bytes: stored.bytes.len(),
+        hex: hex(&stored.bytes),
     }
 }
 
@@ -96,22 +78,18 @@ pub(crate) async fn list(
         beyond: params.after,
         order: params.sort.into(),
     };
-    let mut page = Page { limit, ..Page::default() };
     let page = api
         .query(move |reader| {
-            reader.frames(&filter, &mut |stored| page.take(&stored))?;
+            let (mut page, mut bytes) = (Page::new(limit), 0);
+            reader.frames(&filter, &mut |stored| {
+                bytes += stored.bytes.len();
+                if bytes > PAGE_BYTES_MAX && !page.kept.is_empty() {
+                    page.end();
+                }
+                page.take(stored.number, || frame(&stored))
+            })?;
             Ok(page)
         })
         .await?;
-    Ok(Json(page.list))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-
-    let mut digits = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        write!(digits, "{byte:02x}").expect("a text takes everything");
-    }
-    digits
+    Ok(Json(FrameList { next: page.next(), frames: page.kept }))
 }

@@ -1,5 +1,7 @@
 //! Every path of the API, one file for each kind of thing.
 
+mod accounts;
+mod audit;
 mod channels;
 mod commands;
 mod devices;
@@ -8,6 +10,8 @@ mod frames;
 mod health;
 mod me;
 mod readings;
+mod session;
+mod tokens;
 
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::Uri;
@@ -36,6 +40,7 @@ pub(crate) fn describe() -> (Router<Api>, OpenApi) {
         .routes(routes!(devices::list, devices::add))
         .routes(routes!(devices::show, devices::remove))
         .routes(routes!(devices::accept))
+        .routes(routes!(devices::refuse))
         .routes(routes!(devices::presence))
         .routes(routes!(devices::presence_counts))
         .routes(routes!(channels::list))
@@ -44,12 +49,24 @@ pub(crate) fn describe() -> (Router<Api>, OpenApi) {
         .routes(routes!(readings::buckets))
         .routes(routes!(readings::conflicts))
         .routes(routes!(events::list))
+        .routes(routes!(events::acknowledge))
         .routes(routes!(frames::list))
         .routes(routes!(commands::list))
         .routes(routes!(commands::show))
         .routes(routes!(commands::give))
         .routes(routes!(live::stream))
         .routes(routes!(me::show))
+        .routes(routes!(session::sign_in, session::sign_out))
+        .routes(routes!(session::by_link))
+        .routes(routes!(session::set_up))
+        .routes(routes!(session::change_password))
+        .routes(routes!(session::list))
+        .routes(routes!(session::end))
+        .routes(routes!(accounts::list, accounts::add))
+        .routes(routes!(accounts::change, accounts::remove))
+        .routes(routes!(tokens::list, tokens::add))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(audit::list))
         .routes(routes!(health::status))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))

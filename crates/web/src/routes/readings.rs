@@ -20,6 +20,7 @@ use crate::api::{
     Bucket, Buckets, Channel, Conflict, ConflictList, Latest, ProblemDetails, RangeReading, Readings, Time,
 };
 use crate::extract::{Params, device_id, limited};
+use crate::page::Page;
 use crate::problem::{Problem, ProblemKind};
 use crate::state::{Api, now};
 
@@ -296,23 +297,18 @@ pub(crate) async fn conflicts(
         from: params.from.map(|from| from.0),
         to: params.to.map(|to| to.0),
     };
-    let list = api
+    let page = api
         .query(move |reader| {
-            let mut list = ConflictList::default();
+            let mut page = Page::new(limit);
             reader.conflicts(&filter, params.after, &mut |conflict| {
-                if list.conflicts.len() == limit {
-                    list.next = list.conflicts.last().map(|conflict| conflict.number);
-                    return ControlFlow::Break(());
-                }
-                list.conflicts.push(Conflict {
+                page.take(conflict.number, || Conflict {
                     number: conflict.number,
                     first: conflict.first.to_owned(),
                     later: Latest::new(&conflict.later),
-                });
-                ControlFlow::Continue(())
+                })
             })?;
-            Ok(list)
+            Ok(page)
         })
         .await?;
-    Ok(Json(list))
+    Ok(Json(ConflictList { next: page.next(), conflicts: page.kept }))
 }

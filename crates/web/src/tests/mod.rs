@@ -1,5 +1,6 @@
 //! The real router over a real head-end with a real store in a directory of its own; no port, no mock.
 
+mod access;
 mod asking;
 mod devices;
 mod live;
@@ -23,9 +24,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::access::{Caller, Token};
+use crate::access::{Caller, Token, Transport};
 use crate::routes;
-use crate::state::Api;
+use crate::state::{Api, Front};
 
 /// Nothing here takes so long; a test that hangs fails instead.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,6 +35,7 @@ const TOKEN: &str = "correct-horse-battery-staple";
 /// A head-end and its router.
 struct Site {
     headend: HeadEnd,
+    api: Api,
     router: Router,
     stopping: CancellationToken,
     directory: TempDir,
@@ -92,7 +94,7 @@ fn settings(directory: &TempDir) -> Config {
         log: config::Log { format: config::LogFormat::Text, level: "info".to_owned() },
         frames: FrameKeeping::Keep,
         retention: Retention::default(),
-        api: config::Api::default(),
+        web: config::Web::default(),
         listeners: vec![listener],
         devices: Vec::new(),
     }
@@ -104,8 +106,10 @@ impl Site {
         let headend = HeadEnd::start(settings(&directory)).await.expect("a head-end");
         let stopping = CancellationToken::new();
         let token = Token::new(TOKEN).expect("a token");
-        let router = routes::router(&Api::new(headend.clone(), Some(token), stopping.clone()));
-        Self { headend, router, stopping, directory }
+        let front = Front { token: Some(token), transport: Transport::Plain };
+        let api = Api::open(headend.clone(), front, stopping.clone()).await.expect("a readable store");
+        let router = routes::router(&api);
+        Self { headend, api, router, stopping, directory }
     }
 
     async fn send(&self, caller: Caller, request: Request<Body>) -> axum::response::Response {

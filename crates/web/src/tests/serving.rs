@@ -18,9 +18,9 @@ async fn exchange(stream: &mut UnixStream, request: &str) -> String {
 #[tokio::test]
 async fn the_private_socket_is_served_and_removed() {
     let site = Site::open().await;
-    let settings = Settings { socket: site.directory.path().join("api.sock"), tcp: None };
+    let settings = Settings { socket: site.directory.path().join("api.sock"), web: None };
     let server = Server::start(site.headend.clone(), settings.clone()).await.expect("a server");
-    assert_eq!(server.tcp_address(), None);
+    assert!(server.addresses().is_empty());
     let second = Server::start(site.headend.clone(), settings.clone()).await;
     assert!(matches!(second, Err(ServeError::InUse { .. })), "a second server does not take the socket over");
     let mut stream = UnixStream::connect(&settings.socket).await.expect("connected");
@@ -33,7 +33,7 @@ async fn the_private_socket_is_served_and_removed() {
 #[tokio::test]
 async fn stopping_ends_streams_and_idle_connections() {
     let site = Site::open().await;
-    let settings = Settings { socket: site.directory.path().join("api.sock"), tcp: None };
+    let settings = Settings { socket: site.directory.path().join("api.sock"), web: None };
     let server = Server::start(site.headend.clone(), settings.clone()).await.expect("a server");
     let mut idle = UnixStream::connect(&settings.socket).await.expect("connected");
     let mut live = UnixStream::connect(&settings.socket).await.expect("connected");
