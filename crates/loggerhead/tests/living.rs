@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use crate::support::{Api, HeadEnd, LOGGERS, Simulation, assert_same, exported, journalled, outcome, signal, simulate};
+use crate::support::{
+    Api, HeadEnd, LOGGERS, Signal, Simulation, assert_same, exported, journalled, outcome, signal, simulate,
+};
 
 fn count(result: &Value, key: &str) -> u64 {
     result.get(key).and_then(Value::as_u64).unwrap_or_else(|| panic!("no {key} in {result}"))
@@ -80,12 +82,12 @@ fn a_reload_opens_and_closes_listeners_and_keeps_connections() {
     simulation.wait_acknowledged(50);
 
     HeadEnd::configure(directory.path(), &format!("{second_listener}{first_only}"));
-    signal(head_end.id(), "HUP");
+    signal(head_end.id(), Signal::SIGHUP);
     head_end.wait_for("reloaded");
     simulate(&second, &["--first-gateway", "2", "--packets", "2"]);
 
     HeadEnd::configure(directory.path(), "listener = \"this is no list\"");
-    signal(head_end.id(), "HUP");
+    signal(head_end.id(), Signal::SIGHUP);
     head_end.wait_for_level("ERROR");
     simulate(&second, &["--first-gateway", "3", "--packets", "2"]);
 

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{DIALECTS, exported, loggerhead, run, signal};
+use crate::support::{DIALECTS, Signal, exported, loggerhead, run, signal};
 
 /// A demonstration with a logger of each dialect.
 fn arguments(data: &Path) -> [String; 5] {
@@ -32,7 +32,7 @@ fn read_until(out: &mut impl std::io::Read, is_enough: impl Fn(&str) -> bool) ->
 }
 
 fn interrupted(mut demo: Child, mut out: impl std::io::Read) -> String {
-    signal(demo.id(), "INT");
+    signal(demo.id(), Signal::SIGINT);
     let mut rest = String::new();
     out.read_to_string(&mut rest).expect("it prints text");
     let status = demo.wait().expect("it is ours");

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
-use crate::support::{HeadEnd, LOGGERS, PATIENCE, loggerhead, signal};
+use crate::support::{HeadEnd, LOGGERS, PATIENCE, Signal, loggerhead, signal};
 
 /// The end of the socket that the service manager has.
 struct Manager {
@@ -52,14 +52,14 @@ fn a_service_manager_hears_of_start_life_reload_and_stop() {
     }
     head_end.wait_ready();
 
-    signal(head_end.id(), "HUP");
+    signal(head_end.id(), Signal::SIGHUP);
     assert_eq!(manager.wait_for("RELOADING"), "1");
     assert!(manager.wait_for("MONOTONIC_USEC").parse::<u64>().is_ok());
     assert_eq!(manager.wait_for("READY"), "1");
 
     // A configuration that is wrong changes nothing, and the service is as ready as before.
     HeadEnd::configure(directory.path(), "listener = 7");
-    signal(head_end.id(), "HUP");
+    signal(head_end.id(), Signal::SIGHUP);
     assert_eq!(manager.wait_for("RELOADING"), "1");
     assert_eq!(manager.wait_for("READY"), "1");
     assert_eq!(manager.wait_for("WATCHDOG"), "1");

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::{PATIENCE, loggerhead, signal};
+use super::{PATIENCE, Signal, loggerhead, signal};
 
 /// A listener that takes every simulated logger, and the one that proves itself by its cipher alone.
 pub(crate) const LOGGERS: &str = r#"
@@ -172,7 +172,7 @@ impl HeadEnd {
 
     /// Tells it to stop in good order and waits until it has.
     pub(crate) fn stop(mut self) -> ExitStatus {
-        signal(self.process.id(), "TERM");
+        signal(self.process.id(), Signal::SIGTERM);
         self.wait_for("stopped");
         self.process.wait().expect("it is ours")
     }

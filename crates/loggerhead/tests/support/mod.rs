@@ -16,6 +16,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+pub(crate) use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use serde_json::Value;
 
 /// How long anything may take before a test says that it never will. Generous: the machine may be busy.
@@ -70,8 +72,8 @@ pub(crate) fn prlimit(process: u32, limit: &str) {
     assert!(status.is_ok_and(|status| status.success()), "`prlimit {limit}` of util-linux for {process}");
 }
 
-/// Sends a signal such as `TERM` to a process.
-pub(crate) fn signal(process: u32, name: &str) {
-    let status = Command::new("kill").args([format!("-{name}"), process.to_string()]).status();
-    assert!(status.is_ok_and(|status| status.success()), "no signal {name} for {process}");
+/// Sends a signal to a process of this test.
+pub(crate) fn signal(process: u32, signal: Signal) {
+    let process = Pid::from_raw(i32::try_from(process).expect("a process has a small number"));
+    nix::sys::signal::kill(process, signal).unwrap_or_else(|error| panic!("no {signal} for {process}: {error}"));
 }

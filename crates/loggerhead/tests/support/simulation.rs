@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use serde_json::Value;
 
-use super::{PATIENCE, loggerhead, outcome, signal};
+use super::{PATIENCE, Signal, loggerhead, outcome, signal};
 
 /// Runs `simulate logger` to its end and gives its result, which must be a success.
 pub(crate) fn simulate(to: &str, arguments: &[&str]) -> Value {
@@ -87,7 +87,7 @@ impl Simulation {
 
     /// Tells the devices to send nothing more and waits until all is acknowledged. Gives the result and the journal.
     pub(crate) fn finish(mut self) -> (Value, Vec<String>) {
-        signal(self.process.id(), "INT");
+        signal(self.process.id(), Signal::SIGINT);
         self.journal.extend(self.acknowledged.iter());
         let status = self.process.wait().expect("it is ours");
         let stderr = self.last_words();
