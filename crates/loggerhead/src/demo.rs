@@ -188,13 +188,16 @@ fn web(port: u16) -> Web {
 /// What to try while the demonstration runs.
 fn introduction(args: &DemoArgs, address: SocketAddr, socket: &Path, link: &str) -> String {
     let (data, socket) = (args.data.display(), socket.display());
+    // As it was typed: after `cargo run` it is not on the search path.
+    let program = std::env::args().next().unwrap_or_else(|| "loggerhead".to_owned());
     format!(
         "Open the console, once: {link}
 {} simulated loggers of every dialect report to {address}; the store is in {data}, the API at {socket}.
 Try, in another terminal:
   curl --unix-socket {socket} http://localhost/api/v1/devices
-  loggerhead simulate logger --to {address} --first-gateway 9001 --loggers 50 --window 8
-  loggerhead export readings --data {data} --format csv | head
+  {program} simulate logger --to {address} --first-gateway 9001 --loggers 50 --window 8
+  {program} command 330302D110-01 query --data {data}
+  {program} export readings --data {data} --format csv | head
 Ctrl-C stops.",
         args.loggers
     )

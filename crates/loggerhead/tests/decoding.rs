@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::{DIALECTS, HeadEnd, LOGGERS, Recorder, json, loggerhead, outcome, run, simulate};
+use crate::support::{DIALECTS, HeadEnd, LOGGERS, Recorder, assert_fails, json, loggerhead, outcome, run, simulate};
 
 /// The cipher key of simulated loggers and of the head-end under test.
 const KEY: [&str; 2] = ["--aes-key", "text:0000000000123456"];
@@ -113,10 +113,7 @@ fn what_is_wrong_or_missing_is_told_by_the_exit_code() {
         (&["decode", "no-protocol", note], 2, "no protocol"),
     ];
     for (arguments, code, words) in cases {
-        let output = outcome(arguments);
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-        assert!(said.contains(words), "{arguments:?} names what is wrong: {said}");
+        assert_fails(arguments, code, words);
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdout, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{HeadEnd, LOGGERS, Simulation, json, loggerhead, outcome, run, simulate};
+use crate::support::{HeadEnd, LOGGERS, Simulation, assert_fails, json, loggerhead, run, simulate};
 
 /// The first simulated logger.
 const FIRST: &str = "330302D110-01";
@@ -30,14 +30,6 @@ fn next_line(lines: &mut Lines<BufReader<ChildStdout>>) -> String {
     lines.next().expect("a line").expect("a text")
 }
 
-/// Runs a verb that must end with this code and say these words.
-fn check_failure(arguments: &[&str], code: i32, words: &str) {
-    let output = outcome(arguments);
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-    assert!(said.contains(words), "{arguments:?} says what to do: {said}");
-}
-
 #[test]
 fn a_device_is_let_in_from_when_it_is_added_until_it_is_removed() {
     let directory = tempfile::tempdir().expect("a directory for this test");
@@ -46,7 +38,7 @@ fn a_device_is_let_in_from_when_it_is_added_until_it_is_removed() {
     let data = head_end.data().display().to_string();
     let at = ["--data", &data];
     let refused = ["simulate", "logger", "--to", &address, "--packets", "1", "--patience", "1", "--reconnect-ms", "50"];
-    check_failure(&refused, 1, "refused");
+    assert_fails(&refused, 1, "refused");
 
     let secret = directory.path().join("secret");
     std::fs::write(&secret, "IJKLMNOPQRSTUVWX\n").expect("a directory of this test");
@@ -54,7 +46,7 @@ fn a_device_is_let_in_from_when_it_is_added_until_it_is_removed() {
     let add = ["device", "add", "330302D110/01", "--id", "tower-1", "--secret-file", &secret, "--json"];
     let added = json(&[&add[..], &at[..]].concat());
     assert_eq!((word(&added, "/id"), word(&added, "/presence/state")), ("tower-1", "never"));
-    check_failure(&[&add[..], &at[..]].concat(), 1, "tower-1");
+    assert_fails(&[&add[..], &at[..]].concat(), 1, "tower-1");
     simulate(&address, &["--packets", "2"]);
     let shown = json(&[&["device", "show", "tower-1", "--json"], &at[..]].concat());
     assert_eq!(word(&shown, "/presence/state"), "offline");
@@ -68,11 +60,11 @@ fn a_device_is_let_in_from_when_it_is_added_until_it_is_removed() {
 
     let removed = json(&[&["device", "remove", "tower-1", "--json"], &at[..]].concat());
     assert_eq!(word(&removed, "/removed"), "tower-1");
-    check_failure(&refused, 1, "refused");
-    check_failure(&[&["device", "show", "tower-1"], &at[..]].concat(), 3, "loggerhead device list");
-    check_failure(&[&["device", "remove", "330302D110-06"], &at[..]].concat(), 1, "configuration");
+    assert_fails(&refused, 1, "refused");
+    assert_fails(&[&["device", "show", "tower-1"], &at[..]].concat(), 3, "loggerhead device list");
+    assert_fails(&[&["device", "remove", "330302D110-06"], &at[..]].concat(), 1, "configuration");
     assert!(head_end.stop().success());
-    check_failure(&[&["device", "list"], &at[..]].concat(), 4, "loggerhead serve");
+    assert_fails(&[&["device", "list"], &at[..]].concat(), 4, "loggerhead serve");
 }
 
 #[test]
@@ -156,7 +148,7 @@ fn a_command_waits_for_its_device_and_fails_with_it() {
     run(&[&["device", "add", "330302D110/01"], &name[..], &secret[..], &at[..]].concat());
     let kept = json(&[&["command", "tower-1", "period", "5", "--wait", "0", "--json"], &at[..]].concat());
     assert_eq!(word(&kept, "/state"), "accepted");
-    check_failure(&[&["command", "tower-1", "period", "5", "--wait", "1"], &at[..]].concat(), 1, "not connected");
+    assert_fails(&[&["command", "tower-1", "period", "5", "--wait", "1"], &at[..]].concat(), 1, "not connected");
 
     let (mut waiting, mut lines) = start(&[&["command", "tower-1", "query", "--wait", "120"], &at[..]].concat());
     assert!(next_line(&mut lines).contains("accepted"));
@@ -172,7 +164,7 @@ fn a_command_waits_for_its_device_and_fails_with_it() {
     let rest: String = lines.map_while(Result::ok).collect();
     assert_eq!(waiting.wait().expect("it is ours").code(), Some(1), "{rest}");
     assert!(rest.contains("failed"), "{rest}");
-    check_failure(&[&["command", "tower-1", "period", "5"], &at[..]].concat(), 3, "loggerhead device list");
-    check_failure(&[&["command", "tower-1", "period", "0"], &at[..]].concat(), 2, "1..=9999");
+    assert_fails(&[&["command", "tower-1", "period", "5"], &at[..]].concat(), 3, "loggerhead device list");
+    assert_fails(&[&["command", "tower-1", "period", "0"], &at[..]].concat(), 2, "1..=9999");
     assert!(head_end.stop().success());
 }

@@ -82,7 +82,7 @@ fn elsewhere_lines_or_json_are_printed_until_a_signal() {
     };
     let (demo, mut out) = start(&[]);
     let said = read_until(&mut out, |text| text.contains("6 of 6 devices connected"));
-    assert!(!said.contains('\x1b') && said.contains("loggerhead export readings"), "{said}");
+    assert!(!said.contains('\x1b') && said.contains("export readings --data"), "{said}");
     assert!(interrupted(demo, out).contains("acknowledged, 0 not"));
     check_left(&data);
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{HeadEnd, LOGGERS, json, outcome, run};
+use crate::support::{HeadEnd, LOGGERS, assert_fails, json, outcome, run};
 
 /// Every verb that does something.
 const VERBS: [&[&str]; 19] = [
@@ -100,10 +100,7 @@ fn a_verb_that_cannot_do_its_work_says_why_by_its_exit_code() {
         (&["simulate", "logger", "--to", "127.0.0.1:1", "--packets", "1", "--patience", "1"], 1, "refused"),
     ];
     for (arguments, code, words) in cases {
-        let output = outcome(arguments);
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-        assert!(said.contains(words), "{arguments:?}: {said}");
+        assert_fails(arguments, code, words);
     }
 }
 

@@ -66,6 +66,15 @@ pub(crate) fn with_readings(directory: &Path) -> String {
     data.display().to_string()
 }
 
+/// Runs a verb that must end with this code and say these words.
+#[track_caller]
+pub(crate) fn assert_fails(arguments: &[&str], code: i32, words: &str) {
+    let output = outcome(arguments);
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    assert!(said.contains(words), "{arguments:?} says what is wrong: {said}");
+}
+
 /// Changes what the system allows a running process, as the command of this name does.
 pub(crate) fn prlimit(process: u32, limit: &str) {
     let status = Command::new("prlimit").args(["--pid", &process.to_string(), limit]).status();
