@@ -5,6 +5,7 @@
 //! covers every row of the table.
 
 mod choices;
+mod config;
 mod conversation;
 mod explain;
 mod logger;
@@ -12,6 +13,7 @@ mod peers;
 mod sessions;
 mod settings;
 
+pub use config::config;
 pub use conversation::conversation;
 pub use explain::explain;
 pub use logger::logger_body;
@@ -22,20 +24,23 @@ pub use settings::settings;
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for seeds and tests.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("head_end", head_end),
     ("device", device),
     ("conversation", conversation),
     ("explain", explain),
     ("logger_body", logger_body),
     ("settings", settings),
+    ("config", config),
 ];
 
 /// Inputs of a target to begin with: recorded frames behind every choice of settings, and what else it reads.
 #[must_use]
 pub fn seeds(target: &str) -> Vec<Vec<u8>> {
-    if target == "logger_body" {
-        return logger::bodies();
+    match target {
+        "logger_body" => return logger::bodies(),
+        "config" => return config::seeds(),
+        _ => {}
     }
     let mut seeds: Vec<Vec<u8>> = peers::written_settings().map(|text| [b"\0", text.as_bytes()].concat()).collect();
     for frame in peers::recorded_frames() {
