@@ -17,8 +17,8 @@ use loggerhead_model::{
 };
 
 use crate::{
-    Acceptor, Admission, Claim, CloseReason, Company, Form, Input, Known, Limits, Now, Opening, Output, Proof,
-    Question, Refusal, Session, Verdict,
+    Acceptor, Claim, CloseReason, Company, Input, Known, Limits, Now, Opening, Output, Proof, Question, Refusal,
+    Session, Verdict,
 };
 
 use connection::{Bell, Connection};
@@ -476,17 +476,7 @@ impl Pair {
         let until = self.remembered.get(&claim.identity).copied();
         let verdict = match self.enrolled.get(&claim.identity) {
             None => Verdict::Refused(Refusal::Unknown),
-            Some(known) => {
-                let proven = match &claim.proof {
-                    Proof::Response { challenge, answer, check } => check(challenge, answer, &known.secret),
-                    Proof::Cipher => known.cipher_is_enough.then_some(Form::ONLY),
-                    Proof::Remembered => until.filter(|until| *until > self.now).map(|_| Form::ONLY),
-                };
-                match proven {
-                    Some(form) => Verdict::Accepted(admission(known, form)),
-                    None => Verdict::Refused(Refusal::WrongProof),
-                }
-            }
+            Some(known) => known.judge(&claim.proof, until.filter(|until| *until > self.now)),
         };
         match &verdict {
             Verdict::Refused(refusal) => self.note(connection, Happening::Refused(claim.identity, *refusal)),
@@ -581,15 +571,6 @@ impl Pair {
             side.connection = None;
             let _ = side.session.handle(self.now(), Input::Disconnected);
         }
-    }
-}
-
-fn admission(known: &Enrolled, form: Form) -> Admission {
-    Admission {
-        device: known.device.clone(),
-        settings: Arc::clone(&known.settings),
-        learnt: known.learnt.clone(),
-        form,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use loggerhead_model::{CommandId, CommandState, DeviceId, Direction, Event, Identity, Learnt, Ticket};
 
-use crate::{CloseReason, Fault, Refusal};
+use crate::{Admission, CloseReason, Fault, Form, Proof, Refusal, Verdict};
 
 /// What the store does with the next records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,26 @@ pub struct Enrolled {
     pub settings: Arc<toml::Table>,
     /// What was learnt about it.
     pub learnt: Learnt,
+}
+
+impl Enrolled {
+    /// Whether `proof` is this device's. `remembered` is until when a login of it holds, if one does.
+    pub(super) fn judge(&self, proof: &Proof, remembered: Option<Duration>) -> Verdict {
+        let proven = match proof {
+            Proof::Response { challenge, answer, check } => check(challenge, answer, &self.secret),
+            Proof::Cipher => self.cipher_is_enough.then_some(Form::ONLY),
+            Proof::Remembered => remembered.map(|_| Form::ONLY),
+        };
+        match proven {
+            Some(form) => Verdict::Accepted(Admission {
+                device: self.device.clone(),
+                settings: Arc::clone(&self.settings),
+                learnt: self.learnt.clone(),
+                form,
+            }),
+            None => Verdict::Refused(Refusal::WrongProof),
+        }
+    }
 }
 
 /// One thing that could be seen from outside.
