@@ -23,7 +23,7 @@ pub(crate) enum DeviceVerb {
     /// Let a device in from now on
     #[command(after_help = "\
 Examples:
-  loggerhead device add 330302D110/01 --secret text:IJKLMNOPQRSTUVWX --id tower-1
+  loggerhead device add 330302D110/01 --id tower-1 --secret text:SECRET --set aes_key=text:0000000000123456
   loggerhead device add 330302D110/02 --login cipher --set aes_key=text:0000000000123456 --set dialect=bare")]
     Add(AddArgs),
     /// Say who is known and who is there

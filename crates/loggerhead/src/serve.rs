@@ -245,8 +245,10 @@ fn say_what_next(head_end: &HeadEnd, api: &Server, config: &Config) {
     }
     let nobody = config.listeners.iter().all(|listener| listener.enroll == Enroll::Refuse);
     if nobody && head_end.devices().is_empty() {
-        let command =
-            format!("loggerhead device add BUILDING/GATEWAY --secret text:SECRET --data {}", config.data_dir.display());
+        let command = format!(
+            "loggerhead device add BUILDING/GATEWAY --secret text:SECRET --set aes_key=text:KEY --data {}",
+            config.data_dir.display()
+        );
         tracing::info!(command, "no device may log in yet; add one with this command, or in the configuration");
     }
 }

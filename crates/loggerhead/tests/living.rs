@@ -18,6 +18,8 @@ fn a_wrong_secret_is_refused_and_a_right_one_is_not() {
     let wrong = ["--md5-key", "text:wrong", "--packets", "1", "--patience", "2", "--reconnect-ms", "50"];
     let output = outcome(&[&["simulate", "logger", "--json", "--to", &address][..], &wrong[..]].concat());
     assert_eq!(output.status.code(), Some(1));
+    let told = outcome(&[&["simulate", "logger", "--to", &address][..], &wrong[..]].concat());
+    assert!(String::from_utf8_lossy(&told.stdout).contains("--md5-key"), "it says what to look at");
     let result: Value = serde_json::from_slice(&output.stdout).expect("the result is JSON");
     assert_eq!((count(&result, "devices_logged_in"), count(&result, "packets_acked")), (0, 0), "{result}");
     let refused = result.pointer("/errors/refused").and_then(Value::as_u64).unwrap_or(0);

@@ -80,6 +80,17 @@ impl Summary {
         self.packets_unacknowledged == 0
     }
 
+    /// What somebody should look at when devices were not let in.
+    fn advice(&self) -> Option<&'static str> {
+        if self.connections == 0 {
+            return Some("no connection stood: is a head-end running there? `loggerhead serve` starts one");
+        }
+        (self.devices_logged_in < self.devices).then_some(
+            "not all were let in, and the head-end's log says why: it has to know them or enrol them, and their keys \
+             (--aes-key, --md5-key) have to be those that it has; see `loggerhead device add --help`",
+        )
+    }
+
     /// Prints it.
     ///
     /// # Errors
@@ -110,7 +121,10 @@ impl Summary {
         for (kind, count) in &self.errors {
             writeln!(out, "error     {count} x {kind}")?;
         }
-        Ok(())
+        match self.advice() {
+            Some(advice) => writeln!(out, "advice    {advice}"),
+            None => Ok(()),
+        }
     }
 }
 
