@@ -279,9 +279,18 @@ impl Subscription {
     /// The next thing that fits the filter; `None` when the head-end stopped. Nothing is lost when the future is dropped
     /// before it is ready.
     pub async fn next(&mut self) -> Option<Live> {
+        self.next_until(Cursor::new(u64::MAX)).await
+    }
+
+    /// The next thing that fits the filter; `None` when everything up to batch `edge` was given, or the head-end stopped.
+    /// Things behind `edge` may come as well.
+    pub async fn next_until(&mut self, edge: Cursor) -> Option<Live> {
         loop {
             if let Some(live) = self.try_next() {
                 return Some(live);
+            }
+            if self.position >= edge {
+                return None;
             }
             if let Some(target) = self.behind {
                 self.catch_up(target).await;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{backup, check, command, decode, demo, device, exit, export, serve, simulate, verify};
+use crate::{backup, check, command, decode, demo, device, exit, export, serve, simulate, token, user, verify};
 
 /// The head-end for data loggers and other field devices: connect, prove, store, acknowledge, see.
 #[derive(Debug, Parser)]
@@ -30,6 +30,12 @@ enum Verb {
     Device(device::DeviceVerb),
     /// Ask something of a device
     Command(command::CommandArgs),
+    /// Say who may sign in to the console, and what they may do
+    #[command(subcommand)]
+    User(user::UserVerb),
+    /// Make and end what programs open the API with
+    #[command(subcommand)]
+    Token(token::TokenVerb),
     /// Copy a store while it is in use
     Backup(backup::BackupArgs),
     /// Read everything in a store back against its checksums
@@ -54,6 +60,8 @@ impl Cli {
             Verb::Export(args) => export::run(&args),
             Verb::Device(verb) => device::run(verb).await,
             Verb::Command(args) => command::run(&args).await,
+            Verb::User(verb) => user::run(verb).await,
+            Verb::Token(verb) => token::run(verb).await,
             Verb::Backup(args) => backup::run(&args),
             Verb::Verify(args) => verify::run(&args),
             Verb::Simulate(what) => simulate::run(what).await,
@@ -96,6 +104,10 @@ mod tests {
             "export readings --device d --from 2026-01-01 --to 2026-02-01 --format parquet -o f",
             "backup f --data d",
             "verify --data d --json",
+            "user add ada --role admin --password-file f --data d",
+            "user password ada --data d --json",
+            "token add billing --scope read --device tower-1 --days 90 --data d",
+            "token revoke billing --json",
         ] {
             let parsed = Cli::try_parse_from(std::iter::once("loggerhead").chain(line.split(' ')));
             assert!(parsed.is_ok(), "{line}: {:?}", parsed.err());

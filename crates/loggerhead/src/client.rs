@@ -140,6 +140,15 @@ impl Client {
         self.ask(Method::POST, path, body).await
     }
 
+    /// Changes what is at `path` by `body`.
+    ///
+    /// # Errors
+    /// As `get`.
+    pub(crate) async fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        let body = serde_json::to_string(body).expect("what is asked is JSON");
+        self.ask(Method::PATCH, path, body).await
+    }
+
     /// Removes what is at `path`.
     ///
     /// # Errors

@@ -71,6 +71,16 @@ impl DataArgs {
         Ok(arguments.load().config.data_dir)
     }
 
+    /// The configuration, with this data directory. Parts of it may be wrong.
+    ///
+    /// # Errors
+    /// As `directory`.
+    pub(crate) fn config(&self) -> anyhow::Result<Config> {
+        let data_dir = self.directory()?;
+        let arguments = ConfigurationArgs { config: self.config.clone(), data: None, set: Vec::new() };
+        Ok(Config { data_dir, ..arguments.load().config })
+    }
+
     /// The private socket of the server that works there.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Loggerhead: the head-end for data loggers and other field devices.
 
 mod backup;
+mod brief;
 mod check;
 mod cli;
 mod client;
@@ -13,10 +14,13 @@ mod exit;
 mod export;
 mod limits;
 mod logging;
+mod password;
 mod serve;
 mod server;
 mod simulate;
 mod terminal;
+mod token;
+mod user;
 mod verify;
 
 use std::process::ExitCode;

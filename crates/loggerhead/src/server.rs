@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use loggerhead_headend::config::{Config, Web};
 use loggerhead_web::Token;
 
 use crate::client::Client;
@@ -33,5 +34,17 @@ impl ServerArgs {
             return Ok(Client::tcp(address, token));
         }
         Ok(Client::unix(&self.data.socket()?))
+    }
+
+    /// A head-end for one question to the store, with no listener; none when the question is for a server elsewhere.
+    ///
+    /// # Errors
+    /// When the configuration cannot be read.
+    pub(crate) fn brief_config(&self) -> anyhow::Result<Option<Config>> {
+        if self.address.is_some() {
+            return Ok(None);
+        }
+        let config = self.data.config()?;
+        Ok(Some(Config { listeners: Vec::new(), devices: Vec::new(), web: Web::default(), ..config }))
     }
 }

@@ -2,8 +2,6 @@
 
 use loggerhead_model::{Cursor, Timestamp};
 
-use crate::Damage;
-
 /// Whether the store can write.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case", tag = "state")]
@@ -45,18 +43,10 @@ pub struct StoreHealth {
     pub resent: u64,
     /// Readings sent again with a different value.
     pub conflicts: u64,
-    /// Packets that were not stored and not acknowledged because their device is over a limit.
-    pub refused: u64,
-    /// What was found damaged since the store was opened, and set aside; at most the first 100.
-    pub damage: Vec<Damage>,
     /// Readings not sealed yet.
     pub hot_readings: usize,
-    /// Devices known.
-    pub devices: usize,
     /// Channels known.
     pub channels: usize,
-    /// Tags known: coding, code, quality and attributes together.
-    pub tags: usize,
     /// Bytes of the database.
     pub database_bytes: u64,
     /// Bytes of its write-ahead log.

@@ -1,14 +1,12 @@
 //! What the handles, the writer and the maintenance of one store share.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use loggerhead_model::{Cursor, Timestamp};
 
-use crate::damage::Damage;
-use crate::dictionary::Counts;
 use crate::health::Condition;
 use crate::hot::Hot;
 use crate::lock::{lock, read};
@@ -24,8 +22,6 @@ pub(crate) struct Shared {
     pub(crate) hot: RwLock<Hot>,
     pub(crate) status: Mutex<Status>,
     pub(crate) alarm: Alarm,
-    /// Changes when another file takes the place of the database: connections of before still see the old one.
-    pub(crate) generation: AtomicU64,
 }
 
 /// What the writer says of itself.
@@ -40,10 +36,7 @@ pub(crate) struct Status {
     pub(crate) readings: u64,
     pub(crate) resent: u64,
     pub(crate) conflicts: u64,
-    pub(crate) refused: u64,
-    pub(crate) known: Counts,
-    /// What was found damaged since the store was opened.
-    pub(crate) damage: Vec<Damage>,
+    pub(crate) channels: u32,
 }
 
 /// Wakes the maintenance.
@@ -83,11 +76,6 @@ pub(crate) fn now() -> Timestamp {
 }
 
 impl Shared {
-    /// Which file is the database now.
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
-    }
-
     /// How the store is.
     pub(crate) fn health(&self) -> StoreHealth {
         let (queued_submissions, queued_readings) = self.queue.depth();
@@ -107,11 +95,7 @@ impl Shared {
             resent: status.resent,
             conflicts: status.conflicts,
             hot_readings,
-            damage: status.damage.clone(),
-            refused: status.refused,
-            devices: status.known.devices,
-            channels: status.known.channels,
-            tags: status.known.tags,
+            channels: status.channels as usize,
             database_bytes: bytes(FILE.to_owned()),
             wal_bytes: bytes(format!("{FILE}-wal")),
         }

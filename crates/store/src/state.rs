@@ -6,14 +6,13 @@ use std::path::Path;
 use loggerhead_model::{DeviceId, Quality};
 use rusqlite::Connection;
 
-use crate::damage::is_damage;
 use crate::dictionary::{Dictionary, Tag};
 use crate::error::database;
 use crate::hot::{Hot, Latest};
 use crate::identity::{Identities, SegmentSpan};
 use crate::log::Batch;
 use crate::segment::Segment;
-use crate::{Limits, StoreError, schema};
+use crate::{StoreError, schema};
 
 /// The writer's knowledge.
 pub(crate) struct State {
@@ -29,19 +28,16 @@ pub(crate) struct State {
 pub(crate) struct DamagedBatch {
     pub(crate) number: u64,
     pub(crate) what: String,
-    /// What stands there; nothing when the page itself is damaged.
-    pub(crate) body: Option<Vec<u8>>,
 }
 
 impl State {
     /// Reads everything that the writer needs, and what is not sealed.
-    pub(crate) fn load(directory: &Path, limits: Limits) -> Result<(Self, Hot, Vec<DamagedBatch>), StoreError> {
+    pub(crate) fn load(directory: &Path) -> Result<(Self, Hot, Vec<DamagedBatch>), StoreError> {
         let connection = schema::open_writer(directory)?;
-        let dictionary = load_dictionary(&connection, limits)?;
+        let dictionary = load_dictionary(&connection)?;
         let mut identities = Identities::default();
-        let sealed_readings = load_segments(&connection, &mut identities)?;
-        let (mut hot, damaged) = load_hot(&connection)?;
-        hot.count_sealed(sealed_readings, 0);
+        load_segments(&connection, &mut identities)?;
+        let (hot, damaged) = load_hot(&connection)?;
         for channel in 0..dictionary.channels() {
             if let Some(latest) = hot.latest(channel) {
                 identities.found(channel, latest.row.measured_at);
@@ -72,22 +68,26 @@ pub(crate) fn load_hot(connection: &Connection) -> Result<(Hot, Vec<DamagedBatch
     let mut statement = connection.prepare("SELECT body FROM log WHERE number = ?1").map_err(doing)?;
     // One by one, so that a damaged page hides no more than what is on it.
     for number in first..=last {
-        let batch = statement.query_row([number], |row| {
-            let body = row.get_ref(0)?.as_blob().unwrap_or_default();
-            Ok(Batch::decode(body).map_err(|broken| (broken.to_string(), body.to_vec())))
-        });
-        let (what, body) = match batch {
+        let batch =
+            statement.query_row([number], |row| Ok(Batch::decode(row.get_ref(0)?.as_blob().unwrap_or_default())));
+        let what = match batch {
             Ok(Ok(batch)) => {
                 hot.apply(number, &batch);
                 continue;
             }
-            Ok(Err((what, body))) => (what, Some(body)),
-            Err(error) if is_damage(&error) => (error.to_string(), None),
+            Ok(Err(broken)) => broken.to_string(),
+            Err(error) if is_damage(&error) => error.to_string(),
             Err(error) => return Err(doing(error)),
         };
-        damaged.push(DamagedBatch { number, what, body });
+        damaged.push(DamagedBatch { number, what });
     }
     Ok((hot, damaged))
+}
+
+/// Whether an error means that something stored is not what was written, and not that reading failed.
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
+    let corrupt = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt);
+    corrupt || matches!(error, rusqlite::Error::QueryReturnedNoRows)
 }
 
 fn load_sealed(connection: &Connection, hot: &mut Hot) -> Result<(), StoreError> {
@@ -109,7 +109,7 @@ fn load_sealed(connection: &Connection, hot: &mut Hot) -> Result<(), StoreError>
 }
 
 /// The latest readings of a group, from all of its segments.
-pub(crate) fn latest_of_segments(connection: &Connection, group: u32) -> Result<Vec<(u8, Latest)>, StoreError> {
+fn latest_of_segments(connection: &Connection, group: u32) -> Result<Vec<(u8, Latest)>, StoreError> {
     let doing = database("reading segments");
     let mut all: BTreeMap<u8, Latest> = BTreeMap::new();
     let mut statement =
@@ -140,9 +140,9 @@ fn decode_latest(body: &[u8]) -> Result<Vec<(u8, Latest)>, crate::coding::Broken
     Ok(latest)
 }
 
-fn load_dictionary(connection: &Connection, limits: Limits) -> Result<Dictionary, StoreError> {
+fn load_dictionary(connection: &Connection) -> Result<Dictionary, StoreError> {
     let reading = database("reading the dictionary");
-    let mut dictionary = Dictionary::new(limits);
+    let mut dictionary = Dictionary::default();
     let mut statement = connection.prepare("SELECT id FROM names ORDER BY number").map_err(reading)?;
     let mut rows = statement.query([]).map_err(reading)?;
     while let Some(row) = rows.next().map_err(reading)? {
@@ -159,11 +159,11 @@ fn load_dictionary(connection: &Connection, limits: Limits) -> Result<Dictionary
         let (number, device) = (row.get(0).map_err(reading)?, row.get(1).map_err(reading)?);
         dictionary.load_channel(number, device, text(2).map_err(reading)?, text(3).map_err(reading)?);
     }
-    let select = "SELECT coding, code, quality, attributes, device FROM tags ORDER BY number";
+    let select = "SELECT coding, code, quality, attributes FROM tags ORDER BY number";
     let mut statement = connection.prepare(select).map_err(reading)?;
     let mut rows = statement.query([]).map_err(reading)?;
     while let Some(row) = rows.next().map_err(reading)? {
-        dictionary.load_tag(read_tag(row, 0).map_err(reading)?, row.get(4).map_err(reading)?);
+        dictionary.load_tag(read_tag(row, 0).map_err(reading)?);
     }
     let mut statement = connection.prepare("SELECT device, meter, attributes FROM meters").map_err(reading)?;
     let mut rows = statement.query([]).map_err(reading)?;
@@ -184,23 +184,18 @@ pub(crate) fn read_tag(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Resu
     })
 }
 
-/// Takes in which segments there are; gives how many readings they hold.
-fn load_segments(connection: &Connection, identities: &mut Identities) -> Result<u64, StoreError> {
+fn load_segments(connection: &Connection, identities: &mut Identities) -> Result<(), StoreError> {
     let reading = database("reading which segments there are");
-    let select =
-        "SELECT channel_group, number, first_at, last_at, readings FROM segments ORDER BY channel_group, number";
+    let select = "SELECT channel_group, number, first_at, last_at FROM segments ORDER BY channel_group, number";
     let mut statement = connection.prepare(select).map_err(reading)?;
     let mut rows = statement.query([]).map_err(reading)?;
-    let mut readings = 0;
     while let Some(row) = rows.next().map_err(reading)? {
         let span = SegmentSpan {
             number: row.get(1).map_err(reading)?,
             first_at: row.get(2).map_err(reading)?,
             last_at: row.get(3).map_err(reading)?,
-            readings: row.get(4).map_err(reading)?,
         };
-        readings += span.readings;
         identities.replace(row.get(0).map_err(reading)?, &[], [span]);
     }
-    Ok(readings)
+    Ok(())
 }

@@ -5,7 +5,12 @@
 //! costs nothing: it is not read for until it reads, and then catches up from the store; what the store has no more is
 //! told as a gap.
 
+mod frame;
+mod press;
+pub(crate) mod websocket;
+
 use std::convert::Infallible;
+use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -22,6 +27,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
 
+pub(crate) use self::press::Press;
 use crate::access::Viewer;
 use crate::api::{Event, LiveGap, LiveReading, LiveReadings, LiveStart, PresenceChange, ProblemDetails, Time};
 use crate::extract::{Params, device_id};
@@ -54,6 +60,17 @@ pub(crate) struct LiveParams {
     from: Option<String>,
 }
 
+impl LiveParams {
+    fn filter(&self) -> Result<Filter, Problem> {
+        Ok(Filter {
+            device: self.device.as_deref().map(device_id).transpose()?,
+            meter: self.meter.clone(),
+            function: self.function.clone(),
+            kinds: kinds(self.kinds.as_deref())?,
+        })
+    }
+}
+
 /// A place in the log between two items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
@@ -62,7 +79,39 @@ struct Place {
     item: Option<usize>,
 }
 
+impl fmt::Display for Place {
+    /// As the id of a message.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.item {
+            None => write!(formatter, "{}", self.batch),
+            Some(item) => write!(formatter, "{}.{item}", self.batch),
+        }
+    }
+}
+
 impl Place {
+    /// Whether what is at this place was seen when everything up to here was.
+    fn reaches(self, place: Self) -> bool {
+        match place.item {
+            Some(item) => self.covers(Cursor::new(place.batch), item),
+            None => self.batch > place.batch || (self.batch == place.batch && self.item.is_none()),
+        }
+    }
+
+    /// The later of two places.
+    fn later(self, other: Self) -> Self {
+        if self.reaches(other) { self } else { other }
+    }
+
+    /// Whether a message was seen; one without a place never was.
+    fn covers_live(self, live: &Live) -> bool {
+        match live {
+            Live::Readings(packet) => self.covers(packet.cursor(), packet.place()),
+            Live::Event { cursor, place, .. } => self.covers(*cursor, *place),
+            Live::Presence { .. } | Live::Gap { .. } => false,
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         // `parse` alone would take a sign.
         if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
@@ -137,12 +186,7 @@ pub(crate) async fn stream(
     headers: HeaderMap,
     Params(params): Params<LiveParams>,
 ) -> Result<Response, Problem> {
-    let filter = Filter {
-        device: params.device.as_deref().map(device_id).transpose()?,
-        meter: params.meter,
-        function: params.function,
-        kinds: kinds(params.kinds.as_deref())?,
-    };
+    let filter = params.filter()?;
     let place = beginning(&headers, params.from.as_deref())?;
     let permit = api.enter_stream()?;
     let last = api.headend().store().health().cursor.number();
@@ -215,25 +259,77 @@ impl Stream {
     }
 
     fn write(&self, chunk: &mut Vec<u8>, live: Live) {
-        let at = |cursor: Cursor, item: usize| Some(Place { batch: cursor.number(), item: Some(item) });
-        match live {
-            Live::Readings(packet) if self.place.covers(packet.cursor(), packet.place()) => {}
-            Live::Readings(packet) => {
-                if let Some(readings) = readings(&packet) {
-                    message(chunk, "readings", at(packet.cursor(), packet.place()), &readings);
-                }
-            }
-            Live::Event { cursor, place, .. } if self.place.covers(cursor, place) => {}
-            Live::Event { cursor, place, event } => {
-                message(chunk, "event", at(cursor, place), &Event::new(None, cursor, event));
-            }
-            Live::Presence { device, evidence } => message(chunk, "presence", None, &change(&device, evidence)),
-            Live::Gap { from, to } => {
-                let gap = LiveGap { from: from.number(), to: to.number() };
-                message(chunk, "gap", Some(Place { batch: gap.to, item: None }), &gap);
-            }
+        if !self.place.covers_live(&live) {
+            told(live, |name, place, data| message(chunk, name, place, data));
         }
     }
+}
+
+/// What a reader is told: the name of the message, the place after it, and what it says. Nothing for an empty packet.
+fn told<T>(live: Live, tell: impl FnOnce(&'static str, Option<Place>, &Told<'_>) -> T) -> Option<T> {
+    let at = |cursor: Cursor, item: usize| Some(Place { batch: cursor.number(), item: Some(item) });
+    match live {
+        Live::Readings(packet) => {
+            let readings = readings(&packet)?;
+            Some(tell("readings", at(packet.cursor(), packet.place()), &Told::Readings(readings)))
+        }
+        Live::Event { cursor, place, event } => {
+            Some(tell("event", at(cursor, place), &Told::Event(Event::new(None, cursor, event))))
+        }
+        Live::Presence { device, evidence } => Some(tell("presence", None, &Told::Presence(change(&device, evidence)))),
+        Live::Gap { from, to } => {
+            let gap = LiveGap { from: from.number(), to: to.number() };
+            Some(tell("gap", Some(Place { batch: gap.to, item: None }), &Told::Gap(gap)))
+        }
+    }
+}
+
+/// What a message says.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Told<'a> {
+    Readings(LiveReadings<'a>),
+    Event(Event),
+    Presence(PresenceChange),
+    Gap(LiveGap),
+    Start(LiveStart),
+}
+
+/// A message of a WebSocket.
+#[derive(Serialize)]
+struct Envelope<'a, 'b> {
+    event: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    data: &'a Told<'b>,
+}
+
+fn envelope(out: &mut Vec<u8>, event: &str, place: Option<Place>, data: &Told<'_>) {
+    let envelope = Envelope { event, id: place.map(|place| place.to_string()), data };
+    serde_json::to_writer(out, &envelope).expect("what the stream tells is JSON, and memory takes it");
+}
+
+/// Writes what a WebSocket is told, nothing for an empty packet, and says the place after it, where it has one.
+fn message_of(out: &mut Vec<u8>, live: Live) -> Option<Place> {
+    let place = told(live, |event, place, data| {
+        envelope(out, event, place, data);
+        place
+    });
+    place.flatten()
+}
+
+/// The first message of a WebSocket.
+fn start_message(place: Place) -> Vec<u8> {
+    let mut out = Vec::new();
+    envelope(&mut out, "start", Some(place), &Told::Start(LiveStart { cursor: place.cursor().number() }));
+    out
+}
+
+/// Tells a slow WebSocket after which place it goes on from the store.
+fn cut_message(place: Place) -> Vec<u8> {
+    let mut out = Vec::new();
+    envelope(&mut out, "cut", Some(place), &Told::Start(LiveStart { cursor: place.cursor().number() }));
+    out
 }
 
 fn readings(packet: &Packet) -> Option<LiveReadings<'_>> {
@@ -253,11 +349,7 @@ fn change(device: &DeviceId, evidence: Evidence) -> PresenceChange {
 /// Writes one message. JSON on one line holds no line end, which would end the message.
 fn message(chunk: &mut Vec<u8>, name: &str, place: Option<Place>, data: &impl Serialize) {
     if let Some(place) = place {
-        let id = match place.item {
-            None => format!("id: {}\n", place.batch),
-            Some(item) => format!("id: {}.{item}\n", place.batch),
-        };
-        chunk.extend_from_slice(id.as_bytes());
+        chunk.extend_from_slice(format!("id: {place}\n").as_bytes());
     }
     chunk.extend_from_slice(format!("event: {name}\ndata: ").as_bytes());
     serde_json::to_writer(&mut *chunk, data).expect("what the stream tells is JSON, and memory takes it");

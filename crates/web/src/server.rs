@@ -209,12 +209,13 @@ impl Server {
     /// Ends live streams, lets requests that are being answered end `within` this time, and removes the socket.
     pub async fn shutdown(self, within: Duration) {
         drop(self.stopping);
-        let mut listeners = self.listeners;
+        let (mut listeners, api) = (self.listeners, self.api);
         let all = async {
             for listener in &mut listeners {
                 // It ends by itself, or it panicked and is gone as well.
                 drop(listener.await);
             }
+            api.press().finished().await;
         };
         if tokio::time::timeout(within, all).await.is_err() {
             tracing::warn!("requests to the API were cut off by the end of the process");

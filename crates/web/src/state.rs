@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Book, Hasher, Throttle, Token, Transport};
+use crate::live::Press;
 use crate::problem::{Problem, ProblemKind};
 
 /// Requests that are worked on at a time, live streams not counted.
@@ -38,6 +39,7 @@ struct Shared {
     requests: Arc<Semaphore>,
     queries: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    press: Arc<Press>,
     stopping: CancellationToken,
     started_at: Timestamp,
 }
@@ -102,6 +104,7 @@ impl Api {
         let book = tokio::task::spawn_blocking(move || Book::load(&store)).await;
         let book = book.map_err(|_| StoreError::Closed)??;
         Ok(Self(Arc::new(Shared {
+            press: Press::new(headend.clone()),
             headend,
             front,
             book,
@@ -132,6 +135,11 @@ impl Api {
     /// Who may sign in.
     pub(crate) fn book(&self) -> &Book {
         &self.0.book
+    }
+
+    /// What is followed over WebSocket.
+    pub(crate) fn press(&self) -> &Arc<Press> {
+        &self.0.press
     }
 
     pub(crate) fn hasher(&self) -> &Hasher {

@@ -9,13 +9,12 @@ use rusqlite::{Connection, OptionalExtension};
 use super::answer::{Bucket, Channel, ChannelId, Conflict, ReadingFilter, StoredReading};
 use super::{Reader, Unsealed};
 use crate::StoreError;
-use crate::damage::is_damage;
 use crate::dictionary::Tag;
 use crate::error::database;
 use crate::identity::SegmentSpan;
 use crate::row::{Row, Rows};
 use crate::segment::{Segment, group_of, place_of};
-use crate::state::read_tag;
+use crate::state::{is_damage, read_tag};
 
 /// Most buckets in one answer: more than a screen has columns.
 pub(crate) const BUCKETS_MAX: usize = 10_000;
@@ -315,11 +314,11 @@ fn stored<'a>(channel: &'a Channel, row: &Row, texts: &'a [Box<str>], tag: &'a T
 /// The segments of a group that reach into a span, by their first time.
 fn select_spans(connection: &Connection, group: u32, from: i64, to: i64) -> Result<Vec<SegmentSpan>, StoreError> {
     let doing = database("looking for segments");
-    let sql = "SELECT number, first_at, last_at, readings FROM segments
+    let sql = "SELECT number, first_at, last_at FROM segments
                WHERE channel_group = ?1 AND first_at < ?3 AND last_at >= ?2 ORDER BY first_at";
     let mut statement = connection.prepare_cached(sql).map_err(doing)?;
     let spans = statement.query_map((group, from, to), |row| {
-        Ok(SegmentSpan { number: row.get(0)?, first_at: row.get(1)?, last_at: row.get(2)?, readings: row.get(3)? })
+        Ok(SegmentSpan { number: row.get(0)?, first_at: row.get(1)?, last_at: row.get(2)? })
     });
     spans.map_err(doing)?.collect::<Result<_, _>>().map_err(doing)
 }

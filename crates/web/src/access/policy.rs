@@ -110,6 +110,7 @@ const API: &[Rule] = &[
     Rule::post("/api/v1/tokens", ADMIN, "token.add"),
     Rule::delete("/api/v1/tokens/{id}", ADMIN, "token.revoke"),
     Rule::get("/api/v1/audit", ADMIN),
+    Rule::get("/api/v1/live/ws", VIEWER).of_device(DeviceAt::Query),
     Rule::get("/api/v1/status", VIEWER),
     Rule::get("/healthz", VIEWER),
     Rule::get("/readyz", VIEWER),

@@ -1,6 +1,6 @@
 //! How the head-end is.
 
-use loggerhead_store::{Condition, Damage, StoreHealth};
+use loggerhead_store::{Condition, StoreHealth};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -71,39 +71,14 @@ pub struct StoreStatus {
     pub resent: u64,
     /// Readings sent again with another value.
     pub conflicts: u64,
-    /// Packets that were not stored and not acknowledged because their device is over a limit.
-    pub refused: u64,
-    /// What was found damaged since the server started, and set aside; at most the first 100.
-    pub damage: Vec<StoreDamage>,
     /// Readings not sealed yet.
     pub hot_readings: usize,
-    /// Devices known.
-    pub devices: usize,
     /// Channels known.
     pub channels: usize,
-    /// Different tags known: coding, code, quality and attributes of readings.
-    pub tags: usize,
     /// Bytes of the database.
     pub database_bytes: u64,
     /// Bytes of its write-ahead log.
     pub wal_bytes: u64,
-}
-
-/// Something in the store that is not what was written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct StoreDamage {
-    /// Which part of the store.
-    pub place: String,
-    /// How it shows.
-    pub what: String,
-    /// The times and devices of what it held, as far as they are known.
-    pub about: String,
-}
-
-impl From<Damage> for StoreDamage {
-    fn from(damage: Damage) -> Self {
-        Self { place: damage.place, what: damage.what, about: damage.about }
-    }
 }
 
 impl From<StoreHealth> for StoreStatus {
@@ -127,12 +102,8 @@ impl From<StoreHealth> for StoreStatus {
             readings: health.readings,
             resent: health.resent,
             conflicts: health.conflicts,
-            refused: health.refused,
-            damage: health.damage.into_iter().map(StoreDamage::from).collect(),
             hot_readings: health.hot_readings,
-            devices: health.devices,
             channels: health.channels,
-            tags: health.tags,
             database_bytes: health.database_bytes,
             wal_bytes: health.wal_bytes,
         }

@@ -55,6 +55,7 @@ pub(crate) fn describe() -> (Router<Api>, OpenApi) {
         .routes(routes!(commands::show))
         .routes(routes!(commands::give))
         .routes(routes!(live::stream))
+        .routes(routes!(live::websocket::open))
         .routes(routes!(me::show))
         .routes(routes!(session::sign_in, session::sign_out))
         .routes(routes!(session::by_link))

@@ -359,3 +359,35 @@ async fn whoever_is_not_signed_in_is_led_to_where_that_is_done() {
     assert_eq!(answer.status, StatusCode::SEE_OTHER);
     assert_eq!(answer.headers[header::LOCATION], "/login?next=/some/page%3Fa%3Db%26c%3D//d");
 }
+
+#[tokio::test]
+async fn a_websocket_is_opened_by_pages_of_this_server_only() {
+    let site = Site::open().await;
+    add(&site, "ada", Role::Viewer).await;
+    let browser = Browser::sign_in(&site, "ada").await;
+    let open = |origin: Option<&str>| {
+        let mut asked = request(Method::GET, "/api/v1/live/ws", &Json::Null).header(header::COOKIE, &browser.cookie);
+        asked = asked.header(header::UPGRADE, "websocket");
+        if let Some(origin) = origin {
+            asked = asked.header(header::ORIGIN, origin);
+        }
+        site.ask(tcp(7), asked.body(Body::empty()).expect("a request"))
+    };
+    for origin in [None, Some("http://evil.example"), Some("null")] {
+        assert_eq!(open(origin).await.problem(), "foreign-page", "{origin:?}");
+    }
+    assert_eq!(open(Some("http://a.example")).await.problem(), "bad-request", "it is let through to the handshake");
+}
+
+#[tokio::test]
+async fn a_live_stream_ends_with_the_token_that_opened_it() {
+    let site = Site::open().await;
+    let made = site.post("/api/v1/tokens", &json!({ "name": "t", "scope": "read" })).await.good();
+    let secret = made["secret"].as_str().expect("a secret");
+    let request = Request::get("/api/v1/live?kinds=presence").header(header::AUTHORIZATION, format!("Bearer {secret}"));
+    let stream = site.ask(tcp(3), request.body(Body::empty()).expect("a request"));
+    let revoke = async { site.method(Method::DELETE, "/api/v1/tokens/1").await };
+    let (stream, revoked) = tokio::join!(stream, revoke);
+    assert_eq!((stream.status, revoked.status), (StatusCode::OK, StatusCode::NO_CONTENT));
+    assert!(stream.text.starts_with("id: "), "{}", stream.text);
+}

@@ -1,0 +1,308 @@
+//! The live stream over WebSocket: the same messages as over server-sent events, one frame each, written once for all who
+//! want to see the same.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::BytesMut;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use loggerhead_headend::{Filter, Kinds};
+use loggerhead_model::Cursor;
+use sha1::{Digest, Sha1};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::frame::{self, CloseCode, Incoming};
+use super::press::Writing;
+use super::{LiveParams, Place, beginning, cut_message, start_message};
+use crate::access::Viewer;
+use crate::api::ProblemDetails;
+use crate::extract::Params;
+use crate::problem::{Problem, ProblemKind};
+use crate::state::{Api, RETRY_AFTER_S};
+
+/// How often a subscriber is asked whether it is there. One that says nothing until the next time is gone.
+const PING_EVERY: Duration = Duration::from_secs(15);
+/// A subscriber that takes nothing for so long is gone.
+const WRITE_MAX: Duration = Duration::from_secs(30);
+/// How long saying goodbye may take.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
+/// Pings that wait for their answer; who sends more at once is let go.
+const PONGS_MAX: usize = 4;
+/// Bytes that are read at a time.
+const READ_BYTES: usize = 1024;
+/// What a server adds to the key, RFC 6455 §1.3.
+const KEY_END: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+/// Signs of a key: 16 bytes in base64.
+const KEY_BYTES: usize = 24;
+
+/// What happens from now on, or from a place in the log, over a WebSocket.
+///
+/// Every message is a JSON object with `event`, `id` and `data`, as over `/api/v1/live`. A slow subscriber is told `cut`
+/// with the id after which it goes on from the store. Come back with the last id in `from`. Answers nothing but pings.
+#[utoipa::path(
+    get,
+    path = "/api/v1/live/ws",
+    tag = "live",
+    operation_id = "follow_websocket",
+    params(LiveParams),
+    responses(
+        (status = 101, description = "The WebSocket."),
+        (status = 400, description = "A parameter cannot be, or the request opens no WebSocket.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+        (status = 403, description = "A page of another site asks.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+        (status = 503, description = "Too many streams.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn open(
+    State(api): State<Api>,
+    viewer: Viewer,
+    Params(params): Params<LiveParams>,
+    mut request: Request,
+) -> Result<Response, Problem> {
+    let accept = accept(request.headers())?;
+    let place = beginning(&HeaderMap::new(), params.from.as_deref())?;
+    let filter = params.filter()?;
+    let refused = |detail: &'static str| Problem::new(ProblemKind::BadRequest, detail);
+    let upgrade = request.extensions_mut().remove::<OnUpgrade>();
+    let upgrade = upgrade.ok_or_else(|| refused("this connection cannot become a WebSocket"))?;
+    let permit = api.enter_stream()?;
+    let stream = Stream::begin(&api, filter, place, permit)?;
+    api.press().keep(async move {
+        match upgrade.await {
+            Ok(io) => stream.run(TokioIo::new(io), viewer).await,
+            Err(error) => tracing::debug!(%error, "a WebSocket did not come about"),
+        }
+    });
+    let headers = [
+        (header::UPGRADE, HeaderValue::from_static("websocket")),
+        (header::CONNECTION, HeaderValue::from_static("upgrade")),
+        (header::SEC_WEBSOCKET_ACCEPT, accept),
+    ];
+    Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
+}
+
+/// What proves that the server understood the request, RFC 6455 §4.2.2.
+fn accept(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
+    let has = |name: HeaderName, word: &str| {
+        let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(word))
+    };
+    let opens = has(header::UPGRADE, "websocket")
+        && has(header::CONNECTION, "upgrade")
+        && has(header::SEC_WEBSOCKET_VERSION, "13");
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| key.len() == KEY_BYTES);
+    let Some(key) = key.filter(|_| opens) else {
+        let detail = "this path is for WebSocket version 13; server-sent events are at /api/v1/live";
+        return Err(Problem::new(ProblemKind::BadRequest, detail));
+    };
+    let digest = Sha1::new().chain_update(key.as_bytes()).chain_update(KEY_END).finalize();
+    Ok(HeaderValue::try_from(base64(&digest)).expect("base64 stands in a header"))
+}
+
+/// Bytes in base64, RFC 4648 §4.
+fn base64(bytes: &[u8]) -> String {
+    const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let sign = |bits: u32| SIGNS.get((bits & 0x3f) as usize).map_or('=', |sign| char::from(*sign));
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        for place in 0..4 {
+            text.push(if place <= three.len() { sign(bits >> (18 - 6 * place)) } else { '=' });
+        }
+    }
+    text
+}
+
+/// One subscriber.
+struct Stream {
+    api: Api,
+    filter: Filter,
+    /// What it has seen.
+    seen: Place,
+    /// What everybody with its filter is told.
+    sheets: tokio::sync::broadcast::Receiver<std::sync::Arc<super::press::Sheet>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Why a stream ends.
+enum End {
+    Close(CloseCode),
+    /// The other side is gone or says goodbye.
+    Gone,
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+/// The two halves of what a subscriber sends.
+struct Heard {
+    /// It sent something since the last ping.
+    alive: AtomicBool,
+    pongs: mpsc::Sender<Vec<u8>>,
+}
+
+impl Stream {
+    fn begin(api: &Api, filter: Filter, place: Option<Place>, permit: OwnedSemaphorePermit) -> Result<Self, Problem> {
+        // First the sheets, then the place: what is committed in between is in both, and told once.
+        let sheets = api.press().follow(&filter).ok_or_else(|| {
+            Problem::new(ProblemKind::Busy, "too many different filters are followed").retry_after(RETRY_AFTER_S)
+        })?;
+        let last = api.headend().store().health().cursor.number();
+        let seen = place.filter(|place| place.batch <= last).unwrap_or(Place { batch: last, item: None });
+        Ok(Self { api: api.clone(), filter, seen, sheets, _permit: permit })
+    }
+
+    /// Serves until one side ends it.
+    async fn run(mut self, io: impl AsyncRead + AsyncWrite + Send + 'static, viewer: Viewer) {
+        let (reader, mut writer) = tokio::io::split(io);
+        let (pongs, mut answers) = mpsc::channel(PONGS_MAX);
+        let heard = Heard { alive: AtomicBool::new(true), pongs };
+        let stopping = self.api.stopping();
+        let end = tokio::select! {
+            () = stopping.cancelled() => End::Close(CloseCode::GoingAway),
+            () = viewer.ended() => End::Close(CloseCode::Policy),
+            end = listen(reader, &heard) => end,
+            Err(end) = self.tell(&mut writer, &mut answers, &heard.alive) => end,
+        };
+        if let End::Close(code) = end {
+            // It may be gone as well.
+            let _told = tokio::time::timeout(CLOSE_MAX, writer.write_all(&frame::close(code))).await;
+        }
+    }
+
+    /// Tells everything, for ever.
+    async fn tell(
+        &mut self,
+        writer: &mut (impl AsyncWrite + Unpin),
+        answers: &mut mpsc::Receiver<Vec<u8>>,
+        alive: &AtomicBool,
+    ) -> Result<(), End> {
+        let mut first = Vec::new();
+        frame::text(&mut first, &start_message(self.seen));
+        write(writer, &first).await?;
+        self.catch_up(writer).await?;
+        let mut pings = tokio::time::interval_at(tokio::time::Instant::now() + PING_EVERY, PING_EVERY);
+        loop {
+            tokio::select! {
+                sheet = self.sheets.recv() => match sheet {
+                    Ok(sheet) => {
+                        write(writer, &sheet.unseen(self.seen)).await?;
+                        self.seen = sheet.place().map_or(self.seen, |place| self.seen.later(place));
+                    }
+                    Err(RecvError::Lagged(_)) => {
+                        let mut cut = Vec::new();
+                        frame::text(&mut cut, &cut_message(self.seen));
+                        write(writer, &cut).await?;
+                        self.catch_up(writer).await?;
+                    }
+                    Err(RecvError::Closed) => return Err(End::Close(CloseCode::GoingAway)),
+                },
+                Some(pong) = answers.recv() => write(writer, &pong).await?,
+                _ = pings.tick() => {
+                    if !alive.swap(false, Ordering::Relaxed) {
+                        return Err(End::Gone);
+                    }
+                    write(writer, &frame::ping()).await?;
+                }
+            }
+        }
+    }
+
+    /// Tells from the store what was committed since what was seen.
+    async fn catch_up(&mut self, writer: &mut (impl AsyncWrite + Unpin)) -> Result<(), End> {
+        let edge = self.api.headend().store().health().cursor;
+        if self.seen.item.is_none() && self.seen.batch >= edge.number() {
+            return Ok(());
+        }
+        let api = self.api.clone();
+        let _place = api.press().catch_ups.acquire().await.expect("the semaphore is never closed");
+        // Changes of presence are not in the log; what is new of them is in the sheets.
+        let filter = Filter { kinds: Kinds { presence: false, ..self.filter.kinds }, ..self.filter.clone() };
+        let mut subscription = api.headend().subscribe(filter, Some(self.seen.cursor()));
+        while let Some(live) = subscription.next_until(edge).await {
+            if self.seen.covers_live(&live) {
+                continue;
+            }
+            let mut writing = Writing::default();
+            writing.add(live);
+            let sheet = writing.done();
+            write(writer, &sheet.unseen(self.seen)).await?;
+            self.seen = sheet.place().map_or(self.seen, |place| self.seen.later(place));
+        }
+        let reached = subscription.position().max(Cursor::new(self.seen.batch));
+        self.seen = self.seen.later(Place { batch: reached.number(), item: None });
+        Ok(())
+    }
+}
+
+async fn write(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result<(), End> {
+    let written = async {
+        writer.write_all(bytes).await?;
+        writer.flush().await
+    };
+    tokio::time::timeout(WRITE_MAX, written).await.map_err(|_| End::Gone)?.map_err(End::from)
+}
+
+/// Hears what a subscriber sends, until it ends.
+async fn listen(mut reader: impl AsyncRead + Unpin, heard: &Heard) -> End {
+    let mut received = BytesMut::with_capacity(READ_BYTES);
+    loop {
+        match reader.read_buf(&mut received).await {
+            Ok(0) | Err(_) => return End::Gone,
+            Ok(_) => heard.alive.store(true, Ordering::Relaxed),
+        }
+        loop {
+            match frame::cut(&mut received) {
+                Ok(Some(Incoming::Ping(payload))) => {
+                    if heard.pongs.try_send(frame::pong(&payload)).is_err() {
+                        return End::Close(CloseCode::Policy);
+                    }
+                }
+                Ok(Some(Incoming::Pong | Incoming::Message)) => {}
+                Ok(Some(Incoming::Close)) => return End::Close(CloseCode::GoingAway),
+                Ok(None) => break,
+                Err(_) => return End::Close(CloseCode::Protocol),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderMap, HeaderValue, header};
+
+    use super::{accept, base64};
+
+    #[test]
+    fn the_answer_proves_that_the_key_was_read() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::UPGRADE, HeaderValue::from_static("WebSocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("keep-alive, Upgrade"));
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        assert!(accept(&headers).is_err(), "no key");
+        headers.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ=="));
+        // The example of RFC 6455 §1.3.
+        assert_eq!(accept(&headers).expect("a WebSocket"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("8"));
+        assert!(accept(&headers).is_err(), "an old version");
+    }
+
+    #[test]
+    fn base64_is_filled_up() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+    }
+}
