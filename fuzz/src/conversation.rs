@@ -13,6 +13,8 @@ use crate::peers::{self, Checks};
 
 /// Most packets that are offered; a device's queue holds more.
 const PACKETS_MAX: usize = 64;
+/// Longest that the trouble lasts. Without an end an input of nothing but pauses plays whole days of resent packets.
+const TROUBLE: Duration = Duration::from_mins(30);
 /// Long enough for every wait of either side, one after another.
 const RECOVERY: Duration = Duration::from_hours(1);
 
@@ -64,7 +66,10 @@ fn act(pair: &mut Pair, offered: &mut usize, choices: &mut Choices<'_>) {
                 *offered += 1;
             }
         }
-        2 => pair.run_for(Duration::from_millis(choices.number() as u64)),
+        2 => {
+            let left = TROUBLE.saturating_sub(pair.now().elapsed);
+            pair.run_for(Duration::from_millis(choices.number() as u64).min(left));
+        }
         3 => {
             let fate = fate(choices);
             pair.fates.push_back(fate);

@@ -400,7 +400,9 @@ impl Decoder<'_, '_> {
         if let Some(answer) = standard(self.types.first(), self.operation, body.as_ref()) {
             return Ok(Message::Talk(answer));
         }
-        let word = word.or_else(|| self.types.is_empty().then(|| dialect.word_of(kind)).flatten());
+        // Where the type names a group of messages or nothing, that of the frame is all there is.
+        let says_nothing = self.types.iter().all(|word| known(word).is_some_and(is_group));
+        let word = word.or_else(|| says_nothing.then(|| dialect.word_of(kind)).flatten());
         let Some(word) = word else {
             let kind = self.types.first().map(|word| word.chars().take(NAME_CHARS_MAX).collect());
             let kind = kind.or_else(|| body.as_ref().map(|body| body.name.clone())).unwrap_or_default();

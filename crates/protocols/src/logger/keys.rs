@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cipher::{BLOCK_BYTES, Key, Look};
 use super::settings::NamedKey;
+use super::text;
 
 /// Most first blocks that are remembered; beyond it all are forgotten and found again.
 const RECENT_MAX: usize = 4096;
@@ -44,13 +45,22 @@ impl Keyring {
         if let Some(found) = recent.get(first).and_then(|&place| fits(place)) {
             return Some(found);
         }
-        let (place, found) = (0..self.keys.len()).find_map(|place| Some((place, fits(place)?)))?;
+        let Some((place, found)) = (0..self.keys.len()).find_map(|place| Some((place, fits(place)?))) else {
+            drop(recent);
+            return self.keys.iter().find(|candidate| is_compressed(&candidate.key, body)).cloned();
+        };
         if recent.len() >= RECENT_MAX {
             recent.clear();
         }
         recent.insert(*first, place);
         Some(found)
     }
+}
+
+/// Whether `body` is a compressed message under this key. Its first block alone would say so too often.
+fn is_compressed(key: &Key, body: &[u8]) -> bool {
+    let mut plain = body.to_vec();
+    key.look(body) == Look::Compressed && key.decipher(&mut plain).is_ok() && text::plain(&plain).is_ok()
 }
 
 /// Whether two places hold the same key.

@@ -17,7 +17,7 @@ use super::keys;
 use super::liveness::Liveness;
 use super::message::{Envelope, Outcome, Talk};
 use super::session::{HeadEnd, Heard, Marks, Member, REFUSAL_WAIT, ReportedBefore, Stage, Visit, crc_fault, crc_fits};
-use super::settings::{ResultForm, Settings};
+use super::settings::{NamedKey, ResultForm, Settings};
 use crate::{Admission, Claim, Company, Fault, FaultKind, Known, Now, Output, Proof, Question, Verdict};
 
 /// How long a challenge holds for a device that answers it on another connection.
@@ -155,6 +155,9 @@ impl HeadEnd {
         match (verdict, attempt.purpose) {
             (Verdict::Accepted(admission), Purpose::Message(heard)) => {
                 self.enter(now, attempt.envelope, attempt.marks, admission, Visit::Message);
+                if self.key.as_ref().is_some_and(|key| self.is_foreign(key)) {
+                    return self.fault(Fault::new(FaultKind::Undecipherable, "another key than the device's own"));
+                }
                 let heard = Heard { speaker: None, ..*heard };
                 self.hear(now, heard)
             }
@@ -312,6 +315,11 @@ impl HeadEnd {
             (None, _) => true,
         };
         if dialect_fits && key_fits { Prospect::Open } else { Prospect::Doomed }
+    }
+
+    /// Whether this is another key than the device's own, where it has one.
+    pub(super) fn is_foreign(&self, key: &NamedKey) -> bool {
+        self.settings.aes_key.as_ref().is_some_and(|own| !keys::same(own, &key.key))
     }
 
     /// Whether a login outlives its connection.

@@ -366,6 +366,14 @@ fn typed_dialects_have_words_of_their_own() {
     assert_eq!(found, format!("b/g report .01000=1[ Good {at}] A001.WPP=2[ Good {at}]"));
     let beat = "<heart_beat operation=\"notify\"><time>20170908010101</time><notify/></heart_beat>";
     assert_eq!(meaning(shanghai, 2, &of("heart_beat", beat)).expect("a message"), "b/g Notify(\"\")");
+    let no_operation = of("heart_beat", "<heart_beat><time>20170908010101</time><notify/></heart_beat>");
+    assert_eq!(meaning(shanghai, 2, &no_operation).expect("a message"), "b/g Notify(\"\")");
+    let proof = "<id_validate operation=\"md5\"><sequence>1</sequence><md5>2</md5><result/></id_validate>";
+    assert_eq!(meaning(shanghai, 1, &of("id_validate", proof)).expect("a message"), "b/g md5");
+    // The same words come without a frame as well.
+    let plain = dialect::find("plain").expect("a dialect");
+    let request = "<id_validate operation=\"request\"><sequence/><md5/><result/></id_validate>";
+    assert_eq!(meaning(plain, 0, &of("id_validate", request)).expect("a message"), "b/g request");
     let supcon = dialect::find("supcon").expect("a dialect");
     let ack = meaning(supcon, 8, &of("continuous_ack", "<sequence>9</sequence><result>1</result>")).expect("a message");
     assert_eq!(ack, "b/g Data { sequence: \"9\", place: Last }");

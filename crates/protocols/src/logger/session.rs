@@ -297,7 +297,9 @@ impl HeadEnd {
             Err(fault) => return self.fault(fault),
         };
         let is_request = matches!(message, Message::Talk(Talk::Request));
-        if fresh_key.is_some() && self.key.is_some() && !is_request {
+        let is_foreign =
+            matches!(self.stage, Stage::In(_)) && fresh_key.as_ref().is_some_and(|key| self.is_foreign(key));
+        if is_foreign || (fresh_key.is_some() && self.key.is_some() && !is_request) {
             return self.fault(Fault::new(FaultKind::Undecipherable, "another key than that of the login"));
         }
         // What a device's own settings say of checks is known once it has said its name, so a request is let through here.

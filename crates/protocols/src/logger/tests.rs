@@ -1,6 +1,7 @@
 //! Whole conversations of both sides in memory, by topic. The vectors of single frames are elsewhere.
 
 mod bad_days;
+mod habits;
 mod login;
 mod normal_day;
 mod orders;
