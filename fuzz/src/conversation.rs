@@ -37,6 +37,9 @@ pub fn conversation(input: &[u8]) {
     let mut is_true = true;
     while !choices.is_empty() {
         act(&mut pair, &mut offered, &mut choices);
+        if !peers::finds_damage(protocol) {
+            pair.wire.damage_up = None;
+        }
         is_true &= finds_damage || pair.wire.damage_up.is_none();
     }
     if is_true {

@@ -43,12 +43,14 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         _ => {}
     }
     let mut seeds: Vec<Vec<u8>> = peers::written_settings().map(|text| [b"\0", text.as_bytes()].concat()).collect();
-    for frame in peers::recorded_frames() {
-        for settings in 0..peers::SETTINGS {
-            for stage in 0..sessions::STAGES {
-                let mut seed = vec![0, settings, stage, 255];
-                seed.extend_from_slice(&frame);
-                seeds.push(seed);
+    for (place, protocol) in (0..).zip(loggerhead_protocols::ALL) {
+        for frame in peers::recorded_frames(protocol.name) {
+            for settings in 0..peers::SETTINGS {
+                for stage in 0..sessions::STAGES {
+                    let mut seed = vec![place, settings, stage, 255];
+                    seed.extend_from_slice(&frame);
+                    seeds.push(seed);
+                }
             }
         }
     }

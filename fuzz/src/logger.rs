@@ -46,5 +46,5 @@ pub(crate) fn bodies() -> Vec<Vec<u8>> {
         }
         [&[frame.kind], frame.body()].concat()
     };
-    peers::recorded_frames().into_iter().map(body).collect()
+    peers::recorded_frames("logger").into_iter().map(body).collect()
 }

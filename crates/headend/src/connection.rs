@@ -325,6 +325,8 @@ impl<S: Stream> Connection<S> {
         }
         let because = ending.because();
         self.guest.leave(&because, ending.manner());
+        // Whatever the session answers, nobody listens any more.
+        let _heard = self.session.handle(self.guest.core.clock.now(), Input::Disconnected);
         tracing::debug!(protocol = self.guest.pass.listener().protocol, peer = %self.guest.peer.text, because, "closed");
         close(&mut self.stream, &ending).await;
     }

@@ -98,6 +98,7 @@ mod tests {
             "decode logger --aes-key text:0000000000123456 --hex 68681616",
             "decode --pcap f",
             "decode -",
+            "decode mqtt --build connect --client-id C001 --user admin --password 123456 --keep-alive 100",
             "device add 330302D110/01 --secret text:x --id tower-1 --data d",
             "command tower-1 period 15 --data d",
             "command tower-1 query --from 2026-01-01 --to 2026-01-02 --wait 5 --json",

@@ -1,5 +1,6 @@
 //! `decode`: every byte of a capture with its meaning, and what is wrong with it.
 
+mod build;
 mod capture;
 mod input;
 mod show;
@@ -11,6 +12,7 @@ use anyhow::Context as _;
 use loggerhead_headend::config::parse_secret;
 use loggerhead_protocols::{ALL, Explain, Explanation, Judgement, Protocol};
 
+use self::build::{Build, Parts};
 use self::input::Input;
 use self::streams::{Conversation, Conversations};
 use crate::exit::{Exit, Failure};
@@ -23,6 +25,7 @@ Examples:
   loggerhead decode --aes-key text:0000000000123456 --hex '68681616 e4000000 1692ec42 ...'
   loggerhead decode logger --aes-key hex:0102030405060708090a0b0c0d0e0f10 capture.pcapng
   tcpdump -w - port 36829 | loggerhead decode -
+  loggerhead decode mqtt --build connect --client-id C001 --user admin --password 123456
 Ends with 1 when something is wrong: a check that does not fit, garbage, bytes that no key deciphers, a gap.")]
 pub(crate) struct DecodeArgs {
     /// The protocol, logger where none is named; or the file
@@ -36,6 +39,11 @@ pub(crate) struct DecodeArgs {
     /// Bytes as hex digits
     #[arg(long, value_name = "HEX")]
     hex: Option<String>,
+    /// Build a packet instead of reading one, and explain it
+    #[arg(long, value_name = "PACKET", conflicts_with_all = ["hex", "pcap"])]
+    build: Option<Build>,
+    #[command(flatten)]
+    parts: Parts,
     /// A capture: pcap or pcapng
     #[arg(long, value_name = "FILE", conflicts_with = "hex")]
     pcap: Option<String>,
@@ -74,7 +82,12 @@ fn key(written: &str) -> Result<Key, String> {
 /// When there is nothing to decode, or it cannot be read.
 pub(crate) fn run(args: &DecodeArgs) -> anyhow::Result<ExitCode> {
     let (protocol, file) = protocol_and_file(args.first.as_deref(), args.file.as_deref())?;
-    let input = match (&args.hex, args.pcap.as_deref().or(file)) {
+    let given = args.pcap.as_deref().or(file);
+    if let (Some(build), None) = (args.build, given) {
+        let decoder = Decoder::new(&loggerhead_protocols::mqtt::PROTOCOL, args)?;
+        return show(&[decoder.bytes(build::bytes(build, &args.parts)?)], &[], args);
+    }
+    let input = match (&args.hex, given) {
         (Some(digits), None) => Input::of_hex(digits)?,
         (None, Some(file)) => Input::read(file)?,
         (Some(_), Some(_)) => return Err(Failure::new(Exit::Usage, "either --hex or a file").into()),
@@ -92,10 +105,14 @@ pub(crate) fn run(args: &DecodeArgs) -> anyhow::Result<ExitCode> {
     if args.aes_key.is_empty() && parts.iter().flat_map(Part::explanations).any(is_enciphered) {
         notes.push("messages are enciphered: show them with --aes-key text:KEY or hex:KEY".to_owned());
     }
+    show(&parts, &notes, args)
+}
+
+fn show(parts: &[Part], notes: &[String], args: &DecodeArgs) -> anyhow::Result<ExitCode> {
     if args.json {
-        terminal::say_json(&show::as_json(&parts, &notes))?;
+        terminal::say_json(&show::as_json(parts, notes))?;
     } else {
-        show::print(&parts, &notes, terminal::has_colour())?;
+        show::print(parts, notes, terminal::has_colour())?;
     }
     let is_wrong = |part: &Part| part.missing > 0 || part.explanations().any(is_wrong);
     Ok(if parts.iter().any(is_wrong) { Exit::Failed.into() } else { ExitCode::SUCCESS })

@@ -1,6 +1,7 @@
 //! The tests that need more than one crate, or the built binary, or the source tree itself.
 
 mod asking;
+mod brokering;
 mod decoding;
 mod failing;
 mod keeping;

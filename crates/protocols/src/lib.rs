@@ -9,6 +9,7 @@ mod session;
 mod wire;
 
 pub mod logger;
+pub mod mqtt;
 pub mod pair;
 
 pub use explain::{Explain, Explanation, Field, Judgement};
@@ -68,7 +69,7 @@ pub struct SettingsError {
 }
 
 /// The table of protocols.
-pub static ALL: &[Protocol] = &[logger::PROTOCOL];
+pub static ALL: &[Protocol] = &[logger::PROTOCOL, mqtt::PROTOCOL];
 
 /// The protocol of that name.
 #[must_use]

@@ -392,8 +392,11 @@ impl Pair {
     }
 
     fn close(&mut self, connection: usize, reason: CloseReason) {
+        let now = self.now();
         let Some(peer) = self.connections.get_mut(connection) else { return };
         if peer.open {
+            // Whatever it answers, nobody listens any more.
+            let _ = peer.session.handle(now, Input::Disconnected);
             peer.open = false;
             peer.wake_at = None;
             peer.up.clear();

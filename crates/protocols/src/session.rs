@@ -119,7 +119,7 @@ pub enum Input<'a> {
     Shutdown(CloseReason),
     /// Device's side: a new connection stands.
     Connected,
-    /// Device's side: the connection is gone.
+    /// The connection is gone. Nothing that the head-end's side says to this is heard; a device's side may connect again.
     Disconnected,
     /// Device's side: readings to send up. Answered by `Output::Delivered` once the head-end acknowledged them.
     Offer(Ticket, Report),

@@ -44,6 +44,19 @@ impl<'a> Reader<'a> {
         Ok(array)
     }
 
+    /// What was not read yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The next two bytes, highest first.
+    ///
+    /// # Errors
+    /// `Malformed` when there are fewer.
+    pub(crate) fn u16_be(&mut self) -> Result<u16, Fault> {
+        self.array().map(u16::from_be_bytes)
+    }
+
     /// The next byte.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 mod export;
 mod head_end;
 mod http;
+pub(crate) mod mqtt;
 mod recorder;
 mod simulation;
 

@@ -1,0 +1,181 @@
+//! The broker as its own process: clients of other makers, and kills.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+use loggerhead_protocols::mqtt::message::Qos;
+
+use crate::support::mqtt::{Came, Client};
+use crate::support::{HeadEnd, PATIENCE, exported};
+
+/// How often the broker is killed.
+const KILLS: u32 = 50;
+/// Publishers, half of them with QoS 1 and half with QoS 2.
+const PUBLISHERS: u32 = 4;
+
+fn configuration(address: &str) -> String {
+    format!(
+        r#"
+[[listener]]
+name = "mqtt"
+protocol = "mqtt"
+address = ["{address}"]
+
+[[device]]
+id = "plant"
+protocol = "mqtt"
+identity = "admin"
+secret = "text:123456"
+"#
+    )
+}
+
+/// Runs a client of another maker to its end; what it printed.
+fn client(program: &str, address: &str, arguments: &[&str]) -> String {
+    let (host, port) = address.rsplit_once(':').expect("HOST:PORT");
+    let mut command = Command::new(program);
+    command.args(["-h", host, "-p", port, "-u", "admin", "-P", "123456"]).args(arguments);
+    let output = command.output().expect("mosquitto-clients are installed; ./check sees to it");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{program} {arguments:?}: {}\n{stdout}\n{stderr}", output.status);
+    stdout.into_owned()
+}
+
+fn start(directory: &Path) -> (HeadEnd, String) {
+    let head_end = HeadEnd::start(directory, &configuration("127.0.0.1:0"));
+    let address = head_end.addresses_of("mqtt").first().expect("the listener listens").clone();
+    (head_end, address)
+}
+
+#[test]
+fn clients_of_another_maker_find_everything_after_a_kill() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    for version in ["mqttv31", "mqttv311", "mqttv5"] {
+        let (head_end, address) = start(directory.path());
+        let name = format!("wall-{version}");
+        let mut lasts = vec!["-V", version, "-i", &name, "-c", "-q", "2", "-t", "plant/#"];
+        if version == "mqttv5" {
+            lasts.extend(["-x", "3600"]);
+        }
+        client("mosquitto_sub", &address, &[&lasts[..], &["-E"]].concat());
+        for (qos, payload) in [("1", "one"), ("2", "two"), ("1", "three")] {
+            client("mosquitto_pub", &address, &["-V", version, "-q", qos, "-t", "plant/boiler", "-m", payload]);
+        }
+        client("mosquitto_pub", &address, &["-V", version, "-q", "1", "-r", "-t", "kept/x", "-m", version]);
+        client("mosquitto_pub", &address, &["-q", "1", "-t", &format!("readings/{version}/f"), "-m", "21.50"]);
+        head_end.kill();
+
+        let (head_end, address) = start(directory.path());
+        let heard = client("mosquitto_sub", &address, &[&lasts[..], &["-C", "3", "-W", "60"]].concat());
+        // Only messages of one QoS keep their order among themselves.
+        let mut heard: Vec<_> = heard.lines().collect();
+        heard.sort_unstable();
+        assert_eq!(heard, ["one", "three", "two"], "{version}");
+        let kept = client("mosquitto_sub", &address, &["-V", version, "-t", "kept/#", "-C", "1", "-W", "60"]);
+        assert_eq!(kept, format!("{version}\n"));
+        let data = head_end.data();
+        assert!(head_end.stop().success());
+        let readings = exported(&data);
+        assert!(format!("{readings:?}").contains("21.50"), "{readings:?}");
+    }
+}
+
+#[test]
+fn a_wrong_password_is_refused_like_an_unknown_user() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let (_head_end, address) = start(directory.path());
+    let (host, port) = address.rsplit_once(':').expect("HOST:PORT");
+    let said = [["admin", "wrong"], ["nobody", "123456"]].map(|[user, password]| {
+        let mut command = Command::new("mosquitto_pub");
+        command.args(["-h", host, "-p", port, "-u", user, "-P", password, "-t", "t", "-m", "x"]);
+        let output = command.output().expect("mosquitto-clients are installed; ./check sees to it");
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    });
+    assert_eq!(said[0], said[1]);
+}
+
+/// Publishes numbers until it is told to stop; how many were acknowledged.
+fn publish(path: &Path, publisher: u32, stop: &AtomicBool) -> u32 {
+    let qos = if publisher.is_multiple_of(2) { Qos::AtLeastOnce } else { Qos::ExactlyOnce };
+    let mut client = Client::new(path, &format!("publisher-{publisher}"));
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let id = u16::try_from(number % 60_000 + 1).expect("below 65536");
+        client.publish(qos, id, &format!("t/{publisher}"), &format!("{publisher} {number}"));
+        number += 1;
+    }
+    number
+}
+
+/// Takes everything until `all` says that it has come; how often each payload came.
+fn take_all(path: &Path, stop: &AtomicBool, subscribed: &Sender<()>) -> BTreeMap<String, u32> {
+    let mut client = Client::new(path, "watcher");
+    let mut counts = BTreeMap::new();
+    let mut quiet_since = Instant::now();
+    while !client.enter() || !client.subscribe("t/#") {}
+    subscribed.send(()).expect("the test waits for it");
+    loop {
+        match client.next(Duration::from_millis(500)) {
+            Some(Came::Message(_, payload)) => {
+                quiet_since = Instant::now();
+                *counts.entry(payload).or_default() += 1;
+            }
+            Some(_) => {}
+            None if stop.load(Ordering::Relaxed) && quiet_since.elapsed() > Duration::from_secs(3) => return counts,
+            None => {
+                let deadline = Instant::now() + PATIENCE;
+                while !client.enter() {
+                    assert!(Instant::now() < deadline, "the broker is not there any more");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "what a long test has shown")]
+fn no_acknowledged_message_is_lost_and_none_of_qos_2_doubled_by_kills() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let path = directory.path().join("mqtt.sock");
+    let configuration = configuration(&format!("unix:{}", path.display()));
+    let mut head_end = HeadEnd::start(directory.path(), &configuration);
+    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (subscribed, is_subscribed) = channel();
+    let watcher = std::thread::spawn({
+        let (path, done) = (path.clone(), Arc::clone(&done));
+        move || take_all(&path, &done, &subscribed)
+    });
+    is_subscribed.recv().expect("the watcher subscribes");
+    let publishers: Vec<_> = (0..PUBLISHERS)
+        .map(|publisher| {
+            let (path, stop) = (path.clone(), Arc::clone(&stop));
+            std::thread::spawn(move || publish(&path, publisher, &stop))
+        })
+        .collect();
+    let mut pauses = (0..).map(|kill: u64| Duration::from_millis(kill * 37 % 200));
+    for pause in pauses.by_ref().take(KILLS as usize) {
+        std::thread::sleep(pause);
+        head_end.kill();
+        head_end = HeadEnd::start(directory.path(), &configuration);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let published: Vec<_> = publishers.into_iter().map(|thread| thread.join().expect("a publisher")).collect();
+    done.store(true, Ordering::Relaxed);
+    let counts = watcher.join().expect("the watcher");
+    println!("{published:?} acknowledged over {KILLS} kills, {} received", counts.len());
+    for (publisher, &count) in (0..).zip(&published) {
+        assert!(count > 10, "too few messages to show anything: {published:?}");
+        for number in 0..count {
+            let came = counts.get(&format!("{publisher} {number}")).copied().unwrap_or(0);
+            let is_right = if publisher % 2 == 0 { came >= 1 } else { came == 1 };
+            assert!(is_right, "message {number} of publisher {publisher} came {came} times");
+        }
+    }
+    assert!(head_end.stop().success());
+}

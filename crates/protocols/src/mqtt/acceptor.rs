@@ -1,0 +1,79 @@
+//! A listener of clients, and the broker behind all listeners.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::broker::Broker;
+use super::broker::steward::Steward;
+use super::session::HeadEnd;
+use super::settings::Settings;
+use crate::session::{Acceptor, Exchange, Opening, Session};
+use crate::{DeviceSettings, Now, SettingsError};
+
+/// The broker as all listeners share it.
+#[derive(Default)]
+struct Shared {
+    broker: Arc<Broker>,
+}
+
+/// Makes the sessions of one listener.
+struct MqttAcceptor {
+    broker: Arc<Broker>,
+    settings: Arc<Settings>,
+}
+
+impl Acceptor for MqttAcceptor {
+    fn open(&self, now: Now, opening: Opening) -> Box<dyn Session> {
+        Box::new(HeadEnd::new(Arc::clone(&self.broker), Arc::clone(&self.settings), now, opening))
+    }
+}
+
+impl Exchange for Shared {
+    fn recall(&self, now: Now, notes: &mut dyn Iterator<Item = (Bytes, Bytes)>) {
+        self.broker.with(|inside| inside.recall(now.wall, notes));
+    }
+
+    fn acceptor(
+        &self,
+        settings: &toml::Table,
+        devices: &mut dyn Iterator<Item = DeviceSettings<'_>>,
+    ) -> Result<Box<dyn Acceptor>, SettingsError> {
+        let settings = Settings::of_listener(settings)?;
+        for device in devices {
+            settings.rules_of(device.table).map_err(|error| SettingsError {
+                key: format!("{}: {}", device.identity, error.key),
+                reason: error.reason,
+            })?;
+        }
+        Ok(Box::new(MqttAcceptor { broker: Arc::clone(&self.broker), settings: Arc::new(settings) }))
+    }
+
+    fn steward(&self, now: Now, opening: Opening) -> Box<dyn Session> {
+        Box::new(Steward::new(Arc::clone(&self.broker), now, &opening))
+    }
+}
+
+/// Makes a broker.
+pub(super) fn exchange() -> Arc<dyn Exchange> {
+    Arc::new(Shared::default())
+}
+
+/// Makes a listener with a broker of its own.
+///
+/// # Errors
+/// `SettingsError` with the key's path, below that of the device where it is one of a device's.
+pub(super) fn acceptor(
+    table: &toml::Table,
+    devices: &mut dyn Iterator<Item = DeviceSettings<'_>>,
+) -> Result<Box<dyn Acceptor>, SettingsError> {
+    exchange().acceptor(table, devices)
+}
+
+/// Checks a device's settings.
+///
+/// # Errors
+/// `SettingsError` with the key's path.
+pub(super) fn check_device(table: &toml::Table) -> Result<(), SettingsError> {
+    Settings::of_listener(&toml::Table::new())?.rules_of(table).map(|_| ())
+}

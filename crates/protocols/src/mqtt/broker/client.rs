@@ -1,0 +1,302 @@
+//! The session of one client, with or without a connection: what it subscribes to, what waits for it, what is on its way.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::task::Waker;
+
+use loggerhead_model::{DeviceId, Note, Timestamp};
+
+use super::message::Message;
+use super::notes::{self, About};
+use crate::mqtt::message::{Options, Qos};
+
+/// Messages of QoS 0 that wait for one connection: what it does not take while so many came, it will not miss.
+const FLEETING_MAX: usize = 20_000;
+/// Acknowledgements after which it is noted how far a session is through the log. What was acknowledged since the last
+/// note may be sent again after the process was killed, as QoS 1 allows.
+const NOTE_EVERY: u32 = 64;
+
+/// A subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::mqtt) struct Subscription {
+    /// How it wants its messages.
+    pub(in crate::mqtt) options: Options,
+    /// Its identifier; 0 for none.
+    pub(in crate::mqtt) id: u32,
+    /// Messages of the log before this one are not for it.
+    pub(in crate::mqtt) since: u64,
+}
+
+/// What is published for a client that is gone.
+#[derive(Clone, Debug)]
+pub(in crate::mqtt) struct Will {
+    /// How long after its end.
+    pub(in crate::mqtt) delay_s: u32,
+    /// For how long after that it is wanted.
+    pub(in crate::mqtt) expiry_s: Option<u32>,
+    /// What.
+    pub(in crate::mqtt) message: Arc<Message>,
+}
+
+/// A message for one client.
+#[derive(Clone, Debug)]
+pub(in crate::mqtt) struct Copied {
+    /// What.
+    pub(in crate::mqtt) message: Arc<Message>,
+    /// Where it is noted.
+    pub(in crate::mqtt) noted: Noted,
+    /// How surely it is sent.
+    pub(in crate::mqtt) qos: Qos,
+    /// The flag RETAIN.
+    pub(in crate::mqtt) retain: bool,
+    /// The identifiers of the subscriptions that it fits.
+    pub(in crate::mqtt) ids: Box<[u32]>,
+}
+
+/// Where a copy is found again after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::mqtt) enum Noted {
+    /// Nowhere.
+    No,
+    /// In the log, under this number.
+    Log(u64),
+    /// In a note of the session's own, under this number.
+    Own(u64),
+}
+
+impl Noted {
+    /// The number; 0 for what is not noted.
+    pub(in crate::mqtt) const fn number(self) -> u64 {
+        match self {
+            Self::No => 0,
+            Self::Log(number) | Self::Own(number) => number,
+        }
+    }
+}
+
+/// How far a message is that was given a packet identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::mqtt) enum Progress {
+    /// It is being noted that it goes out under this identifier; only QoS 2 has to wait for that.
+    Noting,
+    /// It was sent.
+    Sent,
+    /// It is being noted that the client has received it.
+    Releasing,
+    /// The client was told that it may forget the identifier.
+    Released,
+}
+
+/// A message that was given a packet identifier.
+#[derive(Clone, Debug)]
+pub(in crate::mqtt) struct Flight {
+    /// The message; gone once the client has received it.
+    pub(in crate::mqtt) copy: Option<Copied>,
+    /// Where it is noted.
+    pub(in crate::mqtt) noted: Noted,
+    /// How far it is.
+    pub(in crate::mqtt) progress: Progress,
+    /// Messages are sent again in this order.
+    pub(in crate::mqtt) order: u64,
+}
+
+/// How many messages of QoS 1 and 2 may wait for one session, and how many bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::mqtt) struct QueueLimits {
+    pub(in crate::mqtt) messages: usize,
+    pub(in crate::mqtt) bytes: usize,
+}
+
+/// The session of one client.
+pub(in crate::mqtt) struct Client {
+    /// Its name.
+    pub(in crate::mqtt) id: Arc<str>,
+    /// The account that it belongs to.
+    pub(in crate::mqtt) device: DeviceId,
+    /// Counts its connections: an older one is not its any more.
+    pub(in crate::mqtt) connection: u64,
+    /// Wakes its connection, if it has one.
+    pub(in crate::mqtt) waker: Option<Waker>,
+    /// The connection was woken and has not looked yet.
+    pub(in crate::mqtt) is_woken: bool,
+    /// Seconds for which it outlives its connection; `u32::MAX` for ever.
+    pub(in crate::mqtt) expiry_s: u32,
+    /// When it ends; none while it has a connection, or never.
+    pub(in crate::mqtt) ends_at: Option<Timestamp>,
+    pub(in crate::mqtt) will: Option<Will>,
+    /// When the will is published, once the connection is gone.
+    pub(in crate::mqtt) will_at: Option<Timestamp>,
+    pub(in crate::mqtt) subscriptions: BTreeMap<Box<str>, Subscription>,
+    /// What waits, of QoS 0.
+    pub(in crate::mqtt) fleeting: VecDeque<Copied>,
+    /// What waits, of QoS 1 and 2.
+    pub(in crate::mqtt) queue: VecDeque<Copied>,
+    queue_bytes: usize,
+    pub(in crate::mqtt) limits: QueueLimits,
+    pub(in crate::mqtt) flights: BTreeMap<u16, Flight>,
+    /// Identifiers of messages of QoS 2 that it sent and has not released.
+    pub(in crate::mqtt) received: BTreeSet<u16>,
+    last_id: u16,
+    order: u64,
+    /// Acknowledgements since its place in the log was noted.
+    unnoted: u32,
+    /// Done beyond its place in the log.
+    pub(in crate::mqtt) done: BTreeSet<u64>,
+    /// Messages that were dropped because too many waited.
+    pub(in crate::mqtt) dropped: u64,
+}
+
+impl Client {
+    /// A session that has just begun.
+    pub(in crate::mqtt) fn new(id: Arc<str>, device: DeviceId) -> Self {
+        Self {
+            id,
+            device,
+            connection: 0,
+            waker: None,
+            is_woken: false,
+            expiry_s: 0,
+            ends_at: None,
+            will: None,
+            will_at: None,
+            subscriptions: BTreeMap::new(),
+            fleeting: VecDeque::new(),
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            limits: QueueLimits { messages: usize::MAX, bytes: usize::MAX },
+            flights: BTreeMap::new(),
+            received: BTreeSet::new(),
+            last_id: 0,
+            order: 0,
+            unnoted: 0,
+            done: BTreeSet::new(),
+            dropped: 0,
+        }
+    }
+
+    /// Whether it outlives its connection, and the process.
+    pub(in crate::mqtt) const fn is_durable(&self) -> bool {
+        self.expiry_s > 0
+    }
+
+    /// Lets a message wait for it; false when it was dropped.
+    pub(in crate::mqtt) fn push(&mut self, copy: Copied) -> bool {
+        if copy.qos == Qos::AtMostOnce {
+            if self.waker.is_none() {
+                return true;
+            }
+            if self.fleeting.len() < FLEETING_MAX {
+                self.fleeting.push_back(copy);
+                return true;
+            }
+        } else {
+            if self.waker.is_none() && !self.is_durable() {
+                return true;
+            }
+            let bytes = self.queue_bytes + copy.message.bytes();
+            if self.queue.len() < self.limits.messages && bytes <= self.limits.bytes {
+                self.queue_bytes = bytes;
+                self.queue.push_back(copy);
+                return true;
+            }
+        }
+        self.dropped += 1;
+        false
+    }
+
+    /// The next message of QoS 1 or 2.
+    pub(in crate::mqtt) fn pop(&mut self) -> Option<Copied> {
+        let copy = self.queue.pop_front()?;
+        self.queue_bytes = self.queue_bytes.saturating_sub(copy.message.bytes());
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
+        Some(copy)
+    }
+
+    /// Gives a message a packet identifier; gives the message back when all are in use.
+    pub(in crate::mqtt) fn start(&mut self, copy: Copied) -> Result<u16, Copied> {
+        if self.flights.len() >= usize::from(u16::MAX) {
+            return Err(copy);
+        }
+        loop {
+            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+            if !self.flights.contains_key(&self.last_id) {
+                break;
+            }
+        }
+        self.order += 1;
+        let waits = copy.qos == Qos::ExactlyOnce && self.is_durable();
+        let progress = if waits { Progress::Noting } else { Progress::Sent };
+        let flight = Flight { noted: copy.noted, copy: Some(copy), progress, order: self.order };
+        self.flights.insert(self.last_id, flight);
+        Ok(self.last_id)
+    }
+
+    /// Puts back what was on its way when the process ended.
+    pub(in crate::mqtt) fn restart(&mut self, id: u16, noted: Noted, progress: Progress, copy: Option<Copied>) {
+        self.order += 1;
+        self.last_id = id;
+        self.flights.insert(id, Flight { copy, noted, progress, order: self.order });
+    }
+
+    /// The identifiers of everything on its way, in the order in which it was sent.
+    pub(in crate::mqtt) fn under_way(&self) -> VecDeque<u16> {
+        let mut ids: Vec<_> = self.flights.iter().map(|(id, flight)| (flight.order, *id)).collect();
+        ids.sort_unstable();
+        ids.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// A message has arrived, or is given up: what is to be noted. `horizon` is the first message of the log that was not
+    /// passed on yet.
+    pub(in crate::mqtt) fn finish(&mut self, noted: Noted, qos: Qos, horizon: u64) -> Vec<Note> {
+        if !self.is_durable() {
+            return Vec::new();
+        }
+        match noted {
+            Noted::No => Vec::new(),
+            Noted::Own(number) => vec![About::Own(&self.id, number).forget()],
+            Noted::Log(number) => {
+                let mut notes = Vec::new();
+                let low = self.low(horizon);
+                self.unnoted += 1;
+                if qos == Qos::ExactlyOnce && number >= low {
+                    self.done.insert(number);
+                    notes.push(About::Done(&self.id, number).put(Vec::new()));
+                }
+                let is_last = self.queue.is_empty() && self.flights.is_empty();
+                // A message of QoS 2 must not come again, so that its end is noted at once.
+                if is_last || self.unnoted >= NOTE_EVERY || qos == Qos::ExactlyOnce {
+                    notes.extend(self.note_progress(low));
+                }
+                notes
+            }
+        }
+    }
+
+    /// Notes how far it is through the log.
+    pub(in crate::mqtt) fn note_progress(&mut self, low: u64) -> Vec<Note> {
+        self.unnoted = 0;
+        let mut notes = vec![About::Progress(&self.id).put(low.to_be_bytes().to_vec())];
+        if self.done.first().is_some_and(|first| *first < low) {
+            self.done = self.done.split_off(&low);
+            notes.push(About::Done(&self.id, 0).forget_through(About::Done(&self.id, low.saturating_sub(1))));
+        }
+        notes
+    }
+
+    /// The first message of the log that it may still need.
+    pub(in crate::mqtt) fn low(&self, horizon: u64) -> u64 {
+        let of_log = |noted: Noted| if let Noted::Log(number) = noted { Some(number) } else { None };
+        let queued = self.queue.iter().find_map(|copy| of_log(copy.noted));
+        let flying = self.flights.values().filter_map(|flight| of_log(flight.noted)).min();
+        queued.into_iter().chain(flying).min().unwrap_or(u64::MAX).min(horizon)
+    }
+
+    /// The note of the session itself.
+    pub(in crate::mqtt) fn note(&self) -> Note {
+        let (will, subscriptions) = (self.will.as_ref(), self.subscriptions.iter());
+        let value = notes::of_session(&self.device, self.expiry_s, self.ends_at, will, subscriptions);
+        About::Session(&self.id).put(value)
+    }
+}

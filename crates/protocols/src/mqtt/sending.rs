@@ -1,0 +1,269 @@
+//! What a client is sent: messages that wait for it, within what it takes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use loggerhead_model::{Note, Timestamp};
+
+use super::broker::client::{Client, Copied, Progress};
+use super::broker::message::{Known, Way};
+use super::broker::notes::{About, of_out};
+use super::encode::encode;
+use super::message::{Ack, Level, Packet, Qos};
+use super::properties::Properties;
+use super::reason::Reason;
+use super::session::{HeadEnd, Waiting};
+use crate::{CloseReason, Now};
+
+/// Bytes that are written at once: as much as a socket takes without waiting.
+const SEND_BYTES: usize = 64 * 1024;
+
+/// What a client takes, and what of it is used.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    /// Messages of QoS 1 and 2 at once.
+    pub(super) receive_max: u16,
+    /// Bytes of one packet.
+    pub(super) packet_bytes_max: usize,
+    /// Topic aliases.
+    pub(super) aliases_max: u16,
+    /// Messages of QoS 1 and 2 that are under way.
+    pub(super) flying: usize,
+    /// What was under way on an earlier connection and has to be sent again first.
+    pub(super) resend: VecDeque<u16>,
+    aliases: BTreeMap<Box<str>, u16>,
+}
+
+impl Peer {
+    /// A client that says so of itself; what it does not say has no limit, but for aliases, of which it takes none.
+    pub(super) fn new(receive_max: Option<u16>, packet_bytes_max: Option<u32>, aliases_max: Option<u16>) -> Self {
+        Self {
+            receive_max: receive_max.unwrap_or(u16::MAX),
+            packet_bytes_max: packet_bytes_max.map_or(usize::MAX, |bytes| bytes as usize),
+            aliases_max: aliases_max.unwrap_or(0),
+            flying: 0,
+            resend: VecDeque::new(),
+            aliases: BTreeMap::new(),
+        }
+    }
+}
+
+/// What sending has to have stored.
+#[derive(Default)]
+struct Wanted {
+    /// Before a message goes out under an identifier.
+    starts: Vec<(u16, Note)>,
+    /// Before a client may forget an identifier.
+    releases: Vec<(u16, Note)>,
+    /// Some time.
+    kept: Vec<Note>,
+}
+
+/// What became of writing a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    Sent,
+    TooLarge,
+}
+
+impl HeadEnd {
+    /// Writes what waits for the client, up to `SEND_BYTES`.
+    pub(super) fn send(&mut self, now: Now) {
+        self.may_have_mail = false;
+        let Some(place) = self.place else { return };
+        let (broker, level) = (Arc::clone(&self.broker), self.level);
+        let (peer, out) = (&mut self.peer, &mut self.out);
+        let mut wanted = Wanted::default();
+        let more = broker.with(|inside| {
+            let horizon = inside.horizon();
+            let client = inside.client(place)?;
+            client.is_woken = false;
+            let mut sending = Sending { client, peer, level, now: now.wall, out, wanted: &mut wanted, horizon };
+            sending.again();
+            sending.fleeting();
+            sending.safely();
+            Some(sending.has_more())
+        });
+        let Some(more) = more else {
+            return self.end(Reason::SESSION_TAKEN_OVER, CloseReason::TakenOver);
+        };
+        self.may_have_mail = more;
+        for (id, note) in wanted.starts {
+            self.store(now, vec![note], None, Waiting::Start(id));
+        }
+        for (id, note) in wanted.releases {
+            self.store(now, vec![note], None, Waiting::Release(id));
+        }
+        self.keep(now, wanted.kept);
+    }
+
+    /// It is noted under which identifier a message of QoS 2 goes out: it may go.
+    pub(super) fn started(&mut self, now: Now, id: u16) {
+        let Some(place) = self.place else { return };
+        let (broker, level) = (Arc::clone(&self.broker), self.level);
+        let (peer, out) = (&mut self.peer, &mut self.out);
+        let notes = broker.with(|inside| {
+            let horizon = inside.horizon();
+            let client = inside.client(place)?;
+            let flight = client.flights.get_mut(&id)?;
+            if flight.progress == Progress::Noting {
+                flight.progress = Progress::Sent;
+            }
+            if write(flight.copy.as_ref()?, id, false, level, now.wall, peer, out) == Written::Sent {
+                return None;
+            }
+            let flight = client.flights.remove(&id)?;
+            peer.flying = peer.flying.saturating_sub(1);
+            let mut notes = client.finish(flight.noted, Qos::ExactlyOnce, horizon);
+            notes.push(About::Out(&client.id, id).forget());
+            Some(notes)
+        });
+        self.keep(now, notes.unwrap_or_default());
+    }
+}
+
+/// One round of sending, under the broker's lock.
+struct Sending<'a> {
+    client: &'a mut Client,
+    peer: &'a mut Peer,
+    level: Level,
+    now: Timestamp,
+    out: &'a mut Vec<u8>,
+    wanted: &'a mut Wanted,
+    horizon: u64,
+}
+
+impl Sending<'_> {
+    fn has_room(&self) -> bool {
+        self.out.len() < SEND_BYTES
+    }
+
+    fn may_fly(&self) -> bool {
+        self.has_room() && self.peer.flying < usize::from(self.peer.receive_max)
+    }
+
+    fn has_more(&self) -> bool {
+        !self.client.fleeting.is_empty()
+            || self.may_fly_later() && (!self.peer.resend.is_empty() || !self.client.queue.is_empty())
+    }
+
+    fn may_fly_later(&self) -> bool {
+        self.peer.flying < usize::from(self.peer.receive_max)
+    }
+
+    /// What was under way on an earlier connection, in its order. Source: \[1\] §4.4, \[2\] §4.4.
+    fn again(&mut self) {
+        while self.may_fly() {
+            let Some(id) = self.peer.resend.pop_front() else { break };
+            let Some(flight) = self.client.flights.get(&id) else { continue };
+            self.peer.flying += 1;
+            let number = flight.noted.number();
+            match (flight.progress, &flight.copy) {
+                (Progress::Noting, _) => {
+                    let note = About::Out(&self.client.id, id).put(of_out(number, Progress::Sent));
+                    self.wanted.starts.push((id, note));
+                }
+                (Progress::Sent, Some(copy)) => {
+                    write(copy, id, true, self.level, self.now, self.peer, self.out);
+                }
+                (Progress::Releasing, _) => {
+                    let note = About::Out(&self.client.id, id).put(of_out(number, Progress::Released));
+                    self.wanted.releases.push((id, note));
+                }
+                (Progress::Sent, None) | (Progress::Released, _) => {
+                    let ack = Ack { id, reason: Reason::SUCCESS, properties: Properties::NONE };
+                    encode(&Packet::PubRel(ack), self.level, self.out);
+                }
+            }
+        }
+    }
+
+    fn fleeting(&mut self) {
+        while self.has_room() {
+            let Some(copy) = self.client.fleeting.pop_front() else { break };
+            if !copy.message.is_expired(self.now) {
+                write(&copy, 0, false, self.level, self.now, self.peer, self.out);
+            }
+        }
+        if self.client.fleeting.is_empty() {
+            self.client.fleeting = VecDeque::new();
+        }
+    }
+
+    fn safely(&mut self) {
+        while self.peer.resend.is_empty() && self.may_fly() {
+            let Some(copy) = self.client.pop() else { break };
+            if copy.message.is_expired(self.now) {
+                self.wanted.kept.extend(self.client.finish(copy.noted, copy.qos, self.horizon));
+                continue;
+            }
+            let (noted, qos) = (copy.noted, copy.qos);
+            let number = noted.number();
+            let id = match self.client.start(copy) {
+                Ok(id) => id,
+                Err(copy) => {
+                    self.client.queue.push_front(copy);
+                    break;
+                }
+            };
+            self.peer.flying += 1;
+            let Some(flight) = self.client.flights.get(&id) else { break };
+            if flight.progress == Progress::Noting {
+                let note = About::Out(&self.client.id, id).put(of_out(number, Progress::Sent));
+                self.wanted.starts.push((id, note));
+                continue;
+            }
+            let Some(copy) = &flight.copy else { continue };
+            if write(copy, id, false, self.level, self.now, self.peer, self.out) == Written::TooLarge {
+                self.client.flights.remove(&id);
+                self.peer.flying -= 1;
+                self.wanted.kept.extend(self.client.finish(noted, qos, self.horizon));
+            }
+        }
+    }
+}
+
+/// Appends the PUBLISH of a copy, unless the client does not take packets of that size.
+fn write(
+    copy: &Copied,
+    id: u16,
+    dup: bool,
+    level: Level,
+    now: Timestamp,
+    peer: &mut Peer,
+    out: &mut Vec<u8>,
+) -> Written {
+    let start = out.len();
+    let message = &copy.message;
+    let is_common = copy.qos == Qos::AtMostOnce && !copy.retain && copy.ids.is_empty();
+    let mut is_new = false;
+    if is_common && peer.aliases_max == 0 && (level < Level::V5 || message.expires_at.is_none()) {
+        out.extend_from_slice(message.common_frame(level));
+    } else {
+        let alias = if level == Level::V5 { peer.alias(&message.topic) } else { None };
+        is_new = matches!(alias, Some((_, Known::New)));
+        let way = Way { qos: copy.qos, id, dup, retain: copy.retain, subscription_ids: &copy.ids, alias };
+        message.write(level, &way, now, out);
+    }
+    if out.len() - start > peer.packet_bytes_max {
+        out.truncate(start);
+        // The client did not hear of the alias that would have been new with this packet.
+        if is_new {
+            peer.aliases.remove(&message.topic);
+        }
+        return Written::TooLarge;
+    }
+    Written::Sent
+}
+
+impl Peer {
+    /// The alias of a topic, while there are any: those that are used first keep theirs.
+    fn alias(&mut self, topic: &str) -> Option<(u16, Known)> {
+        if let Some(alias) = self.aliases.get(topic) {
+            return Some((*alias, Known::Before));
+        }
+        let next = u16::try_from(self.aliases.len() + 1).ok().filter(|next| *next <= self.aliases_max)?;
+        self.aliases.insert(topic.into(), next);
+        Some((next, Known::New))
+    }
+}

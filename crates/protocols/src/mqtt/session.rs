@@ -1,0 +1,519 @@
+//! The head-end's side of one connection: packets in, questions, records and packets out.
+//!
+//! Here are the connection, its packets and its deadlines; a client's entry is in `entering.rs`, what it says once it is in
+//! in `talk.rs`, what it is sent in `sending.rs`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use loggerhead_model::{CommandState, DeviceId, Note, Receipt, Records, Report, Ticket};
+
+use super::access::{Asker, Rules};
+use super::broker::timing::Leaving;
+use super::broker::{Broker, Pending, Place};
+use super::decode::read;
+use super::encode::{Acknowledged, acknowledge, encode};
+use super::entering::Attempt;
+use super::frame::Gathering;
+use super::message::{ConnAck, Level, Notice, Packet};
+use super::properties::Properties;
+use super::reason::{Breach, Reason};
+use super::sending::Peer;
+use super::settings::{CONNECT_BYTES_MAX, Settings};
+use crate::{CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session, Verdict};
+
+/// Requests of one connection that the store has not answered: while there are so many, no more is read.
+const WAITING_MAX: usize = 256;
+/// How long a connection that ends waits for the store, so that what is committed is acknowledged too.
+const WIND_UP_WAIT: Duration = Duration::from_secs(5);
+
+/// How far a client has come.
+pub(super) enum Stage {
+    /// It has said nothing.
+    Strange,
+    /// Its proof is being judged.
+    Proving(Box<Attempt>),
+    /// Its session is being stored before it is told that it is in.
+    Entering,
+    /// It is in.
+    In,
+    /// It has ended.
+    Ended,
+}
+
+/// One acknowledgement that waits for its commit, with the message that is passed on then.
+pub(super) struct Due {
+    pub(super) acknowledged: Acknowledged,
+    pub(super) pending: Option<Pending>,
+}
+
+/// What waits for the store.
+pub(super) enum Waiting {
+    /// Messages and releases, to be acknowledged.
+    Messages(Vec<Due>),
+    /// The client's entry, to be answered with these bytes.
+    Entry(Vec<u8>),
+    /// An answer that is ready.
+    Answer(Vec<u8>),
+    /// A message of QoS 2 that goes out under this identifier.
+    Start(u16),
+    /// One that the client has received.
+    Release(u16),
+}
+
+/// The head-end's side of one connection.
+pub(super) struct HeadEnd {
+    pub(super) broker: Arc<Broker>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) rules: Arc<Rules>,
+    pub(super) stage: Stage,
+    pub(super) level: Level,
+    pub(super) client_id: Arc<str>,
+    pub(super) user: Box<str>,
+    pub(super) device: Option<DeviceId>,
+    pub(super) place: Option<Place>,
+    pub(super) peer: Peer,
+    pub(super) outputs: VecDeque<Output>,
+    /// Bytes for the client, not given out yet.
+    pub(super) out: Vec<u8>,
+    pub(super) waiting: BTreeMap<Ticket, Waiting>,
+    /// Acknowledgements of this round, and what has to be stored for them.
+    pub(super) due: Vec<Due>,
+    pub(super) due_notes: Vec<Note>,
+    /// Topics that stand behind the client's aliases.
+    pub(super) aliases: Vec<Option<Box<str>>>,
+    /// Messages of the client that it was not told to be safe.
+    pub(super) taken: usize,
+    /// What may have come for the client since it was last looked for.
+    pub(super) may_have_mail: bool,
+    pub(super) keep_alive: Option<Duration>,
+    /// Whether the client has a session that outlives the connection, as it said in its CONNECT.
+    pub(super) expiry_s: u32,
+    /// What it said of that when it said goodbye.
+    pub(super) expiry_at_end: Option<u32>,
+    pub(super) leaving: Leaving,
+    pub(super) entropy: [u8; 32],
+    pub(super) waker: Waker,
+    gathering: Gathering,
+    tickets: u64,
+    heard_at: Duration,
+    now: Now,
+    first_frame_by: Duration,
+    login_by: Duration,
+    ending: Option<(Duration, CloseReason)>,
+}
+
+impl HeadEnd {
+    /// For a client that has just connected.
+    pub(super) fn new(broker: Arc<Broker>, settings: Arc<Settings>, now: Now, opening: Opening) -> Self {
+        Self {
+            broker,
+            rules: Arc::clone(&settings.rules),
+            settings,
+            stage: Stage::Strange,
+            level: Level::V4,
+            client_id: Arc::from(""),
+            user: Box::default(),
+            device: None,
+            place: None,
+            peer: Peer::new(None, None, None),
+            outputs: VecDeque::new(),
+            out: Vec::new(),
+            waiting: BTreeMap::new(),
+            due: Vec::new(),
+            due_notes: Vec::new(),
+            aliases: Vec::new(),
+            taken: 0,
+            may_have_mail: false,
+            keep_alive: None,
+            expiry_s: 0,
+            expiry_at_end: None,
+            leaving: Leaving::Abruptly,
+            entropy: opening.entropy,
+            waker: opening.waker,
+            gathering: Gathering::default(),
+            tickets: 0,
+            heard_at: now.elapsed,
+            now,
+            first_frame_by: now.elapsed + opening.limits.first_frame,
+            login_by: now.elapsed + opening.limits.login,
+            ending: None,
+        }
+    }
+
+    /// Who asks, for the rules of topics.
+    pub(super) fn asker(&self) -> Asker<'_> {
+        Asker { client: &self.client_id, user: &self.user }
+    }
+
+    fn may_go_on(&self) -> bool {
+        self.ending.is_none() && self.waiting.len() < WAITING_MAX && matches!(self.stage, Stage::Strange | Stage::In)
+    }
+
+    fn packet_bytes_max(&self) -> usize {
+        match self.stage {
+            Stage::Strange => CONNECT_BYTES_MAX.min(self.settings.packet_bytes_max),
+            Stage::Proving(_) | Stage::Entering | Stage::In | Stage::Ended => self.settings.packet_bytes_max,
+        }
+    }
+
+    fn bytes(&mut self, now: Now, bytes: &[u8]) -> Result<(), Breach> {
+        self.heard_at = now.elapsed;
+        if matches!(self.stage, Stage::Ended) {
+            return Ok(());
+        }
+        if self.gathering.is_empty() {
+            let used = self.packets(now, bytes)?;
+            self.gathering.push(bytes.get(used..).unwrap_or_default());
+            return Ok(());
+        }
+        let held = self.gathering.len() + bytes.len();
+        if !self.may_go_on() && held > self.settings.packet_bytes_max {
+            let reason = format!("{held} bytes came while an answer was due");
+            return Err(Fault::new(FaultKind::TooLarge, reason).into());
+        }
+        self.gathering.push(bytes);
+        self.gathered(now)
+    }
+
+    /// Goes on with what was left over.
+    fn gathered(&mut self, now: Now) -> Result<(), Breach> {
+        let held = self.gathering.take();
+        let used = self.packets(now, &held);
+        self.gathering.put_back(held, *used.as_ref().unwrap_or(&0));
+        used.map(|_| ())
+    }
+
+    /// Takes packets off the front of `bytes` until there are none, or until something has to be waited for.
+    fn packets(&mut self, now: Now, bytes: &[u8]) -> Result<usize, Breach> {
+        let mut used = 0;
+        while self.may_go_on() {
+            let rest = bytes.get(used..).unwrap_or_default();
+            let Some((packet, count)) = read(self.level, rest, self.packet_bytes_max())? else { break };
+            used += count;
+            self.packet(now, packet)?;
+        }
+        self.store_due(now);
+        Ok(used)
+    }
+
+    fn packet(&mut self, now: Now, packet: Packet<'_>) -> Result<(), Breach> {
+        let kind = packet.kind();
+        match (packet, matches!(self.stage, Stage::In)) {
+            (Packet::Connect(connect), false) => self.connect(&connect),
+            (_, false) => Err(Breach::protocol(format!("a {} before the CONNECT", kind.name()))),
+            (Packet::Publish(publish), true) => self.publish(now, &publish),
+            (Packet::PubAck(ack), true) => {
+                self.pub_ack(now, ack.id);
+                Ok(())
+            }
+            (Packet::PubRec(ack), true) => {
+                self.pub_rec(now, ack.id, ack.reason);
+                Ok(())
+            }
+            (Packet::PubRel(ack), true) => {
+                self.pub_rel(ack.id);
+                Ok(())
+            }
+            (Packet::PubComp(ack), true) => {
+                self.pub_comp(now, ack.id);
+                Ok(())
+            }
+            (Packet::Subscribe(subscribe), true) => {
+                self.subscribe(now, &subscribe);
+                Ok(())
+            }
+            (Packet::Unsubscribe(unsubscribe), true) => {
+                self.unsubscribe(now, &unsubscribe);
+                Ok(())
+            }
+            (Packet::PingReq, true) => {
+                encode(&Packet::PingResp, self.level, &mut self.out);
+                Ok(())
+            }
+            (Packet::Disconnect(notice), true) => self.disconnect(now, &notice),
+            (
+                Packet::Connect(_)
+                | Packet::ConnAck(_)
+                | Packet::SubAck(_)
+                | Packet::UnsubAck(_)
+                | Packet::PingResp
+                | Packet::Auth(_),
+                true,
+            ) => Err(Breach::protocol(format!("a {} from a client that is in", kind.name()))),
+        }
+    }
+
+    /// Records in the name of the client's account.
+    pub(super) fn records(&self, now: Now, notes: Vec<Note>, report: Option<Report>) -> Option<Records> {
+        let device = self.device.clone()?;
+        Some(Records { device, received_at: now.wall, report, frame: None, events: Vec::new(), notes })
+    }
+
+    /// Asks the store for something.
+    pub(super) fn store(&mut self, now: Now, notes: Vec<Note>, report: Option<Report>, waiting: Waiting) {
+        let Some(records) = self.records(now, notes, report) else { return };
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.waiting.insert(ticket, waiting);
+        self.outputs.push_back(Output::Store(ticket, records));
+    }
+
+    /// Has notes kept for which nobody waits.
+    pub(super) fn keep(&mut self, now: Now, notes: Vec<Note>) {
+        if notes.is_empty() {
+            return;
+        }
+        if let Some(records) = self.records(now, notes, None) {
+            self.outputs.push_back(Output::Keep(records));
+        }
+    }
+
+    /// Has the messages of this round stored, all at once.
+    pub(super) fn store_due(&mut self, now: Now) {
+        if self.due.is_empty() {
+            return;
+        }
+        let (due, notes) = (std::mem::take(&mut self.due), std::mem::take(&mut self.due_notes));
+        self.store(now, notes, None, Waiting::Messages(due));
+    }
+
+    fn stored(&mut self, now: Now, receipt: Receipt) {
+        let Some(waiting) = self.waiting.remove(&receipt.ticket()) else { return };
+        match waiting {
+            Waiting::Messages(due) => self.messages_stored(receipt, due),
+            Waiting::Entry(answer) => self.enter(&answer),
+            Waiting::Answer(answer) => self.out.extend_from_slice(&answer),
+            Waiting::Start(id) => self.started(now, id),
+            Waiting::Release(id) => self.released(id),
+        }
+        if self.waiting.is_empty() {
+            self.waiting = BTreeMap::new();
+        }
+    }
+
+    /// Passes messages on and tells the client that they are safe.
+    fn messages_stored(&mut self, receipt: Receipt, due: Vec<Due>) {
+        let mut all = Vec::with_capacity(due.len());
+        let level = self.level;
+        self.broker.with(|inside| {
+            for Due { mut acknowledged, pending } in due {
+                let is_wanted = pending.as_ref().is_none_or(|pending| inside.route(pending));
+                if !is_wanted && level == Level::V5 && acknowledged.reason == Reason::SUCCESS {
+                    acknowledged.reason = Reason::NO_MATCHING_SUBSCRIBERS;
+                }
+                all.push(acknowledged);
+            }
+        });
+        self.taken = self.taken.saturating_sub(all.iter().filter(|one| one.safe.is_last()).count());
+        acknowledge(receipt, level, &all, &mut self.out);
+    }
+
+    /// The store did not keep something. The client sends it again on its next connection, which it makes at once.
+    fn not_stored(&mut self, ticket: Ticket) {
+        let Some(waiting) = self.waiting.remove(&ticket) else { return };
+        if let Waiting::Messages(due) = waiting {
+            let place = self.place;
+            self.broker.with(|inside| {
+                for Due { acknowledged, pending } in &due {
+                    let Some(pending) = pending else { continue };
+                    inside.give_up(pending);
+                    if let Some(client) = place.and_then(|place| inside.client(place)) {
+                        client.received.remove(&acknowledged.id);
+                    }
+                }
+            });
+        }
+        let reason = if matches!(self.stage, Stage::In) { Reason::UNSPECIFIED } else { Reason::SERVER_UNAVAILABLE };
+        self.end(reason, CloseReason::Fault("the store could not keep a message".into()));
+    }
+
+    /// Says why, where the version can say it, and closes.
+    pub(super) fn end(&mut self, reason: Reason, because: CloseReason) {
+        self.say_end(reason);
+        self.close(because);
+    }
+
+    fn say_end(&mut self, reason: Reason) {
+        let properties = Properties::NONE;
+        match self.stage {
+            Stage::In if self.level == Level::V5 => {
+                encode(&Packet::Disconnect(Notice { reason, properties }), self.level, &mut self.out);
+            }
+            Stage::Proving(_) | Stage::Entering => self.refuse(reason),
+            Stage::Strange | Stage::In | Stage::Ended => {}
+        }
+    }
+
+    /// Answers a CONNECT with no.
+    pub(super) fn refuse(&mut self, reason: Reason) {
+        let reason = if self.level == Level::V5 { reason } else { Reason(reason.return_code()) };
+        let answer = ConnAck { session_present: false, reason, properties: Properties::NONE };
+        encode(&Packet::ConnAck(answer), self.level, &mut self.out);
+    }
+
+    /// Closes once everything is sent.
+    pub(super) fn close(&mut self, because: CloseReason) {
+        self.stage = Stage::Ended;
+        self.flush();
+        self.outputs.push_back(Output::Close(because));
+    }
+
+    fn flush(&mut self) {
+        if !self.out.is_empty() {
+            let out = std::mem::take(&mut self.out);
+            self.outputs.push_back(Output::Send(out.into()));
+        }
+    }
+
+    fn breach(&mut self, breach: Breach) -> Fault {
+        if matches!(self.stage, Stage::Strange) && breach.reason == Reason::UNSUPPORTED_VERSION {
+            self.refuse(breach.reason);
+        }
+        self.say_end(breach.reason);
+        self.stage = Stage::Ended;
+        self.flush();
+        breach.fault
+    }
+
+    fn wake(&mut self, now: Now) {
+        let silence = now.elapsed.saturating_sub(self.heard_at);
+        match self.stage {
+            Stage::Strange if now.elapsed >= self.first_frame_by.min(self.login_by) => {
+                let reason = CloseReason::Silent(now.elapsed.saturating_sub(self.heard_at));
+                self.close(reason);
+            }
+            Stage::Proving(_) | Stage::Entering if now.elapsed >= self.login_by => {
+                self.end(Reason::SERVER_UNAVAILABLE, CloseReason::Refused);
+            }
+            Stage::In if self.keep_alive.is_some_and(|limit| silence >= limit) => {
+                self.end(Reason::KEEP_ALIVE_TIMEOUT, CloseReason::Silent(silence));
+            }
+            Stage::In => self.may_have_mail = true,
+            Stage::Strange | Stage::Proving(_) | Stage::Entering | Stage::Ended => {}
+        }
+        if let Some((_, because)) = self.ending.take_if(|(at, _)| *at <= now.elapsed) {
+            self.close(because);
+        }
+    }
+
+    fn eof(&mut self, now: Now) {
+        if self.waiting.is_empty() {
+            self.close(CloseReason::PeerDone);
+        } else {
+            self.ending.get_or_insert((now.elapsed + WIND_UP_WAIT, CloseReason::PeerDone));
+        }
+    }
+
+    fn shutdown(&mut self, now: Now, because: CloseReason) {
+        let reason = match because {
+            CloseReason::TakenOver => Reason::SESSION_TAKEN_OVER,
+            CloseReason::Stopping => Reason::SHUTTING_DOWN,
+            CloseReason::PeerDone
+            | CloseReason::Silent(_)
+            | CloseReason::Refused
+            | CloseReason::Reconfigured
+            | CloseReason::Fault(_) => Reason::ADMINISTRATIVE,
+        };
+        if self.waiting.is_empty() {
+            return self.end(reason, because);
+        }
+        self.ending.get_or_insert((now.elapsed + WIND_UP_WAIT, because));
+    }
+
+    /// The connection is gone: the session goes on without it, or ends.
+    fn leave(&mut self) {
+        self.stage = Stage::Ended;
+        let (place, leaving, expiry_s, wall) = (self.place.take(), self.leaving, self.expiry_at_end, self.now.wall);
+        let waiting = std::mem::take(&mut self.waiting);
+        let due = std::mem::take(&mut self.due);
+        self.broker.with(|inside| {
+            let messages = waiting.into_values().filter_map(|waiting| match waiting {
+                Waiting::Messages(due) => Some(due),
+                Waiting::Entry(_) | Waiting::Answer(_) | Waiting::Start(_) | Waiting::Release(_) => None,
+            });
+            inside.adopt(messages.flatten().chain(due).filter_map(|due| due.pending));
+            if let Some(place) = place {
+                inside.detach(place, leaving, expiry_s, wall);
+            }
+        });
+    }
+
+    fn next_wake(&self) -> Option<Duration> {
+        let deadline = match self.stage {
+            Stage::Strange => Some(self.first_frame_by.min(self.login_by)),
+            Stage::Proving(_) | Stage::Entering => Some(self.login_by),
+            Stage::In => self.keep_alive.map(|limit| self.heard_at + limit),
+            Stage::Ended => None,
+        };
+        deadline.into_iter().chain(self.ending.as_ref().map(|(at, _)| *at)).min()
+    }
+
+    fn take_in(&mut self, now: Now, input: Input<'_>) -> Result<(), Breach> {
+        match input {
+            Input::Bytes(bytes) => return self.bytes(now, bytes),
+            Input::Eof => self.eof(now),
+            Input::Wake => self.wake(now),
+            Input::Verdict(Verdict::Accepted(admission)) => self.accepted(now, admission)?,
+            Input::Verdict(Verdict::Refused(_)) => {
+                self.end(Reason::BAD_CREDENTIALS, CloseReason::Refused);
+            }
+            Input::Stored(receipt) => self.stored(now, receipt),
+            Input::NotStored(ticket) => self.not_stored(ticket),
+            Input::Command(command) => {
+                let state = CommandState::Failed("a client of a broker takes no commands".to_owned());
+                self.outputs.push_back(Output::Command(command.id, state));
+            }
+            Input::Shutdown(because) => self.shutdown(now, because),
+            Input::Disconnected => self.leave(),
+            Input::Known(_) | Input::Connected | Input::Offer(..) => {}
+        }
+        if self.may_go_on() && !self.gathering.is_empty() {
+            self.gathered(now)?;
+        }
+        if self.waiting.is_empty()
+            && let Some((_, because)) = self.ending.take()
+        {
+            self.close(because);
+        }
+        Ok(())
+    }
+}
+
+impl Session for HeadEnd {
+    fn handle(&mut self, now: Now, input: Input<'_>) -> Result<(), Fault> {
+        self.now = now;
+        self.take_in(now, input).map_err(|breach| self.breach(breach))
+    }
+
+    fn poll(&mut self) -> Output {
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
+        }
+        if self.may_have_mail && matches!(self.stage, Stage::In) {
+            let now = self.now;
+            self.send(now);
+        }
+        if self.outputs.is_empty() && !self.out.is_empty() {
+            return Output::Send(std::mem::take(&mut self.out).into());
+        }
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
+        }
+        // An idle connection keeps no memory for what it is not doing.
+        self.outputs = VecDeque::new();
+        Output::Idle { wake_at: self.next_wake() }
+    }
+
+    fn wants_bytes(&self) -> bool {
+        self.may_go_on()
+    }
+}
+
+impl Drop for HeadEnd {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

@@ -1,0 +1,356 @@
+//! What a client says once it is in.
+
+use loggerhead_model::{Note, Report};
+
+use super::broker::client::Progress;
+use super::broker::notes::{About, of_out};
+use super::broker::timing::Leaving;
+use super::encode::{Acknowledged, Safe, encode, refuse};
+use super::message::{Ack, Kind, Level, Notice, Packet, Publish, Qos, SubAck, Subscribe, Unsubscribe};
+use super::properties::{Id, Properties};
+use super::readings::{self, Named};
+use super::reason::{Breach, Reason};
+use super::session::{Due, HeadEnd, Waiting};
+use crate::{CloseReason, Fault, FaultKind, Now, Output};
+
+/// What follows on a PUBREC.
+enum Next {
+    /// It is noted that the client has the message.
+    Note(Note),
+    /// The client may forget the identifier.
+    Release(Reason),
+    /// Something that is under way already.
+    Wait,
+    /// There is no such identifier.
+    Unknown,
+}
+
+impl HeadEnd {
+    /// Source: \[1\] §3.3, \[2\] §3.3.
+    pub(super) fn publish(&mut self, now: Now, publish: &Publish<'_>) -> Result<(), Breach> {
+        if publish.properties.find(Id::SubscriptionId).is_some() {
+            return Err(Breach::protocol("a subscription identifier from a client"));
+        }
+        let aliased = self.topic_of(publish)?;
+        let topic = aliased.as_deref().unwrap_or(publish.topic);
+        let allowed = self.rules.may_publish(topic, self.asker());
+        match publish.qos {
+            Qos::AtMostOnce if !allowed => self.denied(topic),
+            Qos::AtMostOnce => self.publish_fleeting(now, topic, publish),
+            Qos::AtLeastOnce | Qos::ExactlyOnce => return self.publish_safely(now, topic, publish, allowed),
+        }
+        Ok(())
+    }
+
+    /// The topic that an alias stands for. `None` where the packet says it itself.
+    fn topic_of(&mut self, publish: &Publish<'_>) -> Result<Option<Box<str>>, Breach> {
+        let Some(alias) = publish.properties.two(Id::TopicAlias) else { return Ok(None) };
+        let invalid = |what: String| Breach::new(Reason::TOPIC_ALIAS_NOT_VALID, FaultKind::OutOfOrder, what);
+        if alias > self.settings.topic_aliases_max {
+            return Err(invalid(format!("topic alias {alias} over {}", self.settings.topic_aliases_max)));
+        }
+        let place = usize::from(alias) - 1;
+        if self.aliases.len() <= place {
+            self.aliases.resize(place + 1, None);
+        }
+        let Some(known) = self.aliases.get_mut(place) else { return Ok(None) };
+        if publish.topic.is_empty() {
+            return known.clone().map(Some).ok_or_else(|| invalid(format!("topic alias {alias} was never set")));
+        }
+        *known = Some(publish.topic.into());
+        Ok(None)
+    }
+
+    fn denied(&mut self, topic: &str) {
+        let fault = Fault::new(FaultKind::NotProven, format!("may not publish to {}", short(topic)));
+        self.outputs.push_back(Output::Fault(fault));
+    }
+
+    fn publish_fleeting(&mut self, now: Now, topic: &str, publish: &Publish<'_>) {
+        let note = {
+            let publisher = &self.client_id;
+            self.broker.with(|inside| inside.publish_fleeting(topic, publish, publisher, now.wall))
+        };
+        self.keep(now, note.into_iter().collect());
+        let Some(named) = Named::of(topic) else { return };
+        match readings::read(named, publish.payload, now.wall) {
+            Ok(report) => {
+                if let Some(records) = self.records(now, Vec::new(), Some(report)) {
+                    self.outputs.push_back(Output::Keep(records));
+                }
+            }
+            Err(wrong) => self.outputs.push_back(Output::Fault(Fault::new(FaultKind::Malformed, wrong.0))),
+        }
+    }
+
+    fn publish_safely(&mut self, now: Now, topic: &str, publish: &Publish<'_>, allowed: bool) -> Result<(), Breach> {
+        let (kind, safe) = match publish.qos {
+            Qos::ExactlyOnce => (Kind::PubRec, Safe::PubRec),
+            Qos::AtMostOnce | Qos::AtLeastOnce => (Kind::PubAck, Safe::PubAck),
+        };
+        let acknowledged = Acknowledged { safe, id: publish.id, reason: Reason::SUCCESS };
+        if safe == Safe::PubRec && self.is_received(publish.id) {
+            // It came before: it is acknowledged again and not passed on again.
+            self.due.push(Due { acknowledged, pending: None });
+            return Ok(());
+        }
+        if self.level == Level::V5 && self.taken >= usize::from(self.settings.receive_max) {
+            let what = format!("over {} messages at once", self.settings.receive_max);
+            return Err(Breach::new(Reason::RECEIVE_MAXIMUM_EXCEEDED, FaultKind::TooLarge, what));
+        }
+        let report = match Named::of(topic).map(|named| readings::read(named, publish.payload, now.wall)) {
+            _ if !allowed => None,
+            Some(Ok(report)) => Some(report),
+            Some(Err(wrong)) if self.level == Level::V5 => {
+                self.outputs.push_back(Output::Fault(Fault::new(FaultKind::Malformed, wrong.0)));
+                refuse(kind, publish.id, Reason(0x99), &mut self.out);
+                return Ok(());
+            }
+            Some(Err(wrong)) => {
+                self.outputs.push_back(Output::Fault(Fault::new(FaultKind::Malformed, wrong.0)));
+                None
+            }
+            None => None,
+        };
+        if !allowed {
+            self.denied(topic);
+            if self.level == Level::V5 {
+                refuse(kind, publish.id, Reason::NOT_AUTHORIZED, &mut self.out);
+                return Ok(());
+            }
+        }
+        self.take(now, topic, publish, acknowledged, report, allowed);
+        Ok(())
+    }
+
+    /// Has a message stored, to be passed on and acknowledged then. Before version 5 one that is not allowed can only be
+    /// acknowledged as well.
+    fn take(
+        &mut self,
+        now: Now,
+        topic: &str,
+        publish: &Publish<'_>,
+        acknowledged: Acknowledged,
+        report: Option<Report>,
+        allowed: bool,
+    ) {
+        let (Some(device), Some(place)) = (self.device.clone(), self.place) else { return };
+        self.taken += 1;
+        let publisher = &self.client_id;
+        let (mut pending, note) = self.broker.with(|inside| {
+            let mut note = None;
+            if let Some(client) = inside.client(place).filter(|_| acknowledged.safe == Safe::PubRec) {
+                client.received.insert(publish.id);
+                note = client.is_durable().then(|| About::In(&client.id, publish.id).put(Vec::new()));
+            }
+            (allowed.then(|| inside.take(topic, publish, publisher, &device, now.wall)), note)
+        });
+        // An orphan keeps nothing that says the identifier is in use: its client was never told that it is safe.
+        let own = pending.as_mut().map(|pending| pending.notes.clone()).unwrap_or_default();
+        if report.is_some() {
+            // What came before is stored before it, and acknowledged before it.
+            self.store_due(now);
+            let notes = own.into_iter().chain(note).collect();
+            return self.store(now, notes, report, Waiting::Messages(vec![Due { acknowledged, pending }]));
+        }
+        self.due_notes.extend(own.into_iter().chain(note));
+        self.due.push(Due { acknowledged, pending });
+    }
+
+    fn is_received(&self, id: u16) -> bool {
+        let Some(place) = self.place else { return false };
+        self.broker.with(|inside| inside.client(place).is_some_and(|client| client.received.contains(&id)))
+    }
+
+    /// Source: \[1\] §4.3.3, \[2\] §4.3.3.
+    pub(super) fn pub_rel(&mut self, id: u16) {
+        let Some(place) = self.place else { return };
+        let (known, note) = self.broker.with(|inside| {
+            let Some(client) = inside.client(place) else { return (false, None) };
+            let known = client.received.remove(&id);
+            (known, client.is_durable().then(|| About::In(&client.id, id).forget()))
+        });
+        if !known && self.level == Level::V5 {
+            return refuse(Kind::PubComp, id, Reason::PACKET_ID_NOT_FOUND, &mut self.out);
+        }
+        self.due_notes.extend(note);
+        let acknowledged = Acknowledged { safe: Safe::PubComp, id, reason: Reason::SUCCESS };
+        self.due.push(Due { acknowledged, pending: None });
+    }
+
+    /// A message of QoS 1 has arrived.
+    pub(super) fn pub_ack(&mut self, now: Now, id: u16) {
+        let Some(place) = self.place else { return };
+        let notes = self.broker.with(|inside| {
+            let horizon = inside.horizon();
+            let client = inside.client(place)?;
+            let is_it = |flight: &super::broker::client::Flight| {
+                flight.progress == Progress::Sent
+                    && flight.copy.as_ref().is_some_and(|copy| copy.qos == Qos::AtLeastOnce)
+            };
+            client.flights.get(&id).filter(|flight| is_it(flight))?;
+            let flight = client.flights.remove(&id)?;
+            Some(client.finish(flight.noted, Qos::AtLeastOnce, horizon))
+        });
+        self.landed(now, notes);
+    }
+
+    /// A message that was under way is done, if there was one.
+    fn landed(&mut self, now: Now, notes: Option<Vec<Note>>) {
+        let Some(notes) = notes else { return };
+        self.peer.flying = self.peer.flying.saturating_sub(1);
+        self.may_have_mail = true;
+        self.keep(now, notes);
+    }
+
+    /// A message of QoS 2 has arrived, or is not wanted.
+    pub(super) fn pub_rec(&mut self, now: Now, id: u16, reason: Reason) {
+        let Some(place) = self.place else { return };
+        if reason.is_failure() {
+            let notes = self.broker.with(|inside| {
+                let horizon = inside.horizon();
+                let client = inside.client(place)?;
+                let flight = client.flights.remove(&id)?;
+                let mut notes = client.finish(flight.noted, Qos::ExactlyOnce, horizon);
+                notes.extend(client.is_durable().then(|| About::Out(&client.id, id).forget()));
+                Some(notes)
+            });
+            return self.landed(now, notes);
+        }
+        let next = self.broker.with(|inside| {
+            let Some(client) = inside.client(place) else { return Next::Wait };
+            let lasts = client.is_durable();
+            let Some(flight) = client.flights.get_mut(&id) else { return Next::Unknown };
+            match flight.progress {
+                Progress::Sent if flight.copy.as_ref().is_some_and(|copy| copy.qos != Qos::ExactlyOnce) => Next::Wait,
+                Progress::Sent if lasts => {
+                    flight.copy = None;
+                    flight.progress = Progress::Releasing;
+                    let value = of_out(flight.noted.number(), Progress::Released);
+                    Next::Note(About::Out(&client.id, id).put(value))
+                }
+                Progress::Sent => {
+                    flight.copy = None;
+                    flight.progress = Progress::Released;
+                    Next::Release(Reason::SUCCESS)
+                }
+                Progress::Released => Next::Release(Reason::SUCCESS),
+                Progress::Noting | Progress::Releasing => Next::Wait,
+            }
+        });
+        match next {
+            Next::Note(note) => self.store(now, vec![note], None, Waiting::Release(id)),
+            Next::Release(reason) => self.say_release(id, reason),
+            Next::Unknown => self.say_release(id, Reason::PACKET_ID_NOT_FOUND),
+            Next::Wait => {}
+        }
+    }
+
+    /// It is noted that the client has a message: it may forget the identifier.
+    pub(super) fn released(&mut self, id: u16) {
+        let Some(place) = self.place else { return };
+        self.broker.with(|inside| {
+            if let Some(flight) = inside.client(place).and_then(|client| client.flights.get_mut(&id)) {
+                flight.progress = Progress::Released;
+            }
+        });
+        self.say_release(id, Reason::SUCCESS);
+    }
+
+    pub(super) fn say_release(&mut self, id: u16, reason: Reason) {
+        let release = Packet::PubRel(Ack { id, reason, properties: Properties::NONE });
+        encode(&release, self.level, &mut self.out);
+    }
+
+    /// A message of QoS 2 is done.
+    pub(super) fn pub_comp(&mut self, now: Now, id: u16) {
+        let Some(place) = self.place else { return };
+        let notes = self.broker.with(|inside| {
+            let horizon = inside.horizon();
+            let client = inside.client(place)?;
+            client.flights.get(&id).filter(|flight| flight.progress == Progress::Released)?;
+            let flight = client.flights.remove(&id)?;
+            let mut notes = client.finish(flight.noted, Qos::ExactlyOnce, horizon);
+            notes.extend(client.is_durable().then(|| About::Out(&client.id, id).forget()));
+            Some(notes)
+        });
+        self.landed(now, notes);
+    }
+
+    /// Source: \[1\] §3.8, \[2\] §3.8.
+    pub(super) fn subscribe(&mut self, now: Now, subscribe: &Subscribe<'_>) {
+        let Some(place) = self.place else { return };
+        let id = subscribe.properties.number(Id::SubscriptionId).unwrap_or(0);
+        let mut reasons = Vec::with_capacity(subscribe.filters.len());
+        let mut notes = Vec::new();
+        for (filter, options) in &subscribe.filters {
+            let allowed = self.rules.may_subscribe(filter, self.asker());
+            let subscribed = if allowed {
+                self.broker.with(|inside| inside.subscribe(place, filter, *options, id, now.wall))
+            } else {
+                Err(Reason::NOT_AUTHORIZED)
+            };
+            match subscribed {
+                Ok(more) => {
+                    notes.extend(more);
+                    reasons.push(options.qos as u8);
+                }
+                Err(reason) if self.level == Level::V5 => reasons.push(reason.0),
+                Err(_) => reasons.push(0x80),
+            }
+        }
+        self.may_have_mail = true;
+        self.answer(now, Kind::SubAck, subscribe.id, reasons, notes);
+    }
+
+    /// Source: \[1\] §3.10, \[2\] §3.10.
+    pub(super) fn unsubscribe(&mut self, now: Now, unsubscribe: &Unsubscribe<'_>) {
+        let Some(place) = self.place else { return };
+        let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
+        for filter in &unsubscribe.filters {
+            let existed = self.broker.with(|inside| inside.unsubscribe(place, filter));
+            reasons.push(if existed { Reason::SUCCESS.0 } else { Reason::NO_SUBSCRIPTION_EXISTED.0 });
+        }
+        self.answer(now, Kind::UnsubAck, unsubscribe.id, reasons, Vec::new());
+    }
+
+    /// Answers once a session that lasts is stored with its new subscriptions.
+    fn answer(&mut self, now: Now, kind: Kind, id: u16, reasons: Vec<u8>, mut notes: Vec<Note>) {
+        let Some(place) = self.place else { return };
+        let answer = SubAck { id, properties: Properties::NONE, reasons: reasons.into() };
+        let packet = if kind == Kind::SubAck { Packet::SubAck(answer) } else { Packet::UnsubAck(answer) };
+        let mut bytes = Vec::new();
+        encode(&packet, self.level, &mut bytes);
+        let note = self
+            .broker
+            .with(|inside| inside.client(place).filter(|client| client.is_durable()).map(|client| client.note()));
+        match note {
+            Some(note) => {
+                notes.push(note);
+                self.store_due(now);
+                self.store(now, notes, None, Waiting::Answer(bytes));
+            }
+            None => self.out.extend_from_slice(&bytes),
+        }
+    }
+
+    /// Source: \[1\] §3.14, \[2\] §3.14.
+    pub(super) fn disconnect(&mut self, now: Now, notice: &Notice<'_>) -> Result<(), Breach> {
+        let expiry_s = notice.properties.number(Id::SessionExpiry);
+        if self.expiry_s == 0 && expiry_s.is_some_and(|seconds| seconds > 0) {
+            return Err(Breach::protocol("a session that did not last is to last"));
+        }
+        self.expiry_at_end = expiry_s.map(|seconds| seconds.min(self.settings.session_expiry_s_max));
+        if notice.reason == Reason::SUCCESS {
+            self.leaving = Leaving::Politely;
+        }
+        self.store_due(now);
+        self.close(CloseReason::PeerDone);
+        Ok(())
+    }
+}
+
+/// Enough of a topic for people.
+fn short(topic: &str) -> String {
+    topic.chars().take(64).collect()
+}

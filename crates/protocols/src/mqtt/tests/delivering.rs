@@ -1,0 +1,126 @@
+use super::{House, client, lasting};
+use crate::mqtt::message::{Ack, Connect, Level, Packet, Qos};
+use crate::mqtt::properties::{Id, Properties, Writer};
+use crate::mqtt::reason::Reason;
+
+#[test]
+fn the_lower_of_two_levels_is_delivered() {
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    for (subscribed, expected) in
+        [(Qos::AtMostOnce, "q0 t x"), (Qos::AtLeastOnce, "#1 q1 t x"), (Qos::ExactlyOnce, "#1 q2 t x")]
+    {
+        let watcher = house.enter(client("w"));
+        house.subscribe(watcher, "t", subscribed);
+        house.publish(line, Qos::ExactlyOnce, subscribed as u16 + 1, "t", "x");
+        house.expect(watcher, &[expected]);
+        house.goodbye(watcher);
+    }
+}
+
+#[test]
+fn no_more_is_under_way_than_the_client_takes() {
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    let mut list = Writer::default();
+    list.two(Id::ReceiveMaximum, 2);
+    let watcher = house.enter(Connect { properties: list.list(), ..client("w") });
+    house.subscribe(watcher, "t", Qos::AtLeastOnce);
+    for number in 1..=4 {
+        house.publish(line, Qos::AtLeastOnce, number, "t", &number.to_string());
+    }
+    house.publish(line, Qos::AtMostOnce, 0, "t", "5");
+    house.expect(watcher, &["#1 q1 t 1", "#2 q1 t 2", "q0 t 5"]);
+    house.ack(watcher, Packet::PubAck, 1);
+    house.expect(watcher, &["#3 q1 t 3"]);
+    house.ack(watcher, Packet::PubAck, 77);
+    house.expect(watcher, &[]);
+    house.ack(watcher, Packet::PubAck, 3);
+    house.ack(watcher, Packet::PubAck, 2);
+    house.expect(watcher, &["#4 q1 t 4"]);
+}
+
+#[test]
+fn a_packet_over_the_clients_limit_is_left_out() {
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    let mut list = Writer::default();
+    list.four(Id::MaximumPacketSize, 40);
+    let watcher = house.enter(Connect { properties: list.list(), ..client("w") });
+    house.subscribe(watcher, "t", Qos::ExactlyOnce);
+    let long = "x".repeat(50);
+    for (number, payload) in [(1, "a"), (2, long.as_str()), (3, "b")] {
+        house.publish(line, Qos::AtLeastOnce, number, "t", payload);
+    }
+    assert_eq!(house.hear(watcher).len(), 2);
+}
+
+#[test]
+fn a_message_of_qos_2_goes_through_its_four_steps() {
+    for lasts in [false, true] {
+        let mut house = House::new();
+        let line = house.enter(client("p"));
+        let connect = if lasts { lasting("w") } else { Connect { level: Level::V4, ..client("w") } };
+        let watcher = house.enter(connect);
+        house.subscribe(watcher, "t", Qos::ExactlyOnce);
+        house.publish(line, Qos::ExactlyOnce, 1, "t", "x");
+        house.expect(watcher, &["#1 q2 t x"]);
+        house.ack(watcher, Packet::PubRec, 1);
+        house.ack(watcher, Packet::PubRec, 1);
+        house.expect(watcher, &["PUBREL #1 00", "PUBREL #1 00"]);
+        house.ack(watcher, Packet::PubComp, 1);
+        house.expect(watcher, &[]);
+        assert_eq!(house.noted(b'o'), 0);
+    }
+}
+
+#[test]
+fn a_receiver_may_refuse_a_message_of_qos_2() {
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    let watcher = house.enter(client("w"));
+    house.subscribe(watcher, "t", Qos::ExactlyOnce);
+    house.publish(line, Qos::ExactlyOnce, 1, "t", "x");
+    house.expect(watcher, &["#1 q2 t x"]);
+    let no = Ack { id: 1, reason: Reason::QUOTA_EXCEEDED, properties: Properties::NONE };
+    house.say(watcher, &Packet::PubRec(no));
+    house.ack(watcher, Packet::PubRec, 1);
+    house.expect(watcher, &["PUBREL #1 92"]);
+}
+
+#[test]
+fn what_was_under_way_is_sent_again_first_and_in_its_order() {
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    let watcher = house.enter(lasting("w"));
+    house.subscribe(watcher, "t", Qos::ExactlyOnce);
+    house.publish(line, Qos::AtLeastOnce, 1, "t", "1");
+    house.publish(line, Qos::ExactlyOnce, 2, "t", "2");
+    house.publish(line, Qos::ExactlyOnce, 3, "t", "3");
+    house.expect(watcher, &["#1 q1 t 1", "#2 q2 t 2", "#3 q2 t 3"]);
+    house.ack(watcher, Packet::PubRec, 3);
+    house.expect(watcher, &["PUBREL #3 00"]);
+    house.cut(watcher);
+    house.publish(line, Qos::AtLeastOnce, 4, "t", "4");
+    house.publish(line, Qos::AtMostOnce, 0, "t", "lost");
+    let (watcher, heard) = house.try_enter(lasting("w"));
+    let expected = ["CONNACK 00 present", "again #1 q1 t 1", "again #2 q2 t 2", "PUBREL #3 00", "#4 q1 t 4"];
+    assert_eq!(heard, expected);
+    house.ack(watcher, Packet::PubComp, 3);
+    house.ack(watcher, Packet::PubAck, 1);
+    house.expect(watcher, &[]);
+}
+
+#[test]
+fn what_waits_for_one_session_has_a_limit() {
+    let mut house = House::with("queue_messages_max = 3");
+    let line = house.enter(client("p"));
+    let watcher = house.enter(lasting("w"));
+    house.subscribe(watcher, "t", Qos::AtLeastOnce);
+    house.cut(watcher);
+    for number in 1..=5 {
+        house.publish(line, Qos::AtLeastOnce, number, "t", &number.to_string());
+    }
+    let (_, heard) = house.try_enter(lasting("w"));
+    assert_eq!(heard, ["CONNACK 00 present", "#1 q1 t 1", "#2 q1 t 2", "#3 q1 t 3"]);
+}

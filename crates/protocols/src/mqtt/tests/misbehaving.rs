@@ -1,0 +1,176 @@
+use std::time::Duration;
+
+use super::{House, bytes, client, lasting, message};
+use crate::mqtt::message::{Ack, ConnAck, Connect, Level, Notice, Packet, Publish, Qos, SubAck};
+use crate::mqtt::properties::{Properties, USER_PROPERTIES_MAX, Writer};
+use crate::mqtt::reason::Reason;
+
+/// A client of version 5 that is in sends this, and is told why it is not in any more.
+#[track_caller]
+fn check(sent: &[u8], expected: &str) {
+    let mut house = House::new();
+    let line = house.enter(client("a"));
+    house.send(line, sent);
+    house.expect(line, &[expected]);
+    assert!(!house.is_open(line));
+    // Before version 5 there are no words for it.
+    let mut house = House::new();
+    let line = house.enter(Connect { level: Level::V4, ..client("a") });
+    house.send(line, &[0xf0, 0x00]);
+    house.expect(line, &[]);
+    assert!(!house.is_open(line));
+}
+
+#[test]
+fn a_length_that_lies_is_found_out() {
+    check(&[0x30, 0xff, 0xff, 0xff, 0xff, 0x01], "DISCONNECT 81");
+    check(&[0x30, 0x80, 0x00], "DISCONNECT 81");
+    check(&[0x30, 0xff, 0xff, 0xff, 0x7f], "DISCONNECT 95");
+    check(&[0x82, 0x02, 0x00, 0x01], "DISCONNECT 81");
+    check(&[0x30, 0x05, 0x00, 0xff, b'a', 0, 0], "DISCONNECT 81");
+}
+
+#[test]
+fn flags_and_identifiers_that_cannot_be_are_refused() {
+    check(&[0x36, 0x05, 0x00, 0x01, b'a', 0, 1], "DISCONNECT 81");
+    check(&[0x38, 0x04, 0x00, 0x01, b'a', 0], "DISCONNECT 81");
+    check(&[0x80, 0x07, 0, 1, 0, 0, 1, b'a', 0], "DISCONNECT 81");
+    check(&[0x32, 0x06, 0x00, 0x01, b'a', 0, 0, 0], "DISCONNECT 81");
+    check(&[0x00, 0x00], "DISCONNECT 81");
+    check(&[0xc1, 0x00], "DISCONNECT 81");
+}
+
+#[test]
+fn topics_that_cannot_be_are_refused() {
+    check(&[0x30, 0x04, 0x00, 0x01, b'#', 0], "DISCONNECT 90");
+    check(&[0x30, 0x03, 0x00, 0x00, 0], "DISCONNECT 82");
+    check(&[0x30, 0x05, 0x00, 0x02, 0xc3, 0x28, 0], "DISCONNECT 81");
+    check(&[0x30, 0x06, 0x00, 0x03, 0xed, 0xa0, 0x80, 0], "DISCONNECT 81");
+    check(&[0x30, 0x04, 0x00, 0x01, 0, 0], "DISCONNECT 81");
+    check(&[0x82, 0x08, 0, 1, 0, 0, 2, b'a', b'#', 0], "DISCONNECT 8f");
+    check(&[0x82, 0x03, 0, 1, 0], "DISCONNECT 82");
+    let deep = "a/".repeat(1000);
+    check(&bytes(&Packet::Publish(message(&deep, "x")), Level::V5), "DISCONNECT 90");
+}
+
+#[test]
+fn packets_that_only_a_server_sends_are_refused() {
+    let properties = Properties::NONE;
+    let (reason, reasons) = (Reason::SUCCESS, vec![0].into());
+    let answer = SubAck { id: 1, properties, reasons };
+    for packet in [
+        Packet::Connect(client("a")),
+        Packet::ConnAck(ConnAck { session_present: false, reason, properties }),
+        Packet::SubAck(answer.clone()),
+        Packet::UnsubAck(answer),
+        Packet::PingResp,
+        Packet::Auth(Notice { reason, properties }),
+    ] {
+        check(&bytes(&packet, Level::V5), "DISCONNECT 82");
+    }
+}
+
+#[test]
+fn who_does_not_begin_with_a_connect_is_closed() {
+    for packet in [Packet::PingReq, Packet::Publish(message("a", "x"))] {
+        let mut house = House::new();
+        let line = house.open(Level::V4);
+        house.say(line, &packet);
+        house.expect(line, &[]);
+        assert!(!house.is_open(line));
+    }
+    let mut house = House::new();
+    let line = house.open(Level::V4);
+    house.send(line, b"GET / HTTP/1.1\r\n\r\n");
+    assert!(!house.is_open(line));
+}
+
+#[test]
+fn who_says_nothing_is_closed() {
+    let mut house = House::new();
+    let line = house.open(Level::V4);
+    house.send(line, &[0x10]);
+    house.wait(Duration::from_secs(20));
+    assert!(!house.is_open(line));
+}
+
+#[test]
+fn thousands_of_user_properties_are_taken_and_tens_of_thousands_are_not() {
+    let mut list = Writer::default();
+    for _ in 0..USER_PROPERTIES_MAX {
+        list.user("", "");
+    }
+    let mut house = House::new();
+    let line = house.enter(client("a"));
+    let publish = Publish { qos: Qos::AtLeastOnce, id: 1, properties: list.list(), ..message("t", "x") };
+    house.say(line, &Packet::Publish(publish));
+    house.expect(line, &["PUBACK #1 10"]);
+    list.user("", "");
+    check(
+        &bytes(&Packet::Publish(Publish { properties: list.list(), ..message("t", "x") }), Level::V5),
+        "DISCONNECT 97",
+    );
+}
+
+#[test]
+fn two_clients_that_fight_for_a_name_harm_nobody_else() {
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    let watcher = house.enter(client("w"));
+    house.subscribe(watcher, "t", Qos::AtLeastOnce);
+    for number in 1..=50 {
+        let fighter = house.enter(lasting("fight"));
+        house.subscribe(fighter, "t", Qos::AtLeastOnce);
+        house.publish(line, Qos::AtLeastOnce, number, "t", "x");
+    }
+    assert_eq!(house.hear(watcher).len(), 50);
+    assert_eq!(house.noted(b's'), 1);
+}
+
+#[test]
+fn identifiers_that_are_never_released_are_bounded() {
+    let mut house = House::with("receive_max = 10");
+    let line = house.enter(client("a"));
+    for id in 1..=11 {
+        house.publish(line, Qos::ExactlyOnce, id, "t", "x");
+    }
+    assert!(!house.is_open(line));
+    let heard = house.hear(line);
+    assert_eq!(heard.last().map(String::as_str), Some("DISCONNECT 93"));
+}
+
+#[test]
+fn a_conversation_is_the_same_however_its_bytes_are_split() {
+    let publish = Publish { qos: Qos::AtLeastOnce, id: 3, ..message("t", "payload") };
+    let ack = Ack { id: 9, reason: Reason::SUCCESS, properties: Properties::NONE };
+    let all =
+        [Packet::Connect(client("a")), Packet::PingReq, Packet::Publish(publish), Packet::PubRel(ack), Packet::PingReq];
+    let all: Vec<u8> = all.iter().flat_map(|packet| bytes(packet, Level::V5)).collect();
+    let mut expected = None;
+    for piece in 1..=all.len() {
+        let mut house = House::new();
+        house.pair.wire.piece_bytes_max = piece;
+        let line = house.open(Level::V5);
+        house.send(line, &all);
+        let mut heard = house.hear(line);
+        // Acknowledgements wait for their commit, so a PINGRESP may come before one.
+        heard.sort();
+        assert_eq!(expected.get_or_insert_with(|| heard.clone()), &heard, "pieces of {piece}");
+    }
+}
+
+#[test]
+fn a_conversation_that_is_cut_anywhere_harms_nobody() {
+    let publish = Publish { qos: Qos::ExactlyOnce, id: 3, ..message("t", "x") };
+    let all: Vec<u8> = [Packet::Connect(lasting("a")), Packet::Publish(publish)]
+        .iter()
+        .flat_map(|one| bytes(one, Level::V4))
+        .collect();
+    for end in 0..all.len() {
+        let mut house = House::new();
+        let line = house.open(Level::V4);
+        house.send(line, &all[..end]);
+        house.cut(line);
+        house.enter(lasting("a"));
+    }
+}

@@ -1,0 +1,195 @@
+use super::{House, client, message};
+use crate::mqtt::message::{Connect, Level, Options, Packet, Publish, Qos};
+use crate::mqtt::properties::{Id, Writer};
+use crate::pair::{Fate, Happening};
+
+#[test]
+fn ack_waits_for_commit() {
+    let mut house = House::new();
+    let line = house.enter(Connect { level: Level::V4, ..client("p") });
+    let watcher = house.enter(client("w"));
+    house.subscribe(watcher, "t", Qos::AtLeastOnce);
+    house.pair.fate = Fate::Hold;
+    house.publish(line, Qos::AtLeastOnce, 1, "t", "x");
+    house.publish(line, Qos::ExactlyOnce, 2, "t", "y");
+    house.expect(line, &[]);
+    house.expect(watcher, &[]);
+    house.pair.release(Fate::Commit);
+    house.settle();
+    house.expect(line, &["PUBACK #1 00", "PUBREC #2 00"]);
+    assert_eq!(house.hear(watcher).len(), 2);
+}
+
+#[test]
+fn a_message_that_was_not_stored_is_neither_acknowledged_nor_delivered() {
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    let watcher = house.enter(client("w"));
+    house.subscribe(watcher, "t", Qos::AtLeastOnce);
+    house.pair.fates.push_back(Fate::Fail);
+    house.publish(line, Qos::AtLeastOnce, 1, "t", "x");
+    house.expect(line, &["DISCONNECT 80"]);
+    assert!(!house.is_open(line));
+    house.expect(watcher, &[]);
+    let line = house.enter(client("p"));
+    house.publish(line, Qos::AtLeastOnce, 1, "t", "x");
+    house.expect(line, &["PUBACK #1 00"]);
+    house.expect(watcher, &["#1 q1 t x"]);
+}
+
+#[test]
+fn a_message_of_a_publisher_that_is_gone_before_its_commit_arrives_all_the_same() {
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    let watcher = house.enter(client("w"));
+    house.subscribe(watcher, "t", Qos::AtLeastOnce);
+    house.pair.fate = Fate::Hold;
+    house.publish(line, Qos::AtLeastOnce, 1, "t", "x");
+    house.goodbye(line);
+    house.expect(watcher, &["#1 q1 t x"]);
+}
+
+#[test]
+fn a_message_of_qos_2_that_comes_again_is_passed_on_once() {
+    for level in [Level::V4, Level::V5] {
+        let mut house = House::new();
+        let line = house.enter(Connect { level, ..client("p") });
+        let watcher = house.enter(client("w"));
+        house.subscribe(watcher, "t", Qos::ExactlyOnce);
+        house.publish(line, Qos::ExactlyOnce, 5, "t", "x");
+        let again = Publish { dup: true, qos: Qos::ExactlyOnce, id: 5, ..message("t", "x") };
+        house.say(line, &Packet::Publish(again));
+        house.expect(line, &["PUBREC #5 00", "PUBREC #5 00"]);
+        house.ack(line, Packet::PubRel, 5);
+        house.expect(line, &["PUBCOMP #5 00"]);
+        house.expect(watcher, &["#1 q2 t x"]);
+        // The identifier is free again.
+        house.publish(line, Qos::ExactlyOnce, 5, "t", "y");
+        house.expect(line, &["PUBREC #5 00"]);
+        house.expect(watcher, &["#2 q2 t y"]);
+    }
+}
+
+#[test]
+fn an_unknown_release_is_answered() {
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    house.ack(line, Packet::PubRel, 5);
+    house.expect(line, &["PUBCOMP #5 92"]);
+    let line = house.enter(Connect { level: Level::V4, ..client("q") });
+    house.ack(line, Packet::PubRel, 5);
+    house.expect(line, &["PUBCOMP #5 00"]);
+}
+
+#[test]
+fn more_messages_than_were_allowed_end_the_connection() {
+    let mut house = House::with("receive_max = 2");
+    let line = house.enter(client("p"));
+    for id in 1..=3 {
+        house.publish(line, Qos::ExactlyOnce, id, "t", "x");
+    }
+    house.expect(line, &["PUBREC #1 10", "PUBREC #2 10", "DISCONNECT 93"]);
+    assert!(!house.is_open(line));
+}
+
+#[test]
+fn a_kept_message_waits_for_later_subscribers() {
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    house.retain(line, "a/b", "one");
+    house.retain(line, "a/b", "two");
+    let watcher = house.enter(client("w"));
+    house.subscribe_with(watcher, "a/#", Options { qos: Qos::AtLeastOnce, ..Options::default() }, Some(7));
+    house.publish(line, Qos::AtMostOnce, 0, "a/b", "three");
+    let options = Options { handling: crate::mqtt::message::RetainHandling::SendIfNew, ..Options::default() };
+    house.subscribe_with(watcher, "a/#", options, Some(7));
+    let second = house.enter(client("v"));
+    house.subscribe_with(second, "a/#", Options { as_published: true, ..Options::default() }, None);
+    house.retain(line, "a/b", "");
+    house.expect(second, &["kept q0 a/b "]);
+    house.subscribe(second, "a/+", Qos::AtMostOnce);
+    house.expect(second, &[]);
+}
+
+#[test]
+fn retain_handling_says_which_kept_messages_come() {
+    use crate::mqtt::message::RetainHandling::{Keep, Send, SendIfNew};
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    house.retain(line, "a", "x");
+    for (handling, first, second) in [(Send, 1, 1), (SendIfNew, 1, 0), (Keep, 0, 0)] {
+        let watcher = house.enter(client("w"));
+        for expected in [first, second] {
+            let options = Options { handling, ..Options::default() };
+            let filters = vec![("a", options)];
+            let properties = crate::mqtt::properties::Properties::NONE;
+            house.say(watcher, &Packet::Subscribe(crate::mqtt::message::Subscribe { id: 1, properties, filters }));
+            let heard = house.hear(watcher);
+            assert_eq!(heard.iter().filter(|packet| *packet == "kept q0 a x").count(), expected, "{handling:?}");
+        }
+        house.goodbye(watcher);
+    }
+}
+
+#[test]
+fn properties_go_on_to_subscribers_in_their_order() {
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    let watcher = house.enter(client("w"));
+    let old = house.enter(Connect { level: Level::V4, ..client("o") });
+    house.subscribe(watcher, "t", Qos::AtMostOnce);
+    house.subscribe(old, "t", Qos::AtMostOnce);
+    let mut list = Writer::default();
+    list.user("b", "1").text(Id::ContentType, "text").user("a", "2").user("b", "3");
+    list.flag(Id::PayloadFormat, true)
+        .text(Id::ResponseTopic, "r")
+        .binary(Id::CorrelationData, b"c")
+        .two(Id::TopicAlias, 3);
+    house.say(line, &Packet::Publish(Publish { properties: list.list(), ..message("t", "x") }));
+    let text = "q0 t x User=b:1 ContentType=text User=a:2 User=b:3 PayloadFormat=1 ResponseTopic=r CorrelationData=c";
+    house.expect(watcher, &[text]);
+    house.expect(old, &["q0 t x"]);
+}
+
+#[test]
+fn an_alias_stands_for_its_topic() {
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    let mut list = Writer::default();
+    list.two(Id::TopicAliasMaximum, 1);
+    let watcher = house.enter(Connect { properties: list.list(), ..client("w") });
+    house.subscribe(watcher, "#", Qos::AtMostOnce);
+    let mut alias = Writer::default();
+    alias.two(Id::TopicAlias, 2);
+    for topic in ["a", "", "b", ""] {
+        house.say(line, &Packet::Publish(Publish { properties: alias.list(), ..message(topic, "x") }));
+    }
+    house.expect(watcher, &["q0 a x TopicAlias=1", "q0  x TopicAlias=1", "q0 b x", "q0 b x"]);
+    let mut unknown = Writer::default();
+    unknown.two(Id::TopicAlias, 3);
+    house.say(line, &Packet::Publish(Publish { properties: unknown.list(), ..message("", "x") }));
+    house.expect(line, &["DISCONNECT 94"]);
+}
+
+#[test]
+fn readings_are_stored_before_they_are_acknowledged() {
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    house.pair.fate = Fate::Hold;
+    house.publish(line, Qos::AtLeastOnce, 1, "readings/meter/energy", "675.170000");
+    house.expect(line, &[]);
+    house.pair.release(Fate::Commit);
+    let stored =
+        |house: &House| house.pair.kept.iter().filter_map(|records| records.report.clone()).collect::<Vec<_>>();
+    let reports = stored(&house);
+    let readings: Vec<_> = reports.iter().flat_map(loggerhead_model::Report::readings).collect();
+    assert_eq!(readings.len(), 1);
+    assert_eq!((readings[0].meter, readings[0].function), ("meter", "energy"));
+    assert_eq!(readings[0].value.to_string(), "675.170000");
+    house.settle();
+    house.expect(line, &["PUBACK #1 10"]);
+    house.pair.fate = Fate::Commit;
+    house.publish(line, Qos::AtLeastOnce, 2, "readings", "nonsense");
+    house.expect(line, &["PUBACK #2 99"]);
+    assert!(house.pair.happenings().any(|what| matches!(what, Happening::Fault(_))));
+}

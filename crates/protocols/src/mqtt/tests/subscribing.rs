@@ -1,0 +1,90 @@
+use super::{House, client, lasting, message};
+use crate::mqtt::message::{Options, Packet, Publish, Qos};
+use crate::mqtt::properties::{Id, Writer};
+
+#[test]
+fn one_copy_carries_every_subscription_identifier() {
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    let watcher = house.enter(client("w"));
+    house.subscribe_with(watcher, "a/#", Options::default(), Some(1));
+    house.subscribe_with(watcher, "a/+", Options { qos: Qos::AtLeastOnce, ..Options::default() }, Some(2));
+    house.subscribe(watcher, "#", Qos::AtMostOnce);
+    house.publish(line, Qos::AtLeastOnce, 1, "a/b", "x");
+    let heard = house.hear(watcher);
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].starts_with("#1 q1 a/b x"), "{heard:?}");
+    assert!(heard[0].contains("SubscriptionId=1") && heard[0].contains("SubscriptionId=2"), "{heard:?}");
+}
+
+#[test]
+fn a_client_that_wants_nothing_of_its_own_gets_nothing_of_its_own() {
+    let mut house = House::new();
+    let line = house.enter(client("a"));
+    let other = house.enter(client("b"));
+    house.subscribe_with(line, "t", Options { no_local: true, ..Options::default() }, None);
+    house.publish(line, Qos::AtMostOnce, 0, "t", "mine");
+    house.publish(other, Qos::AtMostOnce, 0, "t", "theirs");
+    house.expect(line, &["q0 t theirs"]);
+}
+
+#[test]
+fn who_unsubscribes_gets_nothing_more() {
+    let mut house = House::new();
+    let line = house.enter(client("a"));
+    house.subscribe(line, "t/+", Qos::AtMostOnce);
+    house.unsubscribe(line, "t/+");
+    house.unsubscribe(line, "t/+");
+    house.publish(line, Qos::AtMostOnce, 0, "t/x", "x");
+    house.expect(line, &["UNSUBACK #2 [0]", "UNSUBACK #2 [11]"]);
+}
+
+#[test]
+fn system_topics_are_not_found_by_leading_wildcards() {
+    let mut house = House::new();
+    let line = house.enter(client("a"));
+    house.subscribe(line, "#", Qos::AtMostOnce);
+    house.subscribe(line, "+/x", Qos::AtMostOnce);
+    house.publish(line, Qos::AtMostOnce, 0, "$SYS/x", "x");
+    house.expect(line, &[]);
+}
+
+#[test]
+fn members_of_a_group_take_turns() {
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    let (one, two) = (house.enter(client("a")), house.enter(client("b")));
+    for member in [one, two] {
+        house.subscribe(member, "$share/g/t/#", Qos::AtLeastOnce);
+    }
+    for number in 1..=6 {
+        house.publish(line, Qos::AtLeastOnce, number, "t/x", "x");
+    }
+    assert_eq!((house.hear(one).len(), house.hear(two).len()), (3, 3));
+    house.cut(two);
+    for number in 1..=4 {
+        house.publish(line, Qos::AtMostOnce, 0, "t/x", &number.to_string());
+    }
+    assert_eq!(house.hear(one).len(), 4);
+}
+
+#[test]
+fn a_message_whose_time_is_over_is_not_sent_and_others_say_how_long_they_last() {
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    let watcher = house.enter(lasting("w"));
+    house.subscribe(watcher, "t", Qos::AtLeastOnce);
+    house.cut(watcher);
+    for (id, seconds) in [(1, 5), (2, 3600)] {
+        let mut list = Writer::default();
+        list.four(Id::MessageExpiry, seconds);
+        let publish = Publish { qos: Qos::AtLeastOnce, id, properties: list.list(), ..message("t", "x") };
+        house.say(line, &Packet::Publish(publish));
+    }
+    house.wait(std::time::Duration::from_secs(10));
+    let mut list = Writer::default();
+    list.four(Id::SessionExpiry, 60);
+    let connect = crate::mqtt::message::Connect { clean_start: false, properties: list.list(), ..client("w") };
+    let (_, heard) = house.try_enter(connect);
+    assert_eq!(heard, ["CONNACK 00 present", "#1 q1 t x MessageExpiry=3590"]);
+}
