@@ -10,7 +10,7 @@ use super::xml::{Element, same_name};
 use crate::{Fault, FaultKind};
 
 /// How long a device waits for a meter when an order does not say, in milliseconds.
-const CONTROL_TIMEOUT_MS: u32 = 200;
+pub(super) const CONTROL_TIMEOUT_MS: u32 = 200;
 /// The words of types and operations that are known.
 const KNOWN_WORDS: [&str; 29] = [
     "report",

@@ -7,16 +7,17 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use loggerhead_model::{Event, EventKind, Origin, Report, ReportBuilder, Severity, Ticket, Timestamp};
+use loggerhead_model::{Event, EventKind, Origin, Report, Severity, Ticket, Timestamp};
 
 use super::decode::{DecodeRules, QualityRule, decode};
-use super::device_answers::{archives, control, description};
-use super::device_settings::{Connections, DeviceSide, Introduction, Live};
-use super::dialect::ProofStep;
+use super::device_answers::{archives, control, description, measured_within};
+use super::device_settings::{Connections, DeviceSide, History, Introduction, Live};
+use super::dialect::{DataAnswer, ProofStep};
 use super::encode::{Sending, encode, encode_data};
 use super::frame::{Cut, Cutter, FRAME_BYTES_MAX, Frame};
 use super::identity::ProofOrder;
 use super::message::{Ack, DataHead, DataKind, Message, Outcome, Talk};
+use super::meter_line;
 use super::outbox::{Matching, Outbox, Packet, is_acknowledged};
 use super::text;
 use crate::{CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session};
@@ -38,6 +39,8 @@ enum Stage {
     Entering(Step, Duration),
     /// It has described itself and waits until then to be asked for its meters.
     Describing(Duration),
+    /// It has asked whether it may send what it kept, and waits until then for the answer.
+    Asking(Duration),
     /// It is in.
     In,
     /// It was told to end.
@@ -123,7 +126,7 @@ impl Device {
             Stage::Ended | Stage::Away(_) => return,
             Stage::Connecting => {}
             // A visit that ends without an answer may mean that the head-end has forgotten the steps before it.
-            Stage::Entering(..) | Stage::Describing(_) | Stage::In => self.next_step = Step::Request,
+            Stage::Entering(..) | Stage::Describing(_) | Stage::Asking(_) | Stage::In => self.next_step = Step::Request,
         }
         let wait = self.back_off();
         self.stage = Stage::Away(now.elapsed + wait);
@@ -202,6 +205,9 @@ impl Device {
             let key = key.ok_or_else(|| Fault::new(FaultKind::Undecipherable, "enciphered, but there is no key"))?;
             key.decipher(frame.body_mut())?;
         }
+        if let Some(talk) = meter_line::read(frame.dialect, frame.kind, frame.body())? {
+            return Ok(Message::Talk(talk));
+        }
         let plain = text::plain(frame.body())?;
         let rules = DecodeRules { zone: self.settings.zone, quality: QualityRule::default(), received_at: now.wall };
         Ok(decode(frame.dialect, frame.kind, &plain.text, &rules)?.message)
@@ -216,10 +222,18 @@ impl Device {
             self.outputs.push_back(Output::Fault(Fault::new(FaultKind::OutOfOrder, reason)));
             return Ok(());
         }
-        let Some(packet) = self.outbox.acknowledged(ack, sequence, self.matching()) else {
-            return Ok(());
+        let is_at_end = self.settings.continuous_answer == DataAnswer::ContinuousAtEnd;
+        let packets = if is_at_end && matches!(ack, Ack::Continuous { number: None }) {
+            self.outbox.backlog_acknowledged()
+        } else {
+            self.outbox.acknowledged(ack, sequence, self.matching()).into_iter().collect()
         };
-        self.delivered(packet);
+        if packets.is_empty() {
+            return Ok(());
+        }
+        for packet in packets {
+            self.delivered(packet);
+        }
         if self.settings.connections == Connections::PerMessage {
             self.turn(now);
             return Ok(());
@@ -245,6 +259,8 @@ impl Device {
             return Ok(());
         }
         let window = match self.settings.connections {
+            // Such a device sends its whole backlog before it waits.
+            _ if self.settings.continuous_answer == DataAnswer::ContinuousAtEnd => self.settings.queue,
             Connections::Kept => self.settings.window,
             Connections::PerMessage => 1,
         };
@@ -360,7 +376,7 @@ impl Device {
             Talk::Archives => {
                 self.say_with(&Talk::ArchivesAck(archives(&self.settings, self.last.as_ref())), sequence)?;
                 if matches!(self.stage, Stage::Describing(_)) {
-                    self.stage = Stage::In;
+                    return self.introduced(now);
                 }
                 self.send_waiting(now)
             }
@@ -369,6 +385,10 @@ impl Device {
             Talk::Control(lines) => self.say_with(&Talk::ControlAck(control(&lines, self.last.as_ref())), sequence),
             // A simulated device has its keys from its settings.
             Talk::SetKey { .. } => self.say_with(&Talk::Standard { name: "setkey".to_owned(), code: 0 }, sequence),
+            Talk::AutoHistoryAck if matches!(self.stage, Stage::Asking(_)) => {
+                self.stage = Stage::In;
+                self.send_waiting(now)
+            }
             Talk::DeviceAck | Talk::AutoHistoryAck | Talk::Unknown { .. } | Talk::Standard { .. } => Ok(()),
             Talk::Request
             | Talk::Md5 { .. }
@@ -407,6 +427,7 @@ impl Device {
             | Stage::Away(_)
             | Stage::Connecting
             | Stage::Describing(_)
+            | Stage::Asking(_)
             | Stage::In
             | Stage::Ended => false,
         };
@@ -428,7 +449,18 @@ impl Device {
                 self.stage = Stage::Describing(now.elapsed + ARCHIVES_WAIT);
                 self.say(&Talk::Device(description(&self.settings)))
             }
-            Introduction::Absent => {
+            Introduction::Absent => self.introduced(now),
+        }
+    }
+
+    /// The head-end knows what it needs; what is left is to ask for leave to send what was kept.
+    fn introduced(&mut self, now: Now) -> Result<(), Fault> {
+        match self.settings.history {
+            History::Asked => {
+                self.stage = Stage::Asking(now.elapsed + self.settings.answer_wait);
+                self.say(&Talk::AutoHistory)
+            }
+            History::Sent => {
                 self.stage = Stage::In;
                 self.send_waiting(now)
             }
@@ -443,13 +475,7 @@ impl Device {
         to: Option<Timestamp>,
         sequence: [u8; 4],
     ) -> Result<(), Fault> {
-        let within = |report: &Report| {
-            report.readings().all(|reading| {
-                from.is_none_or(|from| reading.measured_at >= from) && to.is_none_or(|to| reading.measured_at <= to)
-            })
-        };
-        let empty = || ReportBuilder::new(Origin::Queried, 0, 0).finish();
-        let report = self.last.clone().filter(within).unwrap_or_else(empty);
+        let report = measured_within(self.last.as_ref(), from, to);
         let measured_at = report.readings().next().map_or(now.wall, |reading| reading.measured_at);
         self.send_data(&DataHead::new(DataKind::Reply, measured_at), &report, sequence)
     }
@@ -460,16 +486,18 @@ impl Device {
                 self.stage = Stage::Connecting;
                 self.outputs.push_back(Output::Connect);
             }
-            Stage::Entering(_, until) if until <= now.elapsed => {
+            Stage::Entering(_, until) | Stage::Asking(until) if until <= now.elapsed => {
                 self.next_step = Step::Request;
                 self.leave(now, CloseReason::Silent(self.settings.answer_wait));
             }
-            Stage::Describing(until) if until <= now.elapsed => {
-                self.stage = Stage::In;
-                self.send_waiting(now)?;
-            }
+            Stage::Describing(until) if until <= now.elapsed => self.introduced(now)?,
             Stage::In => self.beat(now)?,
-            Stage::Away(_) | Stage::Connecting | Stage::Entering(..) | Stage::Describing(_) | Stage::Ended => {}
+            Stage::Away(_)
+            | Stage::Connecting
+            | Stage::Entering(..)
+            | Stage::Describing(_)
+            | Stage::Asking(_)
+            | Stage::Ended => {}
         }
         Ok(())
     }
@@ -519,7 +547,9 @@ impl Device {
 
     fn due(&self) -> Option<Duration> {
         match self.stage {
-            Stage::Away(until) | Stage::Entering(_, until) | Stage::Describing(until) => Some(until),
+            Stage::Away(until) | Stage::Entering(_, until) | Stage::Describing(until) | Stage::Asking(until) => {
+                Some(until)
+            }
             Stage::In => {
                 let resend_at = self.outbox.oldest_sent().map(|sent| sent + self.settings.ack_wait);
                 Some(resend_at.map_or(self.heartbeat_at, |at| at.min(self.heartbeat_at)))

@@ -1,6 +1,6 @@
 //! What a simulated device answers when it is asked about itself and its meters.
 
-use loggerhead_model::{ControlLine, Report};
+use loggerhead_model::{ControlLine, Origin, Report, ReportBuilder, Timestamp};
 
 use super::device_settings::DeviceSide;
 use super::message::ControlResult;
@@ -51,4 +51,13 @@ pub(super) fn control(lines: &[ControlLine], last: Option<&Report>) -> Vec<Contr
         }
     };
     lines.iter().enumerate().map(result).collect()
+}
+
+/// What was measured last, if all of it lies within the span.
+pub(super) fn measured_within(last: Option<&Report>, from: Option<Timestamp>, to: Option<Timestamp>) -> Report {
+    let is_within = |at: Timestamp| from.is_none_or(|from| at >= from) && to.is_none_or(|to| at <= to);
+    match last.filter(|report| report.readings().all(|reading| is_within(reading.measured_at))) {
+        Some(report) => report.clone(),
+        None => ReportBuilder::new(Origin::Queried, 0, 0).finish(),
+    }
 }

@@ -39,6 +39,15 @@ pub(super) enum Live {
     Continuous,
 }
 
+/// Whether a device asks before it sends what it kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum History {
+    /// It sends it at once.
+    Sent,
+    /// It asks with `auto_history` and waits for the answer.
+    Asked,
+}
+
 /// What a device does of itself after its login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Introduction {
@@ -66,6 +75,7 @@ struct Written {
     live: Live,
     connections: Connections,
     describe: Option<bool>,
+    ask_history: bool,
     window: usize,
     queue: usize,
     heartbeat_s: f64,
@@ -94,6 +104,7 @@ impl Default for Written {
             live: Live::Report,
             connections: Connections::Kept,
             describe: None,
+            ask_history: false,
             window: 8,
             queue: 1024,
             heartbeat_s: 60.0,
@@ -123,6 +134,7 @@ pub(super) struct DeviceSide {
     pub live: Live,
     pub connections: Connections,
     pub introduction: Introduction,
+    pub history: History,
     /// Packets that may be unacknowledged.
     pub window: usize,
     /// Packets that may be in hand.
@@ -191,6 +203,7 @@ impl DeviceSide {
             live: written.live,
             connections: written.connections,
             introduction: if describes { Introduction::Describes } else { Introduction::Absent },
+            history: if written.ask_history { History::Asked } else { History::Sent },
             window: within("window", written.window, WINDOW_MAX)?,
             queue: within("queue", written.queue, QUEUE_MAX)?,
             heartbeat: wait("heartbeat_s", written.heartbeat_s, 0.1)?,

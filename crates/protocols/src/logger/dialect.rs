@@ -32,6 +32,8 @@ pub struct Dialect {
     pub padding: Padding,
     /// How we lay out XML.
     pub style: Style,
+    /// The frame types of lines to and from meters; `None` where such orders are XML.
+    pub meter_lines: Option<MeterLines>,
     /// How its words differ from the national ones.
     pub words: Words,
     /// What its devices wait for.
@@ -74,6 +76,26 @@ pub enum CipherUse {
     Always,
     /// Those of these frame types, unless they begin as plain XML. Those that we send ourselves as a head-end are plain.
     Kinds(&'static [u8]),
+}
+
+/// The frame types of `meter|hex` lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MeterLines {
+    /// Bytes for a meter.
+    pub order: u8,
+    /// What it answered.
+    pub answer: u8,
+}
+
+impl MeterLines {
+    /// What a line of this type is.
+    pub(super) fn word_of(self, kind: u8) -> Option<&'static str> {
+        match kind {
+            kind if kind == self.order => Some("control as a line"),
+            kind if kind == self.answer => Some("control_ack as a line"),
+            _ => None,
+        }
+    }
 }
 
 /// How words differ from the national ones.
@@ -236,6 +258,7 @@ static NATIONAL: Dialect = Dialect {
     cipher: CipherUse::Always,
     padding: Padding::Zero,
     style: Style::FLAT,
+    meter_lines: None,
     words: NATIONAL_WORDS,
     habits: NATIONAL_HABITS,
 };
@@ -252,6 +275,7 @@ static ZHEJIANG: Dialect = Dialect {
     cipher: CipherUse::Always,
     padding: Padding::Zero,
     style: Style::INDENTED,
+    meter_lines: None,
     words: Words { history: "instruction", query: Query::Net, ..NATIONAL_WORDS },
     habits: Habits {
         report_of_project: DataAnswer::ReportAck,
@@ -279,6 +303,7 @@ static SHANGHAI: Dialect = Dialect {
             (3, "reply"),
             (3, "continuous_ack"),
             (5, "control_ack"),
+            (6, "report"),
         ],
         other: 4,
     },
@@ -289,6 +314,7 @@ static SHANGHAI: Dialect = Dialect {
     cipher: CipherUse::Kinds(&[3, 4, 6]),
     padding: Padding::Pkcs7,
     style: Style::FLAT,
+    meter_lines: Some(MeterLines { order: 0xf1, answer: 0xf2 }),
     words: Words {
         types: &[
             ("request", "id_validate"),
@@ -343,6 +369,7 @@ static SUPCON: Dialect = Dialect {
     cipher: CipherUse::Never,
     padding: Padding::Zero,
     style: Style::STANDALONE,
+    meter_lines: None,
     words: Words { history: "supcon", ..NATIONAL_WORDS },
     habits: Habits {
         report: DataAnswer::DataAck,
@@ -365,6 +392,7 @@ static BARE: Dialect = Dialect {
     cipher: CipherUse::Always,
     padding: Padding::Pkcs7,
     style: Style::FLAT,
+    meter_lines: None,
     words: NATIONAL_WORDS,
     habits: Habits {
         report: DataAnswer::Nothing,
@@ -386,6 +414,7 @@ static PLAIN: Dialect = Dialect {
     cipher: CipherUse::Never,
     padding: Padding::Zero,
     style: Style::FLAT,
+    meter_lines: None,
     words: NATIONAL_WORDS,
     habits: Habits { report: DataAnswer::Nothing, continuous: DataAnswer::ContinuousNumbered, ..NATIONAL_HABITS },
 };
@@ -429,6 +458,15 @@ impl Dialect {
         match self.kinds {
             Kinds::Absent => None,
             Kinds::Byte { words, .. } => words.iter().find(|(known, _)| *known == kind).map(|&(_, word)| word),
+        }
+    }
+
+    /// Whether frames of this type are known.
+    pub(super) fn knows_kind(&self, kind: u8) -> bool {
+        let is_line = self.meter_lines.is_some_and(|lines| lines.word_of(kind).is_some());
+        match self.kinds {
+            Kinds::Absent => true,
+            Kinds::Byte { other, .. } => kind == other || is_line || self.word_of(kind).is_some(),
         }
     }
 

@@ -11,6 +11,7 @@ use super::cipher::{Key, Padding};
 use super::crc::CrcVariant;
 use super::dialect::{CipherUse, Dialect, Kinds, Length, Meters, Query};
 use super::message::{Ack, ControlResult, DataHead, Envelope, IdStyle, Outcome, Parser, Place, Talk};
+use super::meter_line;
 use super::time::Zone;
 use super::xml_write::{Style, Writer};
 use crate::{Fault, FaultKind};
@@ -76,8 +77,12 @@ impl<'a> Sending<'a> {
 /// Appends the frame of anything but data and its acknowledgements.
 ///
 /// # Errors
-/// `TooLarge` when the dialect's length cannot say how long it is, `Undecipherable` without a key where one is needed.
+/// `TooLarge` when the dialect's length cannot say how long it is, `Undecipherable` without a key where one is needed,
+/// `Malformed` where it speaks of several meters and the dialect speaks of one.
 pub fn encode(sending: &Sending<'_>, talk: &Talk, out: &mut BytesMut) -> Result<(), Fault> {
+    if let Some((kind, line)) = meter_line::write(sending.dialect, talk)? {
+        return assemble(sending, kind, Secrecy::Answer, out, |out| out.put_slice(line.as_bytes()));
+    }
     let word = if let Talk::Standard { name, .. } = talk { &format!("{name}_ack") } else { talk.word() };
     // Where the type is a word for several messages, the second type has no place.
     let tells_time = matches!(talk, Talk::LoginResult { time: Some(_), .. });

@@ -11,6 +11,7 @@ use super::decode::{DecodeRules, QualityRule, decode};
 use super::dialect::{self, Dialect, Kinds, Length};
 use super::frame::{FRAME_BYTES_MAX, is_enciphered};
 use super::message::{Ack, Message, Parser};
+use super::meter_line;
 use super::shape::{Head, Measured, Shape, Tail, head_at, measure, tail_at};
 use super::text::{self, Charset, Plain};
 use super::time::Zone;
@@ -137,7 +138,9 @@ impl Explainer<'_> {
             self.field(head.len(), "head", format!("{}: {}", dialect.name, dialect.title), Judgement::Right);
         }
         if let (Kinds::Byte { words, .. }, Some(&kind)) = (&dialect.kinds, self.bytes.get(self.at)) {
-            let of_kind = words.iter().filter(|(byte, _)| *byte == kind).map(|&(_, word)| word).collect::<Vec<_>>();
+            let of_kind = words.iter().filter(|(byte, _)| *byte == kind).map(|&(_, word)| word);
+            let of_line = dialect.meter_lines.and_then(|lines| lines.word_of(kind));
+            let of_kind: Vec<_> = of_kind.chain(of_line).collect();
             let judgement = if of_kind.is_empty() { Judgement::Odd } else { Judgement::Right };
             let meaning = if of_kind.is_empty() { "other".to_owned() } else { of_kind.join(", ") };
             self.field(1, "type", meaning, judgement);
@@ -243,6 +246,11 @@ impl Explainer<'_> {
 
     /// Explains a body whose plain bytes are known. Cipher and plain bytes stand at the same offsets.
     fn plain_body(&mut self, dialect: &'static Dialect, kind: u8, body: &[u8], cipher: &str) {
+        match meter_line::read(dialect, kind, body) {
+            Ok(None) => {}
+            Ok(Some(talk)) => return self.field(body.len(), "line", describe(&Message::Talk(talk)), Judgement::Right),
+            Err(fault) => return self.field(body.len(), "line", fault.to_string(), Judgement::Wrong),
+        }
         let plain = match text::plain(body) {
             Ok(plain) => plain,
             Err(fault) => return self.field(body.len(), "body", format!("{cipher}{fault}"), Judgement::Wrong),

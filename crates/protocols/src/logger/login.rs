@@ -73,7 +73,7 @@ impl HeadEnd {
     /// A device asks to be let in. It may do so at any time, and starts anew then.
     pub(super) fn request(&mut self, envelope: Envelope<'static>, marks: Marks) -> Result<(), Fault> {
         // Whoever starts anew sends again what was not acknowledged so far.
-        self.outstanding.silence();
+        self.outstanding.begin_anew();
         self.ask_who(envelope, marks, Purpose::Request)
     }
 

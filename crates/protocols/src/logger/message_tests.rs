@@ -123,7 +123,9 @@ fn each_sending(mut work: impl FnMut(&Sending<'_>)) {
 #[test]
 fn every_talk_comes_back_in_every_dialect() {
     each_sending(|sending| {
-        for talk in talks() {
+        // Where orders to meters are lines, they name no sender; `meter_line.rs` reads them again.
+        let is_line = |talk: &Talk| matches!(talk, Talk::Control(_) | Talk::ControlAck(_));
+        for talk in talks().into_iter().filter(|talk| sending.dialect.meter_lines.is_none() || !is_line(talk)) {
             let mut out = BytesMut::new();
             encode(sending, &talk, &mut out).expect("a frame");
             assert!(out.len() < ANSWER_BYTES_MAX, "{talk:?} has {} bytes", out.len());

@@ -9,6 +9,7 @@ mod device_settings;
 mod keys;
 mod liveness;
 mod login;
+mod meter_line;
 mod orders;
 mod outbox;
 mod outstanding;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use loggerhead_model::{Origin, Report, Ticket, Timestamp};
+use loggerhead_model::{Report, Ticket, Timestamp};
 
 use super::dialect::DataAnswer;
 use super::message::{Ack, DataHead, DataKind, Word};
@@ -24,6 +24,8 @@ pub(super) struct Packet {
     pub measured_at: Timestamp,
     /// When it was sent last.
     sent_at: Duration,
+    /// Places of the backlog when it was sent last.
+    places: u64,
 }
 
 impl Packet {
@@ -76,7 +78,7 @@ impl Outbox {
         };
         let measured_at = report.readings().next().map_or(now, |reading| reading.measured_at);
         let (number, sent_at) = (self.numbers, Duration::ZERO);
-        self.waiting.push_back(Packet { ticket, report, number, place, measured_at, sent_at });
+        self.waiting.push_back(Packet { ticket, report, number, place, measured_at, sent_at, places: 0 });
     }
 
     /// Packets in it.
@@ -105,6 +107,7 @@ impl Outbox {
     /// A packet was sent and waits for its acknowledgement.
     pub(super) fn sent(&mut self, mut packet: Packet, now: Duration) {
         packet.sent_at = now;
+        packet.places = self.places;
         self.sent.push_back(packet);
     }
 
@@ -122,11 +125,21 @@ impl Outbox {
                 self.sent.iter().position(|packet| zone.write(packet.measured_at) == time.as_str().as_bytes())
             }
             (Matching::Words(_), Ack::Continuous { number: None }) => {
-                self.sent.iter().position(|packet| packet.report.origin == Origin::Resumed)
+                self.sent.iter().position(|packet| packet.place > 0)
             }
             (Matching::Words(_), Ack::Report | Ack::RecordArrive) => (!self.sent.is_empty()).then_some(0),
         };
         self.sent.remove(place?)
+    }
+
+    /// The backlog up to the first packet that was sent as its last, which an acknowledgement at the end is for.
+    pub(super) fn backlog_acknowledged(&mut self) -> Vec<Packet> {
+        let last = self.sent.iter().find(|packet| packet.place > 0 && packet.place == packet.places);
+        let Some(place) = last.map(|packet| packet.place) else { return Vec::new() };
+        let (done, rest) = self.sent.drain(..).partition(|packet| (1..=place).contains(&packet.place));
+        self.sent = rest;
+        let done: VecDeque<Packet> = done;
+        done.into()
     }
 
     /// Everything that was sent waits again, in its order, before what was not sent yet.

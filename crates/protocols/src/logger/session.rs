@@ -21,6 +21,7 @@ use super::keys::Keyring;
 use super::liveness::Liveness;
 use super::login::Attempt;
 use super::message::{Envelope, Message, Talk};
+use super::meter_line;
 use super::orders::Orders;
 use super::outstanding::{Answer, Outstanding, Then};
 use super::settings::{CompressionIn, CrcCheck, NamedKey, Settings};
@@ -343,6 +344,12 @@ impl HeadEnd {
         let member = if let Stage::In(member) = &self.stage { Some(member) } else { None };
         let quality =
             QualityRule { good: &self.settings.good_codes, saw_192: member.is_some_and(|member| member.saw_192) };
+        if let Some(talk) = meter_line::read(marks.dialect, kind, body)? {
+            return match member {
+                Some(_) => Ok((None, Message::Talk(talk))),
+                None => Err(Fault::new(FaultKind::OutOfOrder, "a line of a meter before the login")),
+            };
+        }
         let rules = DecodeRules { zone: self.settings.zone, quality, received_at: now.wall };
         let plain = text::plain(body)?;
         if self.settings.compression == CompressionIn::Off && plain.compression != Compression::Plain {
@@ -389,7 +396,7 @@ impl HeadEnd {
     fn answer_stored(&mut self, now: Now) -> Result<(), Fault> {
         while let Some((receipt, then)) = self.outstanding.next() {
             match (receipt, then) {
-                (Some(receipt), Then::Ack(answer)) => self.acknowledge(now, receipt, &answer)?,
+                (Some(receipt), Then::Ack(answer) | Then::AckAll(answer)) => self.acknowledge(now, receipt, &answer)?,
                 (Some(_), Then::Tell(id, words)) => {
                     self.outputs.push_back(Output::Command(id, CommandState::Answered(words)));
                 }

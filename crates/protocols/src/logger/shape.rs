@@ -189,12 +189,9 @@ struct Header {
 fn read_header(dialect: &Dialect, bytes: &[u8]) -> Result<Header, Fault> {
     let mut reader = Reader::new(bytes);
     reader.take(dialect.heads.first().map_or(0, |head| head.len()))?;
-    let (kind, is_known_kind) = match dialect.kinds {
-        Kinds::Absent => (0, true),
-        Kinds::Byte { other, .. } => {
-            let kind = reader.u8()?;
-            (kind, kind == other || dialect.word_of(kind).is_some())
-        }
+    let kind = match dialect.kinds {
+        Kinds::Absent => 0,
+        Kinds::Byte { .. } => reader.u8()?,
     };
     let length = match dialect.length {
         Length::Little => usize::try_from(reader.u32_le()?).ok(),
@@ -210,7 +207,7 @@ fn read_header(dialect: &Dialect, bytes: &[u8]) -> Result<Header, Fault> {
         Some(_) => reader.array()?,
         None => [0; 4],
     };
-    Ok(Header { kind, is_known_kind, length, sequence })
+    Ok(Header { kind, is_known_kind: dialect.knows_kind(kind), length, sequence })
 }
 
 /// How much of a tail is there.

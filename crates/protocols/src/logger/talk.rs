@@ -2,18 +2,20 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use bytes::Bytes;
 use loggerhead_model::{
-    Command, CommandId, CommandState, Direction, Event, EventKind, Learnt, Order, RawFrame, Records, Severity,
+    Command, CommandId, CommandState, Direction, Event, EventKind, Learnt, Order, RawFrame, Records, Report, Severity,
+    Value,
 };
 
 use super::dialect::{AfterLogin, DataAnswer};
 use super::liveness::INTERVAL_MAX;
 use super::message::{Ack, ControlResult, Data, DataHead, DataKind, IdStyle, Message, Place, Talk, Word};
 use super::orders::Waiting;
-use super::outstanding::{Answer, Then};
+use super::outstanding::{Answer, Mark, Part, Then};
 use super::session::{HeadEnd, Heard, Marks, Member, ReportedBefore, Stage};
 use super::settings::HeartbeatAnswer;
 use super::xml::Element;
@@ -78,7 +80,8 @@ impl HeadEnd {
     /// Readings go to the store, and an acknowledgement waits for them.
     fn data(&mut self, now: Now, marks: Marks, data: Data, raw: Bytes) -> Result<(), Fault> {
         let Data { head, report, saw_192, untimed } = data;
-        let then = self.then(marks, &head, report.len());
+        let (then, part) = self.then(marks, &head, report.len());
+        let mark = mark_of(&head, &report);
         let Stage::In(member) = &mut self.stage else { return Ok(()) };
         let mut news = Learnt::new();
         if saw_192 && !member.saw_192 {
@@ -105,14 +108,14 @@ impl HeadEnd {
             let reason = format!("{untimed} readings without a readable time, stored under our own");
             self.fault(Fault::new(FaultKind::Malformed, reason))?;
         }
-        let ticket = self.outstanding.push(then);
+        let ticket = self.outstanding.push(then, part, mark);
         self.outputs.push_back(Output::Store(ticket, records));
         Ok(())
     }
 
     /// What follows when a packet is on disk.
-    fn then(&mut self, marks: Marks, head: &DataHead, readings: usize) -> Then {
-        let Stage::In(member) = &self.stage else { return Then::Nothing };
+    fn then(&mut self, marks: Marks, head: &DataHead, readings: usize) -> (Then, Part) {
+        let Stage::In(member) = &self.stage else { return (Then::Nothing, Part::Alone) };
         let habits = &marks.dialect.habits;
         let is_project = member.envelope.style == IdStyle::Project;
         let wanted = match head.kind {
@@ -124,13 +127,24 @@ impl HeadEnd {
                 let usual = if is_project { habits.continuous_of_project } else { habits.continuous };
                 self.settings.continuous_answer.unwrap_or(usual)
             }
-            DataKind::Reply => return self.then_of_reply(head, readings),
+            DataKind::Reply => return (self.then_of_reply(head, readings), Part::Alone),
         };
         let is_last = head.kind == DataKind::Continuous && head.total.is_some() && head.total == head.current;
         let place = if is_last { Place::Last } else { Place::Within };
+        let speaks_for_all = match wanted {
+            DataAnswer::ContinuousAtEnd | DataAnswer::DataAck | DataAnswer::RecordArrive => {
+                head.kind == DataKind::Continuous
+            }
+            DataAnswer::Nothing
+            | DataAnswer::ReportAck
+            | DataAnswer::ContinuousNumbered
+            | DataAnswer::ContinuousEmpty
+            | DataAnswer::EnergyOk => false,
+        };
+        let part = if speaks_for_all { Part::Backlog(head.current) } else { Part::Alone };
         let ack = match wanted {
-            DataAnswer::ContinuousAtEnd if place == Place::Within => return Then::Nothing,
-            DataAnswer::Nothing => return Then::Nothing,
+            DataAnswer::ContinuousAtEnd if place == Place::Within => return (Then::Nothing, part),
+            DataAnswer::Nothing => return (Then::Nothing, part),
             DataAnswer::ReportAck => Ack::Report,
             DataAnswer::ContinuousNumbered => Ack::Continuous { number: head.current },
             DataAnswer::ContinuousEmpty | DataAnswer::ContinuousAtEnd => Ack::Continuous { number: None },
@@ -141,7 +155,8 @@ impl HeadEnd {
                 Place::Last => Ack::Continuous { number: None },
             },
         };
-        Then::Ack(Answer { ack, sequence: marks.sequence })
+        let answer = Answer { ack, sequence: marks.sequence };
+        (if speaks_for_all && is_last { Then::AckAll(answer) } else { Then::Ack(answer) }, part)
     }
 
     /// A query may be answered in several packets; the last one settles it.
@@ -371,6 +386,20 @@ fn reported(member: &mut Member, at_s: i64, news: &mut Learnt) {
     }
 }
 
+/// What a packet is known by when it comes again. The size of a backlog may have grown by then.
+fn mark_of(head: &DataHead, report: &Report) -> Mark {
+    let mut hasher = DefaultHasher::new();
+    (head.kind.word(), head.sequence.as_str(), head.time_text.as_str(), head.current, report.len()).hash(&mut hasher);
+    if let Some(first) = report.readings().next() {
+        (first.meter, first.function, first.measured_at).hash(&mut hasher);
+        match first.value {
+            Value::Decimal(decimal) => (decimal.mantissa, decimal.scale).hash(&mut hasher),
+            Value::Text(text) => text.hash(&mut hasher),
+        }
+    }
+    hasher.finish()
+}
+
 fn talk_of(order: Order) -> Talk {
     match order {
         Order::Period { minutes } => Talk::Period { minutes },
@@ -421,7 +450,10 @@ fn words_of_control(results: &[ControlResult]) -> String {
     for ControlResult { meter, error, answer, .. } in results {
         let separator = if words.is_empty() { "" } else { "; " };
         // Writing to a text cannot fail.
-        let _ = write!(words, "{separator}meter {meter}: {error} {answer}");
+        let _ = write!(words, "{separator}meter {meter}:");
+        for word in [error, answer].into_iter().filter(|word| !word.is_empty()) {
+            let _ = write!(words, " {word}");
+        }
         if words.len() > WORDS_CHARS_MAX {
             break;
         }

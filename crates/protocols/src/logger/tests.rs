@@ -1,5 +1,6 @@
 //! Whole conversations of both sides in memory, by topic. The vectors of single frames are elsewhere.
 
+mod answers;
 mod bad_days;
 mod habits;
 mod login;

@@ -45,12 +45,64 @@ fn every_order_is_sent_and_answered_in_every_dialect() {
         assert_eq!(states(&pair, 1), answered("period set"), "{}", dialect.name);
         assert_eq!(states(&pair, 2), answered("3 readings"), "{}", dialect.name);
         assert_eq!(states(&pair, 3).len(), 2, "{}", dialect.name);
-        assert_eq!(states(&pair, 4), answered("meter 1: F0 68AA"), "{}", dialect.name);
+        // A line of a meter says nothing but what the meter answered.
+        let control = if dialect.meter_lines.is_some() { "meter 1: 68AA" } else { "meter 1: F0 68AA" };
+        assert_eq!(states(&pair, 4), answered(control), "{}", dialect.name);
         let unsupported = CommandState::Failed("the device does not support it".to_owned());
         assert_eq!(states(&pair, 5), [CommandState::Sent, unsupported], "{}", dialect.name);
         let queried = pair.kept.iter().filter_map(|records| records.report.as_ref());
         assert_eq!(queried.filter(|report| report.origin == Origin::Queried).count(), 1, "{}", dialect.name);
     }
+}
+
+#[test]
+fn a_query_of_a_span_is_answered_with_what_was_measured_in_it() {
+    for (dialect, settings) in acknowledging() {
+        let mut pair = head_end("", "");
+        attach(&mut pair, dialect, settings);
+        pair.run_for(Duration::from_secs(8));
+        pair.offer(Ticket(0), report(Origin::Live, 5, 3));
+        pair.run_for(Duration::from_secs(1));
+        let at = |seconds: i64| Some(loggerhead_model::Timestamp::from_unix_ms(1_767_225_600_000 + seconds * 1000));
+        for (id, from, to) in [(1, at(0), at(10)), (2, at(5), None), (3, None, at(4)), (4, at(6), at(10))] {
+            order(&mut pair, id, Order::Query { from, to });
+        }
+        pair.run_for(Duration::from_secs(5));
+        let words = |id| match states(&pair, id).last() {
+            Some(CommandState::Answered(words)) => words.clone(),
+            other => panic!("{}: {other:?}", dialect.name),
+        };
+        assert_eq!(
+            [1, 2, 3, 4].map(words),
+            ["3 readings", "3 readings", "0 readings", "0 readings"],
+            "{}",
+            dialect.name
+        );
+        let queried = pair.kept.iter().filter_map(|records| records.report.as_ref());
+        assert_eq!(queried.filter(|report| report.origin == Origin::Queried).count(), 2, "{}", dialect.name);
+    }
+}
+
+#[test]
+fn a_line_of_a_meter_is_an_order_and_its_answer_where_the_dialect_has_them() {
+    let mut pair = head_end("", "");
+    let hand = Hand::new(&mut pair, "shanghai");
+    let early = b"\x1f\x1f\xf2\0\0\0\x09A001|68AA";
+    assert!(hand.send(&mut pair, early).is_empty());
+    assert_eq!(super::faults(&pair), ["out-of-order"]);
+    hand.log_in(&mut pair);
+    pair.run_for(Duration::from_secs(1));
+    let line = |hex: &str| ControlLine { meter: "A001".to_owned(), hex: hex.to_owned(), timeout_ms: 200, retries: 0 };
+    order(&mut pair, 1, Order::Control { lines: vec![line("6810")] });
+    assert_eq!(pair.take_received(hand.connection).as_ref(), b"\x1f\x1f\xf1\0\0\0\x09A001|6810");
+    pair.send(hand.connection, early);
+    assert_eq!(states(&pair, 1), [CommandState::Sent, CommandState::Answered("meter A001: 68AA".to_owned())]);
+    pair.run_for(Duration::from_secs(1));
+    order(&mut pair, 2, Order::Control { lines: vec![line("1"), line("2")] });
+    assert!(matches!(states(&pair, 2).as_slice(), [CommandState::Failed(_)]), "one meter at a time");
+    let wrong_side = b"\x1f\x1f\xf1\0\0\0\x09A001|6810";
+    pair.send(hand.connection, wrong_side);
+    assert_eq!(super::faults(&pair), ["out-of-order", "out-of-order"]);
 }
 
 #[test]
