@@ -17,7 +17,7 @@ use crate::hub::{Filter, Subscription};
 use crate::metrics::Metrics;
 use crate::opening;
 use crate::serving::Serving;
-use crate::status::{BoundAddress, CommandStatus, DeviceStatus, Health, NewDevice, ReloadReport};
+use crate::status::{BoundAddress, CommandStatus, DeviceStatus, Health, ListenerStatus, NewDevice, ReloadReport};
 use crate::steward;
 use crate::tls;
 
@@ -86,6 +86,11 @@ impl HeadEnd {
     #[must_use]
     pub fn addresses(&self) -> Vec<(String, BoundAddress)> {
         self.addresses_held().clone()
+    }
+
+    /// Every listener with what it lets in. Waits while an operator changes them.
+    pub async fn listeners(&self) -> Vec<ListenerStatus> {
+        self.0.serving.lock().await.listeners()
     }
 
     /// Every known device, by id.

@@ -43,4 +43,6 @@ pub use error::{CommandError, DeviceError, StartError};
 pub use head_end::HeadEnd;
 pub use hub::{Filter, Kinds, Live, Packet, SUBSCRIBER_BATCHES_MAX, Subscription};
 pub use metrics::{Histogram, Metrics, ProtocolMetrics};
-pub use status::{BoundAddress, CommandStatus, DeviceCounters, DeviceStatus, Health, NewDevice, ReloadReport};
+pub use status::{
+    BoundAddress, CommandStatus, DeviceCounters, DeviceStatus, Health, ListenerStatus, NewDevice, ReloadReport,
+};

@@ -15,7 +15,7 @@ use crate::error::StartError;
 use crate::identity::{Admittance, Enroll};
 use crate::listener::{Listener, Settings};
 use crate::socket::{Families, UNIX_MODE_DEFAULT, listen_tcp, listen_unix};
-use crate::status::{BoundAddress, ReloadReport};
+use crate::status::{BoundAddress, ListenerStatus, ReloadReport};
 use crate::tls::{Certificate, FileError, Files};
 
 /// Sessions of a listener that the configuration does not have any more get this long to end.
@@ -66,6 +66,11 @@ impl Serving {
             running.addresses.iter().cloned().map(move |address| (name.clone(), address)).collect::<Vec<_>>()
         };
         self.running.iter().flat_map(each).collect()
+    }
+
+    /// What each of them lets in.
+    pub(crate) fn listeners(&self) -> Vec<ListenerStatus> {
+        self.running.iter().map(Running::status).collect()
     }
 
     /// The certificates in use.
@@ -171,6 +176,21 @@ impl Running {
             && mine.addresses == config.addresses
             && mine.v6_only == config.v6_only
             && mine.tls == config.tls
+    }
+
+    fn status(&self) -> ListenerStatus {
+        ListenerStatus {
+            name: self.config.name.clone(),
+            protocol: self.config.protocol.clone(),
+            addresses: self.addresses.clone(),
+            enroll: self.config.enroll,
+            has_tls: self.config.tls.is_some(),
+            connections: self.listener.open(),
+            connections_max: self.config.connections_max,
+            connections_per_address_max: self.config.connections_per_address_max,
+            first_frame: self.config.first_frame,
+            login: self.config.login,
+        }
     }
 
     /// Closes its sockets, tells its sessions to end, and waits for them until `within` is over.

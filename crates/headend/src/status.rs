@@ -3,9 +3,12 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use loggerhead_model::{CommandId, CommandState, DeviceId, Evidence, Identity, Learnt, Order, Timestamp};
 use loggerhead_store::{DeviceSource, DeviceState, Login, Secret};
+
+use crate::config::Enroll;
 
 /// A device, whether it is there, and what it did since the process started.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -107,6 +110,31 @@ impl fmt::Display for BoundAddress {
             Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
         }
     }
+}
+
+/// A listener and what it lets in. Holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// What is spoken there.
+    pub protocol: String,
+    /// Where it really listens.
+    pub addresses: Vec<BoundAddress>,
+    /// What becomes of unknown devices.
+    pub enroll: Enroll,
+    /// Whether it speaks TLS.
+    pub has_tls: bool,
+    /// Connections that are open now.
+    pub connections: usize,
+    /// Connections at once.
+    pub connections_max: usize,
+    /// Connections at once from one address.
+    pub connections_per_address_max: usize,
+    /// From the connection to its first whole frame.
+    pub first_frame: Duration,
+    /// From the connection to its login.
+    pub login: Duration,
 }
 
 /// Whether the head-end does its work.

@@ -1,20 +1,17 @@
 //! `decode`: every byte of a capture with its meaning, and what is wrong with it.
 
 mod build;
-mod capture;
 mod input;
 mod show;
-mod streams;
 
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use loggerhead_headend::config::parse_secret;
-use loggerhead_protocols::{ALL, Explain, Explanation, Judgement, Protocol};
+use loggerhead_protocols::{ALL, Protocol};
+use loggerhead_web::api::Explanation;
+use loggerhead_web::inspect::{Decoder, Input, InspectError, Key};
 
 use self::build::{Build, Parts};
-use self::input::Input;
-use self::streams::{Conversation, Conversations};
 use crate::exit::{Exit, Failure};
 use crate::terminal;
 
@@ -34,7 +31,7 @@ pub(crate) struct DecodeArgs {
     /// A capture (pcap or pcapng), a file of hex digits, or one of the bytes themselves; - for standard input
     file: Option<String>,
     /// A key to try, with an initialisation vector when it is another: text:KEY, hex:KEY, text:KEY,iv=hex:IV
-    #[arg(long, value_name = "KEY", value_parser = key)]
+    #[arg(long, value_name = "KEY", value_parser = Key::parse)]
     aes_key: Vec<Key>,
     /// Bytes as hex digits
     #[arg(long, value_name = "HEX")]
@@ -58,24 +55,6 @@ pub(crate) struct DecodeArgs {
     json: bool,
 }
 
-/// A cipher key and its initialisation vector.
-#[derive(Clone)]
-struct Key(Vec<u8>, Vec<u8>);
-
-impl std::fmt::Debug for Key {
-    /// Not the key.
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Key(..)")
-    }
-}
-
-fn key(written: &str) -> Result<Key, String> {
-    let (key, iv) = written.rsplit_once(",iv=").map_or((written, None), |(key, iv)| (key, Some(iv)));
-    let key = parse_secret(key)?.expose().to_vec();
-    let iv = iv.map(|iv| parse_secret(iv).map(|iv| iv.expose().to_vec())).transpose()?;
-    Ok(Key(key.clone(), iv.unwrap_or(key)))
-}
-
 /// Runs the verb: success when nothing is wrong with the bytes.
 ///
 /// # Errors
@@ -83,48 +62,56 @@ fn key(written: &str) -> Result<Key, String> {
 pub(crate) fn run(args: &DecodeArgs) -> anyhow::Result<ExitCode> {
     let (protocol, file) = protocol_and_file(args.first.as_deref(), args.file.as_deref())?;
     let given = args.pcap.as_deref().or(file);
-    if let (Some(build), None) = (args.build, given) {
-        let decoder = Decoder::new(&loggerhead_protocols::mqtt::PROTOCOL, args)?;
-        return show(&[decoder.bytes(build::bytes(build, &args.parts)?)], &[], args);
+    let (protocol, input) = match (args.build, given) {
+        (Some(build), None) => (&loggerhead_protocols::mqtt::PROTOCOL, Input::Bytes(build::bytes(build, &args.parts)?)),
+        (Some(_) | None, given) => (protocol, input(args, given)?),
+    };
+    let decoder = Decoder::new(protocol, &args.aes_key, settings(args)?)
+        .map_err(|error| Failure::new(Exit::Usage, format!("--set {error}")))?;
+    let mut inspection = decoder.decode(input, args.port).map_err(|error| failure(&error))?;
+    if args.aes_key.is_empty() && inspection.is_enciphered() {
+        inspection.notes.push("messages are enciphered: show them with --aes-key text:KEY or hex:KEY".to_owned());
     }
-    let input = match (&args.hex, given) {
-        (Some(digits), None) => Input::of_hex(digits)?,
-        (None, Some(file)) => Input::read(file)?,
+    if args.json {
+        terminal::say_json(&serde_json::to_value(Explanation::from(&inspection))?)?;
+    } else {
+        show::print(&inspection, terminal::has_colour())?;
+    }
+    Ok(if inspection.is_wrong() { Exit::Failed.into() } else { ExitCode::SUCCESS })
+}
+
+/// What is to be decoded: digits, a file, or standard input.
+fn input(args: &DecodeArgs, file: Option<&str>) -> anyhow::Result<Input> {
+    let input = match (&args.hex, file) {
+        (Some(digits), None) => input::of_hex(digits)?,
+        (None, Some(file)) => input::read(file)?,
         (Some(_), Some(_)) => return Err(Failure::new(Exit::Usage, "either --hex or a file").into()),
         (None, None) => return Err(Failure::new(Exit::Usage, "nothing to decode: give --hex HEX, a file, or -").into()),
     };
     if args.pcap.is_some() && !matches!(input, Input::Capture(_)) {
         return Err(Failure::new(Exit::Usage, "that file is neither pcap nor pcapng").into());
     }
-    let decoder = Decoder::new(protocol, args)?;
-    let (parts, mut notes) = match input {
-        Input::Bytes(bytes) if bytes.is_empty() => return Err(Failure::new(Exit::Usage, "no bytes to decode").into()),
-        Input::Bytes(bytes) => (vec![decoder.bytes(bytes)], Vec::new()),
-        Input::Capture(bytes) => decoder.capture(&bytes, args.port)?,
+    Ok(input)
+}
+
+/// The settings of `--set`.
+fn settings(args: &DecodeArgs) -> anyhow::Result<toml::Table> {
+    let mut settings = toml::Table::new();
+    for assignment in &args.set {
+        let refused = || Failure::new(Exit::Usage, format!("--set {assignment}: takes KEY=VALUE"));
+        let (key, value) = assignment.split_once('=').ok_or_else(refused)?;
+        settings.insert(key.trim().to_owned(), toml::Value::String(value.trim().to_owned()));
+    }
+    Ok(settings)
+}
+
+/// With the exit code that goes with it.
+fn failure(error: &InspectError) -> Failure {
+    let exit = match error {
+        InspectError::Settings(_) | InspectError::Empty | InspectError::TooLarge { .. } => Exit::Usage,
+        InspectError::NoCapture(_) | InspectError::Block(_) | InspectError::NoConversation => Exit::Failed,
     };
-    if args.aes_key.is_empty() && parts.iter().flat_map(Part::explanations).any(is_enciphered) {
-        notes.push("messages are enciphered: show them with --aes-key text:KEY or hex:KEY".to_owned());
-    }
-    show(&parts, &notes, args)
-}
-
-fn show(parts: &[Part], notes: &[String], args: &DecodeArgs) -> anyhow::Result<ExitCode> {
-    if args.json {
-        terminal::say_json(&show::as_json(parts, notes))?;
-    } else {
-        show::print(parts, notes, terminal::has_colour())?;
-    }
-    let is_wrong = |part: &Part| part.missing > 0 || part.explanations().any(is_wrong);
-    Ok(if parts.iter().any(is_wrong) { Exit::Failed.into() } else { ExitCode::SUCCESS })
-}
-
-fn is_wrong(explanation: &Explanation) -> bool {
-    explanation.fields.iter().any(|field| field.judgement == Judgement::Wrong)
-}
-
-/// Whether something stays a secret.
-fn is_enciphered(explanation: &Explanation) -> bool {
-    explanation.fields.iter().any(|field| field.name == "cipher" && field.judgement == Judgement::Odd)
+    Failure::new(exit, error.to_string())
 }
 
 fn protocol_and_file<'a>(
@@ -139,83 +126,3 @@ fn protocol_and_file<'a>(
         (Some(word), None, Some(_)) => Err(Failure::new(Exit::Usage, format!("there is no protocol {word:?}")).into()),
     }
 }
-
-/// One conversation, explained.
-pub(crate) struct Part {
-    /// Who talked with whom; nothing for bytes from nowhere.
-    title: Option<String>,
-    /// What was said, in its order.
-    runs: Vec<Explained>,
-    /// Bytes that the capture does not hold.
-    missing: u64,
-}
-
-impl Part {
-    fn explanations(&self) -> impl Iterator<Item = &Explanation> {
-        self.runs.iter().map(|run| &run.explanation)
-    }
-}
-
-/// Bytes of one direction without a gap, explained.
-pub(crate) struct Explained {
-    /// Who says it; nothing for bytes from nowhere.
-    from: Option<String>,
-    bytes: Vec<u8>,
-    explanation: Explanation,
-    arrivals: Vec<streams::Arrival>,
-}
-
-struct Decoder {
-    protocol: &'static Protocol,
-    keys: Vec<(Vec<u8>, Vec<u8>)>,
-    settings: toml::Table,
-}
-
-impl Decoder {
-    fn new(protocol: &'static Protocol, args: &DecodeArgs) -> anyhow::Result<Self> {
-        let mut settings = toml::Table::new();
-        for assignment in &args.set {
-            let refused = || Failure::new(Exit::Usage, format!("--set {assignment}: takes KEY=VALUE"));
-            let (key, value) = assignment.split_once('=').ok_or_else(refused)?;
-            settings.insert(key.trim().to_owned(), toml::Value::String(value.trim().to_owned()));
-        }
-        (protocol.acceptor)(&settings, &mut std::iter::empty())
-            .map_err(|error| Failure::new(Exit::Usage, format!("--set {error}")))?;
-        let keys = args.aes_key.iter().map(|Key(key, iv)| (key.clone(), iv.clone())).collect();
-        Ok(Self { protocol, keys, settings })
-    }
-
-    fn explain(&self, bytes: &[u8]) -> Explanation {
-        (self.protocol.explain)(&Explain { bytes, keys: &self.keys, settings: Some(&self.settings) })
-    }
-
-    fn bytes(&self, bytes: Vec<u8>) -> Part {
-        let explanation = self.explain(&bytes);
-        Part { title: None, runs: vec![Explained { from: None, bytes, explanation, arrivals: Vec::new() }], missing: 0 }
-    }
-
-    fn capture(&self, bytes: &[u8], port: Option<u16>) -> anyhow::Result<(Vec<Part>, Vec<String>)> {
-        let mut conversations = Conversations::new(port);
-        let notes = capture::read(bytes, &mut |segment| conversations.take(&segment))?;
-        let conversations = conversations.finish();
-        if conversations.is_empty() {
-            return Err(Failure::new(Exit::Failed, "the capture holds no TCP conversation with any bytes").into());
-        }
-        Ok((conversations.into_iter().map(|conversation| self.conversation(conversation)).collect(), notes))
-    }
-
-    fn conversation(&self, conversation: Conversation) -> Part {
-        let title = format!("{} with {}", conversation.opener, conversation.other);
-        let missing = conversation.runs.iter().map(|run| run.missing_before).sum();
-        let runs = conversation.runs.into_iter().map(|run| Explained {
-            from: Some(run.from.to_string()),
-            explanation: self.explain(&run.bytes),
-            bytes: run.bytes,
-            arrivals: run.arrivals,
-        });
-        Part { title: Some(title), runs: runs.collect(), missing }
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,10 +1,6 @@
 //! `export`: what is stored, for other programs; also while the server runs.
 
-mod csv;
-mod jsonl;
 mod output;
-mod parquet;
-mod table;
 
 use std::io::{self, IsTerminal as _};
 use std::ops::ControlFlow;
@@ -13,11 +9,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use indicatif::ProgressBar;
-use loggerhead_model::{DeviceId, Direction, Origin, Quality, Severity, Timestamp};
+use loggerhead_model::{DeviceId, Direction, Severity, Timestamp};
 use loggerhead_store::{EventFilter, FrameFilter, Reader, ReadingFilter};
+use loggerhead_web::export::{self, Cell, Column, ColumnKind, Csv, Jsonl, Parquet, READINGS, Rows};
 
 use self::output::Output;
-use self::table::{Cell, Column, ColumnKind, Rows};
 use crate::configuration::DataArgs;
 use crate::exit::{Exit, Failure};
 use crate::terminal;
@@ -77,21 +73,6 @@ enum Format {
     Parquet,
 }
 
-const READINGS: &[Column] = &[
-    Column::new("device", ColumnKind::Text),
-    Column::new("meter", ColumnKind::Text),
-    Column::new("function", ColumnKind::Text),
-    Column::new("measured_at", ColumnKind::Time),
-    Column::new("received_at", ColumnKind::Time),
-    Column::new("value", ColumnKind::Number),
-    Column::new("text", ColumnKind::Text),
-    Column::new("quality", ColumnKind::Text),
-    Column::new("code", ColumnKind::Text),
-    Column::new("coding", ColumnKind::Text),
-    Column::new("origin", ColumnKind::Text),
-    Column::new("attributes", ColumnKind::Attributes),
-];
-
 const EVENTS: &[Column] = &[
     Column::new("number", ColumnKind::Count),
     Column::new("at", ColumnKind::Time),
@@ -131,9 +112,9 @@ pub(crate) fn run(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         What::Frames => FRAMES,
     };
     let mut rows: Box<dyn Rows + '_> = match args.format {
-        Format::Csv => Box::new(csv::Csv::new(&mut output, columns)?),
-        Format::Jsonl => Box::new(jsonl::Jsonl::new(&mut output, columns)),
-        Format::Parquet => Box::new(parquet::Parquet::new(&mut output, columns)?),
+        Format::Csv => Box::new(Csv::new(&mut output, columns)?),
+        Format::Jsonl => Box::new(Jsonl::new(&mut output, columns)),
+        Format::Parquet => Box::new(Parquet::new(&mut output, columns)?),
     };
     let bar = if args.output.is_some() { terminal::counter("rows") } else { ProgressBar::hidden() };
     let mut writing = Writing { rows: &mut *rows, bar: &bar, written: 0, failed: None };
@@ -173,11 +154,15 @@ struct Writing<'a> {
 
 impl Writing<'_> {
     fn row(&mut self, cells: &[Cell<'_>]) -> ControlFlow<()> {
+        self.put(|rows| rows.row(cells))
+    }
+
+    fn put(&mut self, put: impl FnOnce(&mut dyn Rows) -> io::Result<()>) -> ControlFlow<()> {
         self.written += 1;
         if self.written.is_multiple_of(ROWS_PER_MOVE) {
             self.bar.set_position(self.written);
         }
-        match self.rows.row(cells) {
+        match put(self.rows) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 self.failed = Some(error);
@@ -189,34 +174,7 @@ impl Writing<'_> {
 
 fn readings(reader: &Reader, args: &ExportArgs, device: Option<DeviceId>, out: &mut Writing<'_>) -> anyhow::Result<()> {
     let filter = ReadingFilter { device, from: args.from, to: args.to, ..ReadingFilter::default() };
-    let mut text = String::new();
-    reader.scan(&filter, &mut |stored| {
-        use std::fmt::Write as _;
-        let reading = &stored.reading;
-        text.clear();
-        write!(text, "{}", reading.value).expect("a text takes everything");
-        out.row(&[
-            Cell::Text(stored.device.as_str()),
-            Cell::Text(reading.meter),
-            Cell::Text(reading.function),
-            Cell::Time(reading.measured_at),
-            Cell::Time(stored.received_at),
-            reading.value.number().map_or(Cell::Missing, Cell::Number),
-            Cell::Text(&text),
-            Cell::Text(match reading.quality {
-                Quality::Good => "good",
-                Quality::Bad => "bad",
-            }),
-            Cell::Text(reading.code),
-            Cell::Text(reading.coding),
-            Cell::Text(match stored.origin {
-                Origin::Live => "live",
-                Origin::Resumed => "resumed",
-                Origin::Queried => "queried",
-            }),
-            Cell::Attributes(reading.attributes),
-        ])
-    })?;
+    reader.scan(&filter, &mut |stored| out.put(|rows| export::reading(rows, &stored)))?;
     Ok(())
 }
 

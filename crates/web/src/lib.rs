@@ -7,7 +7,10 @@
 
 mod access;
 pub mod api;
+mod console;
+pub mod export;
 mod extract;
+pub mod inspect;
 mod live;
 mod metrics;
 mod openapi;

@@ -62,6 +62,13 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
     text
 });
 
+/// The same for pages.
+pub(crate) fn description() -> &'static serde_json::Value {
+    static DESCRIPTION: LazyLock<serde_json::Value> =
+        LazyLock::new(|| serde_json::from_str(&TEXT).expect("a description is JSON"));
+    &DESCRIPTION
+}
+
 /// This description.
 #[utoipa::path(
     get,

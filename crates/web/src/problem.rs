@@ -362,7 +362,9 @@ impl IntoResponse for Problem {
             detail: self.detail,
             remedy: row.remedy.into(),
         };
-        let mut response = (row.status, axum::Json(details)).into_response();
+        let mut response = (row.status, axum::Json(&details)).into_response();
+        // The console makes a page of it for whoever reads pages.
+        response.extensions_mut().insert(details);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
         if let Some(seconds) = self.retry_after_s {

@@ -1,11 +1,10 @@
-//! Shows explanations: a table of bytes for people, JSON for programs.
+//! Shows explanations as a table of bytes for people.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use loggerhead_protocols::{Field, Judgement};
-
-use super::{Explained, Part};
+use loggerhead_protocols::Judgement;
+use loggerhead_web::inspect::{Inspection, Part, Step};
 
 /// Bytes in a line of the table.
 const LINE_BYTES: usize = 16;
@@ -14,47 +13,18 @@ const LINE_COLUMNS: usize = 3 * LINE_BYTES;
 /// Columns of a field's name.
 const NAME_COLUMNS: usize = 10;
 
-/// One field at its place in the conversation.
-struct Step<'a> {
-    run: &'a Explained,
-    field: &'a Field,
-    /// The packet that completed it.
-    packet: u64,
-}
-
-/// The fields of both directions in the order in which they were complete.
-fn steps(part: &Part) -> Vec<Step<'_>> {
-    let mut steps: Vec<Step<'_>> = Vec::new();
-    for run in &part.runs {
-        for field in &run.explanation.fields {
-            let index = run.arrivals.partition_point(|arrival| arrival.end < field.range.end);
-            let packet = run.arrivals.get(index).map_or(0, |arrival| arrival.packet);
-            steps.push(Step { run, field, packet });
-        }
-    }
-    steps.sort_by_key(|step| step.packet); // stable: fields of one packet keep their order
-    steps
-}
-
-/// The texts whose bytes end in this field.
-fn messages<'a>(step: &Step<'a>) -> impl Iterator<Item = &'a str> {
-    let range = step.field.range.clone();
-    let messages = step.run.explanation.messages.iter();
-    messages.filter(move |(bytes, _)| range.contains(&(bytes.end.max(1) - 1))).map(|(_, text)| text.as_str())
-}
-
 /// Prints everything for people.
 ///
 /// # Errors
 /// What the system says.
-pub(super) fn print(parts: &[Part], notes: &[String], colour: bool) -> io::Result<()> {
+pub(super) fn print(inspection: &Inspection, colour: bool) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    for part in parts {
+    for part in &inspection.parts {
         if let Some(title) = &part.title {
             writeln!(out, "conversation of {title}")?;
         }
         let mut speaker: Option<(&str, u64)> = None;
-        for step in steps(part) {
+        for step in part.steps() {
             if let Some(from) = &step.run.from
                 && speaker != Some((from.as_str(), step.packet))
             {
@@ -62,7 +32,7 @@ pub(super) fn print(parts: &[Part], notes: &[String], colour: bool) -> io::Resul
                 writeln!(out, "\n{from} says{}", when(&step))?;
             }
             write_field(&mut out, &step, colour)?;
-            for text in messages(&step) {
+            for text in step.messages() {
                 for line in text.lines() {
                     writeln!(out, "          | {line}")?;
                 }
@@ -73,7 +43,7 @@ pub(super) fn print(parts: &[Part], notes: &[String], colour: bool) -> io::Resul
         }
         writeln!(out, "\n{}", verdict(part))?;
     }
-    notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
+    inspection.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
     out.flush()
 }
 
@@ -101,7 +71,7 @@ fn write_field(out: &mut impl io::Write, step: &Step<'_>, colour: bool) -> io::R
         Judgement::Wrong => ("\x1b[31m", '!'),
     };
     let (paint, plain) = if colour { (paint, "\x1b[0m") } else { ("", "") };
-    let bytes = step.run.bytes.get(step.field.range.clone()).unwrap_or_default();
+    let bytes = step.bytes();
     for (index, line) in bytes.chunks(LINE_BYTES).enumerate() {
         let mut digits = String::with_capacity(LINE_COLUMNS);
         for byte in line {
@@ -116,36 +86,4 @@ fn write_field(out: &mut impl io::Write, step: &Step<'_>, colour: bool) -> io::R
         }
     }
     Ok(())
-}
-
-/// Everything for programs.
-pub(super) fn as_json(parts: &[Part], notes: &[String]) -> serde_json::Value {
-    let part = |part: &Part| {
-        let fields: Vec<_> = steps(part).iter().map(|step| field_json(step)).collect();
-        serde_json::json!({ "conversation": part.title, "missing_bytes": part.missing, "fields": fields })
-    };
-    serde_json::json!({ "conversations": parts.iter().map(part).collect::<Vec<_>>(), "notes": notes })
-}
-
-fn field_json(step: &Step<'_>) -> serde_json::Value {
-    let range = step.field.range.clone();
-    let mut digits = String::with_capacity(2 * range.len());
-    for byte in step.run.bytes.get(range.clone()).unwrap_or_default() {
-        write!(digits, "{byte:02x}").expect("a text takes everything");
-    }
-    serde_json::json!({
-        "from": step.run.from,
-        "packet": (step.packet > 0).then_some(step.packet),
-        "offset": range.start,
-        "length": range.len(),
-        "hex": digits,
-        "name": step.field.name,
-        "meaning": step.field.meaning,
-        "judgement": match step.field.judgement {
-            Judgement::Right => "right",
-            Judgement::Odd => "odd",
-            Judgement::Wrong => "wrong",
-        },
-        "messages": messages(step).collect::<Vec<_>>(),
-    })
 }

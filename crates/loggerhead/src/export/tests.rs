@@ -3,10 +3,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use ::parquet::file::reader::{FileReader as _, SerializedFileReader};
 use ::parquet::record::{Field, RowAccessor as _};
 use loggerhead_model::Timestamp;
+use loggerhead_web::export::{Cell, Column, ColumnKind, Csv, Jsonl, Parquet, Rows};
 
 use super::output::Output;
-use super::table::{Cell, Column, ColumnKind, Rows};
-use super::{csv::Csv, jsonl::Jsonl, parquet::Parquet};
 
 const COLUMNS: &[Column] = &[
     Column::new("meter", ColumnKind::Text),

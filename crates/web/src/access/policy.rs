@@ -63,7 +63,7 @@ impl Rule {
     }
 
     /// The same, for a route that is about one device.
-    const fn of_device(self, device: DeviceAt) -> Self {
+    pub(crate) const fn of_device(self, device: DeviceAt) -> Self {
         Self { device, ..self }
     }
 }
@@ -88,6 +88,8 @@ const API: &[Rule] = &[
     Rule::get("/api/v1/readings", VIEWER).of_device(DeviceAt::Query),
     Rule::get("/api/v1/buckets", VIEWER).of_device(DeviceAt::Query),
     Rule::get("/api/v1/conflicts", VIEWER).of_device(DeviceAt::Query),
+    Rule::get("/api/v1/download", VIEWER).of_device(DeviceAt::Query),
+    Rule::ask("/api/v1/explain", VIEWER),
     Rule::get("/api/v1/events", VIEWER).of_device(DeviceAt::Query),
     Rule::post("/api/v1/events/{number}/acknowledge", OPERATOR, "event.acknowledge"),
     Rule::get("/api/v1/devices/{id}/frames", VIEWER).of_device(DeviceAt::Path),
@@ -112,6 +114,7 @@ const API: &[Rule] = &[
     Rule::get("/api/v1/audit", ADMIN),
     Rule::get("/api/v1/live/ws", VIEWER).of_device(DeviceAt::Query),
     Rule::get("/api/v1/status", VIEWER),
+    Rule::get("/api/v1/listeners", VIEWER),
     Rule::get("/healthz", VIEWER),
     Rule::get("/readyz", VIEWER),
     Rule::get("/metrics", VIEWER),
@@ -121,7 +124,7 @@ const API: &[Rule] = &[
 ];
 
 /// Every table of routes.
-const TABLES: [&[Rule]; 1] = [API];
+const TABLES: [&[Rule]; 2] = [API, crate::console::RULES];
 
 /// The row of a route, for a path as the router has it.
 pub(super) fn rule(method: &Method, path: &str) -> Option<&'static Rule> {
@@ -148,7 +151,16 @@ mod tests {
     use crate::routes;
 
     /// What may be asked before anybody is signed in.
-    const OPEN: &[&str] = &["/api/v1/session", "/api/v1/session/link", "/api/v1/setup"];
+    const OPEN: &[&str] = &[
+        "/api/v1/session",
+        "/api/v1/session/link",
+        "/api/v1/setup",
+        "/login",
+        "/setup-link",
+        "/sign-in-link",
+        "/preferences",
+        "/assets/{version}/{*name}",
+    ];
     /// What everybody may change: what is their own.
     const OWN: &[&str] = &["/api/v1/me/password", "/api/v1/session", "/api/v1/sessions/{id}"];
 

@@ -6,6 +6,7 @@ mod access;
 mod command;
 mod device;
 mod event;
+mod explain;
 mod live;
 mod problem;
 mod reading;
@@ -20,13 +21,15 @@ pub(crate) use command::STATES as COMMAND_STATES;
 pub use command::{Command, CommandList, ControlLine, NewCommand};
 pub use device::{Counters, Device, DeviceList, NewDevice, Presence, PresenceCounts};
 pub use event::{Event, EventList, Frame, FrameList};
+pub(crate) use explain::judgement_word;
+pub use explain::{ExplainRequest, ExplainedConversation, ExplainedField, Explanation};
 pub use live::{LiveGap, LiveStart, PresenceChange};
 pub use problem::{ProblemDescription, ProblemDetails, ProblemKinds};
 pub use reading::{
     Bucket, Buckets, Channel, ChannelList, Conflict, ConflictList, Latest, LatestList, LiveReading, LiveReadings,
     RangeReading, Readings, Sample, attributes,
 };
-pub use status::{ListenerAddress, Readiness, Status, StoreStatus};
+pub use status::{AckWithin, Listener, ListenerAddress, ListenerList, Pace, Readiness, Status, StoreStatus};
 pub use time::Time;
 
 /// The schema of a word of a closed list.

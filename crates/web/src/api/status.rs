@@ -1,5 +1,7 @@
 //! How the head-end is.
 
+use loggerhead_headend::config::Enroll;
+use loggerhead_headend::{ListenerStatus, Metrics};
 use loggerhead_store::{Condition, StoreHealth};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -25,6 +27,40 @@ pub struct ListenerAddress {
     pub address: String,
 }
 
+/// A listener and what it lets in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Listener {
+    /// Its name in the configuration.
+    #[schema(example = "loggers")]
+    pub name: String,
+    /// What is spoken there.
+    #[schema(example = "logger")]
+    pub protocol: String,
+    /// Where it really listens.
+    pub addresses: Vec<String>,
+    /// What becomes of unknown devices: `refuse`, `pending`, `accept`.
+    pub enroll: String,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+    /// Connections that are open now.
+    pub connections: usize,
+    /// Connections at once.
+    pub connections_max: usize,
+    /// Connections at once from one address.
+    pub connections_per_address_max: usize,
+    /// Seconds from the connection to its first whole frame.
+    pub first_frame_s: u64,
+    /// Seconds from the connection to its login.
+    pub login_s: u64,
+}
+
+/// Every listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ListenerList {
+    /// The listeners.
+    pub listeners: Vec<Listener>,
+}
+
 /// How the head-end is, at a glance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
@@ -38,8 +74,34 @@ pub struct Status {
     pub listeners: Vec<ListenerAddress>,
     /// Devices by state.
     pub devices: PresenceCounts,
+    /// What devices sent, and how fast it was acknowledged.
+    pub pace: Pace,
     /// How the store is, and what it did since it was opened.
     pub store: StoreStatus,
+}
+
+/// What devices sent since the process started, and how fast it was acknowledged. Two answers make a rate.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Pace {
+    /// Connections of devices that are open now.
+    pub connections: u64,
+    /// Packets received.
+    pub packets: u64,
+    /// Readings received, resent ones too.
+    pub readings: u64,
+    /// Packets acknowledged.
+    pub acks: u64,
+    /// How many of them within which time, from their bytes to the acknowledgement written.
+    pub ack: Vec<AckWithin>,
+}
+
+/// Packets that were acknowledged within a time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AckWithin {
+    /// The time in milliseconds.
+    pub at_most_ms: f64,
+    /// How many were acknowledged within it.
+    pub count: u64,
 }
 
 /// How the store is, and what it did since it was opened.
@@ -79,6 +141,48 @@ pub struct StoreStatus {
     pub database_bytes: u64,
     /// Bytes of its write-ahead log.
     pub wal_bytes: u64,
+}
+
+impl From<ListenerStatus> for Listener {
+    fn from(status: ListenerStatus) -> Self {
+        Self {
+            name: status.name,
+            protocol: status.protocol,
+            addresses: status.addresses.iter().map(ToString::to_string).collect(),
+            enroll: match status.enroll {
+                Enroll::Refuse => "refuse",
+                Enroll::Pending => "pending",
+                Enroll::Accept => "accept",
+            }
+            .to_owned(),
+            tls: status.has_tls,
+            connections: status.connections,
+            connections_max: status.connections_max,
+            connections_per_address_max: status.connections_per_address_max,
+            first_frame_s: status.first_frame.as_secs(),
+            login_s: status.login.as_secs(),
+        }
+    }
+}
+
+impl From<&Metrics> for Pace {
+    /// The sums over all protocols.
+    fn from(metrics: &Metrics) -> Self {
+        let mut pace = Self::default();
+        for row in &metrics.protocols {
+            pace.connections += row.connections_open;
+            pace.packets += row.packets;
+            pace.readings += row.readings;
+            pace.acks += row.ack_latency.count;
+            for (place, (bound_s, count)) in row.ack_latency.buckets.iter().enumerate() {
+                match pace.ack.get_mut(place) {
+                    Some(within) => within.count += count,
+                    None => pace.ack.push(AckWithin { at_most_ms: bound_s * 1000.0, count: *count }),
+                }
+            }
+        }
+        pace
+    }
 }
 
 impl From<StoreHealth> for StoreStatus {

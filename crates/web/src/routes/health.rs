@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::devices;
-use crate::api::{ListenerAddress, Readiness, Status, StoreStatus, Time};
+use crate::api::{Listener, ListenerAddress, ListenerList, Pace, Readiness, Status, StoreStatus, Time};
 use crate::state::Api;
 
 /// How the head-end is, at a glance.
@@ -29,8 +29,22 @@ pub(crate) async fn status(State(api): State<Api>) -> Json<Status> {
         readiness: readiness(&api),
         listeners,
         devices: devices::counts(&api),
+        pace: Pace::from(&api.headend().metrics()),
         store: StoreStatus::from(api.headend().store().health()),
     })
+}
+
+/// Every listener and what it lets in.
+#[utoipa::path(
+    get,
+    path = "/api/v1/listeners",
+    tag = "health",
+    operation_id = "list_listeners",
+    responses((status = 200, description = "The listeners.", body = ListenerList))
+)]
+pub(crate) async fn listeners(State(api): State<Api>) -> Json<ListenerList> {
+    let listeners = api.headend().listeners().await.into_iter().map(Listener::from).collect();
+    Json(ListenerList { listeners })
 }
 
 fn readiness(api: &Api) -> Readiness {

@@ -5,7 +5,9 @@ mod audit;
 mod channels;
 mod commands;
 mod devices;
+mod download;
 mod events;
+pub(crate) mod explain;
 mod frames;
 mod health;
 mod me;
@@ -20,14 +22,14 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use std::time::Duration;
 use utoipa::openapi::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
 use crate::api::{ProblemDescription, ProblemDetails, ProblemKinds};
 use crate::extract::Segment;
 use crate::problem::{self, Problem, ProblemKind};
 use crate::state::Api;
-use crate::{access, live, metrics, openapi};
+use crate::{access, console, live, metrics, openapi};
 
 /// Largest body of a request. The largest thing to be said is a control order for a few hundred meters.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -48,6 +50,7 @@ pub(crate) fn describe() -> (Router<Api>, OpenApi) {
         .routes(routes!(readings::range))
         .routes(routes!(readings::buckets))
         .routes(routes!(readings::conflicts))
+        .routes(routes!(download::download))
         .routes(routes!(events::list))
         .routes(routes!(events::acknowledge))
         .routes(routes!(frames::list))
@@ -56,6 +59,7 @@ pub(crate) fn describe() -> (Router<Api>, OpenApi) {
         .routes(routes!(commands::give))
         .routes(routes!(live::stream))
         .routes(routes!(live::websocket::open))
+        .routes(routes!(explain::explain).layer(DefaultBodyLimit::max(explain::EXPLAIN_BYTES_MAX)))
         .routes(routes!(me::show))
         .routes(routes!(session::sign_in, session::sign_out))
         .routes(routes!(session::by_link))
@@ -69,6 +73,7 @@ pub(crate) fn describe() -> (Router<Api>, OpenApi) {
         .routes(routes!(tokens::revoke))
         .routes(routes!(audit::list))
         .routes(routes!(health::status))
+        .routes(routes!(health::listeners))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(metrics::show))
@@ -82,10 +87,14 @@ pub(crate) fn describe() -> (Router<Api>, OpenApi) {
 pub(crate) fn router(api: &Api) -> Router {
     let (router, _) = describe();
     router
+        .merge(console::router())
         .fallback(unknown_path)
+        .layer(middleware::from_fn_with_state(api.clone(), console::as_pages))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(api.clone(), limit))
         .layer(middleware::from_fn_with_state(api.clone(), access::admit))
+        // Once more for what was refused before anybody was known.
+        .layer(middleware::from_fn_with_state(api.clone(), console::as_pages))
         .layer(middleware::from_fn(access::protect))
         .layer(middleware::from_fn_with_state(api.clone(), count))
         .with_state(api.clone())

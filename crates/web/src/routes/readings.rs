@@ -101,7 +101,7 @@ pub(crate) struct ConflictParams {
 }
 
 /// A span whose end is after its start.
-fn span(from: Option<Time>, to: Option<Time>) -> Result<(Timestamp, Timestamp), Problem> {
+pub(super) fn span(from: Option<Time>, to: Option<Time>) -> Result<(Timestamp, Timestamp), Problem> {
     let to = to.map_or_else(now, |to| to.0);
     let from =
         from.map_or_else(|| Timestamp::from_unix_ms(to.unix_ms().saturating_sub(SPAN_DEFAULT_MS)), |from| from.0);
@@ -112,7 +112,7 @@ fn span(from: Option<Time>, to: Option<Time>) -> Result<(Timestamp, Timestamp), 
 }
 
 /// The channel of these names.
-async fn channel(
+pub(super) async fn channel(
     api: &Api,
     device: &str,
     meter: String,

@@ -4,13 +4,15 @@ use std::io::{self, Write};
 
 use super::table::{Cell, Column, Rows, attributes, hex};
 
-pub(super) struct Jsonl<W> {
+/// Writes rows in this format.
+pub struct Jsonl<W> {
     out: W,
     columns: &'static [Column],
 }
 
 impl<W: Write> Jsonl<W> {
-    pub(super) fn new(out: W, columns: &'static [Column]) -> Self {
+    /// Writes rows of these columns.
+    pub fn new(out: W, columns: &'static [Column]) -> Self {
         Self { out, columns }
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use loggerhead_model::Timestamp;
 
-use crate::exit::{Exit, Failure};
+use super::InspectError;
 
 /// Bytes of all conversations together.
 const BYTES_MAX: usize = 512 * 1024 * 1024;
@@ -33,12 +33,13 @@ pub(super) struct Segment<'a> {
 
 /// When a piece of a run came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Arrival {
+pub struct Arrival {
     /// Where the piece ends: bytes from the start of the run.
-    pub(super) end: usize,
+    pub end: usize,
     /// The packet that completed it.
-    pub(super) packet: u64,
-    pub(super) at: Timestamp,
+    pub packet: u64,
+    /// When it was captured.
+    pub at: Timestamp,
 }
 
 /// Bytes of one direction without a gap.
@@ -96,15 +97,13 @@ impl Conversations {
     ///
     /// # Errors
     /// When a limit is reached.
-    pub(super) fn take(&mut self, segment: &Segment<'_>) -> anyhow::Result<()> {
+    pub(super) fn take(&mut self, segment: &Segment<'_>) -> Result<(), InspectError> {
         if self.port.is_some_and(|port| port != segment.from.port() && port != segment.to.port()) {
             return Ok(());
         }
         self.bytes += segment.bytes.len();
         if self.bytes > BYTES_MAX || self.all.len() >= CONVERSATIONS_MAX {
-            let text =
-                format!("over {BYTES_MAX} bytes or {CONVERSATIONS_MAX} conversations: cut the capture, or give --port");
-            return Err(Failure::new(Exit::Usage, text).into());
+            return Err(InspectError::TooLarge { bytes: BYTES_MAX, conversations: CONVERSATIONS_MAX });
         }
         let key = (segment.from.min(segment.to), segment.from.max(segment.to));
         let index = match self.open.get(&key) {

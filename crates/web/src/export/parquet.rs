@@ -16,7 +16,8 @@ use super::table::{Cell, Column, ColumnKind, Rows, attributes};
 /// Rows of one group: some ten megabytes of memory, and large enough to compress well.
 const GROUP_ROWS_MAX: usize = 131_072;
 
-pub(super) struct Parquet<W: Write + Send> {
+/// Writes rows in this format.
+pub struct Parquet<W: Write + Send> {
     writer: SerializedFileWriter<W>,
     columns: Vec<Gathered>,
     rows: usize,
@@ -39,7 +40,7 @@ impl<W: Write + Send> Parquet<W> {
     ///
     /// # Errors
     /// What the system says.
-    pub(super) fn new(out: W, columns: &[Column]) -> io::Result<Self> {
+    pub fn new(out: W, columns: &[Column]) -> io::Result<Self> {
         let mut schema = String::from("message rows {");
         for column in columns {
             let (kind, meaning) = match column.kind {

@@ -2,12 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use anyhow::anyhow;
 use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
 use loggerhead_model::Timestamp;
 use pcap_parser::traits::PcapNGPacketBlock as _;
 use pcap_parser::{Block, Linktype, PcapBlockOwned, PcapError};
 
+use super::InspectError;
 use super::streams::Segment;
 
 /// First size of the reader's buffer; it grows for larger blocks.
@@ -48,13 +48,13 @@ enum Stopped {
 /// Gives every TCP segment of a capture to `each`, in the order of the capture. Gives back what people should know.
 ///
 /// # Errors
-/// When the file is damaged at its beginning, or `each` has had enough.
+/// `NoCapture` when the file is damaged at its beginning, `Block` when a block is too large, or what `each` says.
 pub(super) fn read(
     bytes: &[u8],
-    each: &mut dyn FnMut(Segment<'_>) -> anyhow::Result<()>,
-) -> anyhow::Result<Vec<String>> {
+    each: &mut dyn FnMut(Segment<'_>) -> Result<(), InspectError>,
+) -> Result<Vec<String>, InspectError> {
     let mut reader =
-        pcap_parser::create_reader(BUFFER_BYTES, bytes).map_err(|error| anyhow!("no capture: {}", reason(&error)))?;
+        pcap_parser::create_reader(BUFFER_BYTES, bytes).map_err(|error| InspectError::NoCapture(reason(&error)))?;
     let mut interfaces: Vec<Interface> = Vec::new();
     let mut passed = Passed::default();
     let mut notes = Vec::new();
@@ -83,11 +83,11 @@ pub(super) fn read(
                 notes.push("the capture ends in the middle of a packet".to_owned());
                 break;
             }
-            Stopped::Short => reader.refill().map_err(|error| anyhow!("{}", reason(&error)))?,
+            Stopped::Short => reader.refill().map_err(|error| InspectError::NoCapture(reason(&error)))?,
             Stopped::Full => {
                 size *= 2;
                 if size > BLOCK_BYTES_MAX || !reader.grow(size) {
-                    return Err(anyhow!("a block of over {BLOCK_BYTES_MAX} bytes"));
+                    return Err(InspectError::Block(BLOCK_BYTES_MAX));
                 }
             }
             Stopped::Damaged(reason) => {

@@ -6,11 +6,16 @@ use loggerhead_model::Timestamp;
 
 /// What stands in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ColumnKind {
+pub enum ColumnKind {
+    /// Any text.
     Text,
+    /// A moment.
     Time,
+    /// A number that may have a fraction.
     Number,
+    /// A whole number.
     Count,
+    /// Bytes.
     Bytes,
     /// Lines of `name TAB value`, written as a JSON object.
     Attributes,
@@ -18,31 +23,42 @@ pub(super) enum ColumnKind {
 
 /// A column.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Column {
-    pub(super) name: &'static str,
-    pub(super) kind: ColumnKind,
+pub struct Column {
+    /// Its name.
+    pub name: &'static str,
+    /// What stands in it.
+    pub kind: ColumnKind,
 }
 
 impl Column {
-    pub(super) const fn new(name: &'static str, kind: ColumnKind) -> Self {
+    /// A column of this name.
+    #[must_use]
+    pub const fn new(name: &'static str, kind: ColumnKind) -> Self {
         Self { name, kind }
     }
 }
 
 /// What stands in one column of one row; of the column's kind, or missing.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Cell<'a> {
+pub enum Cell<'a> {
+    /// A text.
     Text(&'a str),
+    /// A moment.
     Time(Timestamp),
+    /// A number.
     Number(f64),
+    /// A whole number.
     Count(u64),
+    /// Bytes.
     Bytes(&'a [u8]),
+    /// Lines of `name TAB value`.
     Attributes(&'a str),
+    /// Nothing.
     Missing,
 }
 
 /// A format: takes rows, each with a cell for every column.
-pub(super) trait Rows {
+pub trait Rows {
     /// Writes a row.
     ///
     /// # Errors

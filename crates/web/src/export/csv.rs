@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use super::table::{Cell, Column, Rows, attributes, hex};
 
-pub(super) struct Csv<W> {
+/// Writes rows in this format.
+pub struct Csv<W> {
     out: W,
 }
 
@@ -13,7 +14,7 @@ impl<W: Write> Csv<W> {
     ///
     /// # Errors
     /// What the system says.
-    pub(super) fn new(mut out: W, columns: &[Column]) -> io::Result<Self> {
+    pub fn new(mut out: W, columns: &[Column]) -> io::Result<Self> {
         let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
         writeln!(out, "{}", names.join(","))?;
         Ok(Self { out })

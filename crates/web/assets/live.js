@@ -1,0 +1,131 @@
+// Keeps a page as it would be if it were loaded now: a message of the live stream makes it look again, and what
+// changed is put in place without touching the rest, so that focus, selection and what was typed stay.
+
+import { localize } from "./times.js";
+import { t } from "./texts.js";
+
+/** Between two looks, in milliseconds: a page is fresh well within a second and never asks for more. */
+const LOOK_EVERY = 400;
+/** Without a message a page looks again so often, since some things change in silence. */
+const LOOK_AT_LEAST_EVERY = 10_000;
+/** Names of messages in the stream. */
+const MESSAGES = ["readings", "event", "presence", "gap"];
+
+/** Makes `old` equal to `fresh`, touching only what differs. */
+export function morph(old, fresh) {
+  if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName || old.dataset?.key !== fresh.dataset?.key) {
+    old.replaceWith(fresh.cloneNode(true));
+    return;
+  }
+  if (old.nodeType === Node.TEXT_NODE) {
+    if (old.data !== fresh.data) old.data = fresh.data;
+    return;
+  }
+  if (old.nodeType !== Node.ELEMENT_NODE || old.hasAttribute("data-keep")) return;
+  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  for (const { name } of [...old.attributes]) {
+    // What a viewer opened or was told stays.
+    if (!fresh.hasAttribute(name) && !["open", "title"].includes(name)) old.removeAttribute(name);
+  }
+  const after = [...fresh.childNodes];
+  let here = old.firstChild;
+  for (const node of after) {
+    const next = here?.nextSibling ?? null;
+    if (!here) old.append(node.cloneNode(true));
+    else morph(here, node);
+    here = next;
+  }
+  while (here) {
+    const next = here.nextSibling;
+    here.remove();
+    here = next;
+  }
+}
+
+let looking;
+let again = false;
+let lookedAt = 0;
+let timer;
+
+async function look() {
+  timer = undefined;
+  if (looking) {
+    again = true;
+    return;
+  }
+  lookedAt = performance.now();
+  looking = new AbortController();
+  try {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" }, signal: looking.signal });
+    if (answer.redirected) location.reload();
+    if (!answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    localize(fresh);
+    for (const part of document.querySelectorAll("[data-fresh]")) {
+      const other = fresh.getElementById(part.id);
+      if (other) morph(part, other);
+    }
+    document.dispatchEvent(new Event("fresh"));
+  } catch {
+    // The stream notices when the server is gone, and says so.
+  } finally {
+    looking = undefined;
+    if (again) {
+      again = false;
+      lookSoon();
+    }
+  }
+}
+
+/** Looks again as soon as that is due. */
+export function lookSoon() {
+  timer ??= setTimeout(look, Math.max(0, lookedAt + LOOK_EVERY - performance.now()));
+}
+
+/** Looks at another address without loading a new page. */
+export function goTo(address) {
+  history.pushState(null, "", address);
+  lookSoon();
+}
+
+function say(state) {
+  const connection = document.getElementById("connection");
+  if (!connection || connection.dataset.state === state) return;
+  connection.dataset.state = state;
+  connection.textContent = t(`js.live_${state}`);
+}
+
+/** Follows what the page is about, while somebody looks at it. */
+export function keepLive(main) {
+  const query = main.dataset.live;
+  if (query === undefined) return;
+  let stream;
+  const start = () => {
+    stream = new EventSource(`/api/v1/live?${query}`);
+    stream.addEventListener("start", () => {
+      say("live");
+      lookSoon();
+    });
+    stream.onerror = () => say("lost");
+    for (const name of MESSAGES) {
+      stream.addEventListener(name, (message) => {
+        document.dispatchEvent(new CustomEvent("live", { detail: { name, data: JSON.parse(message.data) } }));
+        lookSoon();
+      });
+    }
+  };
+  const stop = () => {
+    stream?.close();
+    stream = undefined;
+  };
+  // A browser has few connections to a server: pages that nobody sees give theirs back.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) stop();
+    else if (!stream) start();
+  });
+  addEventListener("pagehide", stop);
+  addEventListener("pageshow", (event) => event.persisted && !stream && start());
+  addEventListener("popstate", lookSoon);
+  setInterval(() => !document.hidden && performance.now() - lookedAt > LOOK_AT_LEAST_EVERY && lookSoon(), 1000);
+  if (!document.hidden) start();
+}

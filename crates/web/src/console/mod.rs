@@ -1,0 +1,82 @@
+//! The console: pages for people, made on the server, kept live by small scripts.
+//!
+//! A page shows what the API would answer, and calls the same functions. It asks nothing of any other host, holds no
+//! script or style of its own, and is whole without scripts, apart from what moves.
+
+mod assets;
+mod bytes;
+mod coding;
+mod commands;
+mod conversation;
+mod describe;
+mod device;
+mod devices;
+mod events;
+mod format;
+mod inspector;
+mod overview;
+mod page;
+mod preferences;
+mod refusal;
+mod setup;
+mod sign_in;
+mod texts;
+mod visit;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
+use loggerhead_model::Role;
+
+use crate::access::policy::{DeviceAt, Need, Rule};
+use crate::routes::explain::EXPLAIN_BYTES_MAX;
+use crate::state::Api;
+
+pub(crate) use refusal::as_pages;
+
+/// Every page, and what pages are made of.
+pub(crate) fn router() -> Router<Api> {
+    Router::new()
+        .route("/", get(overview::show))
+        .route("/devices", get(devices::list))
+        .route("/devices/{id}", get(device::show))
+        .route("/devices/{id}/commands", get(commands::show))
+        .route("/devices/{id}/conversation", get(conversation::show))
+        .route("/devices/{id}/history", get(conversation::history))
+        .route("/events", get(events::show))
+        .route(
+            "/inspector",
+            get(inspector::show).post(inspector::explain).layer(DefaultBodyLimit::max(EXPLAIN_BYTES_MAX)),
+        )
+        .route("/setup", get(setup::show))
+        .route("/setup/add", get(setup::add))
+        .route("/api", get(describe::show))
+        .route("/login", get(sign_in::show))
+        .route("/setup-link", get(sign_in::set_up))
+        .route("/sign-in-link", get(sign_in::by_link))
+        .route("/preferences", get(preferences::change))
+        .route(assets::ROUTE, get(assets::serve))
+}
+
+const VIEWER: Need = Need::Role(Role::Viewer);
+
+/// Who may see what.
+pub(crate) const RULES: &[Rule] = &[
+    Rule::get("/", VIEWER),
+    Rule::get("/devices", VIEWER),
+    Rule::get("/devices/{id}", VIEWER).of_device(DeviceAt::Path),
+    Rule::get("/devices/{id}/commands", VIEWER).of_device(DeviceAt::Path),
+    Rule::get("/devices/{id}/conversation", VIEWER).of_device(DeviceAt::Path),
+    Rule::get("/devices/{id}/history", VIEWER).of_device(DeviceAt::Path),
+    Rule::get("/events", VIEWER),
+    Rule::get("/inspector", VIEWER),
+    Rule::ask("/inspector", VIEWER),
+    Rule::get("/setup", VIEWER),
+    Rule::get("/setup/add", Need::Role(Role::Admin)),
+    Rule::get("/api", VIEWER),
+    Rule::get("/login", Need::Nobody),
+    Rule::get("/setup-link", Need::Nobody),
+    Rule::get("/sign-in-link", Need::Nobody),
+    Rule::get("/preferences", Need::Nobody),
+    Rule::get(assets::ROUTE, Need::Nobody),
+];

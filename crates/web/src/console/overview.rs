@@ -1,0 +1,230 @@
+//! The overview: what needs attention first, devices by state, how fast things go, the last faults, disk and store.
+
+use std::ops::ControlFlow;
+
+use axum::extract::State;
+use axum::response::Response;
+use loggerhead_headend::{DeviceStatus, HeadEnd};
+use loggerhead_model::{EventKind, Presence, Severity};
+use loggerhead_store::{Condition, DeviceState, EventFilter, ListOrder, StoreHealth, StoredEvent};
+use maud::{Markup, html};
+
+use super::format::{self, Look};
+use super::page::{Page, encoded};
+use super::visit::Visit;
+use crate::problem::Problem;
+use crate::state::Api;
+
+/// Faults that are shown: what fits on a screen beside the rest.
+const FAULTS_MAX: usize = 8;
+/// Devices that are named as needing attention; the rest is a link.
+const NAMED_MAX: usize = 5;
+
+/// Shows it.
+pub(super) async fn show(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {
+    let health = api.headend().store().health();
+    let devices = api.headend().devices();
+    let faults = last_faults(&api).await?;
+    let content = html! {
+        section #attention data-fresh aria-labelledby="attention-title" {
+            h2 #attention-title { (visit.t("overview.attention")) }
+            (attention(&visit, api.headend(), &devices, &health))
+        }
+        section #states data-fresh aria-labelledby="states-title" {
+            h2 #states-title { (visit.t("overview.devices")) }
+            (states(&visit, &devices))
+        }
+        section aria-labelledby="pace-title" {
+            h2 #pace-title { (visit.t("overview.pace")) }
+            (pace(&visit))
+        }
+        div.columns {
+            section #faults data-fresh aria-labelledby="faults-title" {
+                h2 #faults-title { (visit.t("overview.faults")) }
+                (events(&visit, &faults))
+            }
+            section #store data-fresh aria-labelledby="store-title" {
+                h2 #store-title { (visit.t("overview.store")) }
+                (store(&visit, &health))
+            }
+        }
+    };
+    let page = Page::new(visit.t("nav.overview"), content).scripts(&["overview.js"]);
+    Ok(page.live("kinds=events,presence").good(&visit))
+}
+
+/// The last things that were not as they should be.
+async fn last_faults(api: &Api) -> Result<Vec<StoredEvent>, Problem> {
+    let filter =
+        EventFilter { severity: Some(Severity::Warning), order: ListOrder::NewestFirst, ..EventFilter::default() };
+    api.query(move |reader| {
+        let mut found = Vec::new();
+        reader.events(&filter, &mut |stored| {
+            found.push(stored);
+            if found.len() < FAULTS_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(found)
+    })
+    .await
+}
+
+/// What needs a person, the gravest first; a sentence when nothing does.
+fn attention(visit: &Visit, headend: &HeadEnd, devices: &[DeviceStatus], health: &StoreHealth) -> Markup {
+    let mut rows = Vec::new();
+    if let Condition::Failing { since, reason } = &health.condition {
+        let values = [("since", format::time(*since, Look::Moment)), ("reason", html! { (reason) })];
+        rows.push(("error", visit.texts.phrase("attention.store", &values)));
+    }
+    if headend.addresses().is_empty() {
+        rows.push(("error", html! { (visit.t("attention.no_listener")) }));
+    }
+    let some = |state: &str, key: &str, query: &str, chosen: &dyn Fn(&DeviceStatus) -> bool| {
+        let found: Vec<_> = devices.iter().filter(|device| chosen(device)).collect();
+        (!found.is_empty()).then(|| (state.to_owned(), named(visit, key, query, &found)))
+    };
+    let is = |presence: Presence| {
+        move |device: &DeviceStatus| device.evidence.presence == presence && device.state == DeviceState::Active
+    };
+    let pending = |device: &DeviceStatus| device.state == DeviceState::Pending;
+    let rows = rows.into_iter().map(|(state, text)| (state.to_owned(), text)).chain(
+        [
+            some("pending", "attention.pending", "state=pending", &pending),
+            some("offline", "attention.offline", "presence=offline", &is(Presence::Offline)),
+            some("connected-silent", "attention.silent", "presence=connected-silent", &is(Presence::ConnectedSilent)),
+        ]
+        .into_iter()
+        .flatten(),
+    );
+    let rows: Vec<_> = rows.collect();
+    html! {
+        @if devices.is_empty() {
+            (empty(visit, headend))
+        } @else if rows.is_empty() {
+            p.fine { span.state data-state="connected-fresh" { (visit.t("attention.nothing")) } }
+        } @else {
+            ul.attention { @for (state, text) in &rows { li data-state=(state) { (text) } } }
+        }
+    }
+}
+
+/// How many devices, with links to all and to the first few.
+fn named(visit: &Visit, key: &str, query: &str, found: &[&DeviceStatus]) -> Markup {
+    let count = html! { a href={ "/devices?" (query) } { (format::number(found.len() as u64)) } };
+    let mut newest = found.to_vec();
+    newest.sort_unstable_by_key(|device| std::cmp::Reverse(device.evidence.since));
+    let names = html! {
+        @for (place, device) in newest.iter().take(NAMED_MAX).enumerate() {
+            @if place > 0 { ", " }
+            a href={ "/devices/" (encoded(device.id.as_str())) } { (device.id) }
+        }
+        @if found.len() > NAMED_MAX { " …" }
+    };
+    visit.texts.phrase(key, &[("count", count), ("names", names)])
+}
+
+/// What to do when there is no device yet.
+fn empty(visit: &Visit, headend: &HeadEnd) -> Markup {
+    let addresses = headend.addresses();
+    html! {
+        div.empty {
+            p { strong { (visit.t("overview.empty")) } }
+            p {
+                (visit.t("overview.empty_do")) " "
+                @for (place, (name, address)) in addresses.iter().enumerate() {
+                    @if place > 0 { ", " }
+                    code { (address) } " (" (name) ")"
+                }
+            }
+            p { a.button href="/setup/add" { (visit.t("setup.add")) } }
+        }
+    }
+}
+
+/// Devices by state; each count leads to its devices.
+fn states(visit: &Visit, devices: &[DeviceStatus]) -> Markup {
+    let count = |presence| devices.iter().filter(|device| device.evidence.presence == presence).count();
+    let pending = devices.iter().filter(|device| device.state == DeviceState::Pending).count();
+    html! {
+        ul.tiles {
+            li { a href="/devices" {
+                span.figure { (format::number(devices.len() as u64)) } span { (visit.t("overview.all")) }
+            } }
+            @for presence in Presence::ALL {
+                li class=[(count(presence) == 0).then_some("none")] { a href={ "/devices?presence=" (presence.word()) } {
+                    span.figure { (format::number(count(presence) as u64)) }
+                    (format::presence(visit.texts, presence))
+                } }
+            }
+            @if pending > 0 {
+                li { a href="/devices?state=pending" {
+                    span.figure { (format::number(pending as u64)) }
+                    span.state data-state="pending" { (visit.t("device.pending")) }
+                } }
+            }
+        }
+    }
+}
+
+/// How fast things go: filled in by a script from the API's status, once a second.
+fn pace(visit: &Visit) -> Markup {
+    html! {
+        dl.tiles #pace {
+            @for (name, key) in [
+                ("readings", "pace.readings"),
+                ("packets", "pace.packets"),
+                ("ack", "pace.ack"),
+                ("ack-slow", "pace.ack_slow"),
+                ("connections", "pace.connections"),
+            ] {
+                div { dt { (visit.t(key)) } dd.figure data-figure=(name) { "–" } }
+            }
+            div.wide { dt { (visit.t("pace.course")) } dd { canvas #course role="img" aria-label=(visit.t("pace.course")) {} } }
+        }
+        noscript { p.note { (visit.t("page.needs_scripts")) } }
+    }
+}
+
+/// Events in short.
+fn events(visit: &Visit, events: &[StoredEvent]) -> Markup {
+    if events.is_empty() {
+        return html! { p.note { (visit.t("overview.no_faults")) } };
+    }
+    html! {
+        ol.events {
+            @for stored in events {
+                li data-state=(format::severity_word(stored.event.severity)) {
+                    (format::time(stored.event.at, Look::Age)) " "
+                    @if let Some(device) = &stored.event.device {
+                        a href={ "/devices/" (encoded(device.as_str())) } { (device) } " "
+                    }
+                    span.kind { (kind(visit, stored.event.kind)) } " "
+                    span { (stored.event.text) }
+                }
+            }
+        }
+        p { a href="/events?severity=warning" { (visit.t("overview.all_events")) } }
+    }
+}
+
+/// The word for a kind of event.
+pub(super) fn kind(visit: &Visit, kind: EventKind) -> &'static str {
+    visit.t(&format!("kind.{}", kind.word()))
+}
+
+/// How the store is.
+fn store(visit: &Visit, health: &StoreHealth) -> Markup {
+    let (state, word) = if health.is_ok() { ("connected-fresh", "store.ok") } else { ("error", "store.failing") };
+    html! {
+        dl.facts {
+            dt { (visit.t("store.state")) } dd { span.state data-state=(state) { (visit.t(word)) } }
+            dt { (visit.t("store.readings")) } dd { (format::number(health.readings)) }
+            dt { (visit.t("store.channels")) } dd { (format::number(health.channels as u64)) }
+            dt { (visit.t("store.disk")) } dd { (format::bytes(health.database_bytes + health.wal_bytes)) }
+            dt { (visit.t("store.commit")) } dd { (format!("{:.1} ms", health.commit_ms)) }
+            dt { (visit.t("store.commit_max")) } dd { (format!("{:.1} ms", health.commit_ms_max)) }
+            dt { (visit.t("store.queued")) } dd { (format::number(health.queued_readings as u64)) }
+            dt { (visit.t("store.resent")) } dd { (format::number(health.resent)) }
+            dt { (visit.t("store.conflicts")) } dd { (format::number(health.conflicts)) }
+        }
+    }
+}

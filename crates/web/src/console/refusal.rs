@@ -1,0 +1,51 @@
+//! Problems as pages: what happened and what to do, in the viewer's language.
+
+use axum::extract::{FromRequestParts as _, Request, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use maud::html;
+
+use super::page::Page;
+use super::visit::Visit;
+use crate::api::ProblemDetails;
+use crate::problem::PROBLEMS_PATH;
+use crate::state::Api;
+
+/// Turns a problem in the answer into a page, for whoever reads pages.
+pub(crate) async fn as_pages(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let wants_page = reads_pages(request.headers()) && !request.uri().path().starts_with("/api/");
+    if !wants_page {
+        return next.run(request).await;
+    }
+    let (mut parts, body) = request.into_parts();
+    let Ok(visit) = Visit::from_request_parts(&mut parts, &api).await;
+    let response = next.run(Request::from_parts(parts, body)).await;
+    match response.extensions().get::<ProblemDetails>() {
+        Some(problem) => page(&visit, problem).answer(&visit, response.status()),
+        None => response,
+    }
+}
+
+fn reads_pages(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.contains("text/html"))
+}
+
+fn page(visit: &Visit, problem: &ProblemDetails) -> Page {
+    let word = problem.kind.strip_prefix(PROBLEMS_PATH).unwrap_or_default();
+    let own = |part: &str| visit.texts.find(&format!("problem.{word}.{part}"));
+    let title = own("title").map_or_else(|| problem.title.to_string(), str::to_owned);
+    let remedy = own("remedy").map_or_else(|| problem.remedy.to_string(), str::to_owned);
+    let content = html! {
+        section.refusal {
+            p.lead { (remedy) }
+            p { code { (problem.status) " " (problem.detail) } }
+            p {
+                a.button href="/" { (visit.t("problem.home")) } " "
+                a href=(visit.place()) { (visit.t("problem.again")) }
+            }
+        }
+    };
+    Page::new(title, content)
+}

@@ -1,0 +1,195 @@
+//! Setting up: listeners and their limits, devices that wait, a device more, who may look and do.
+
+use axum::extract::State;
+use axum::response::Response;
+use loggerhead_headend::DeviceStatus;
+use loggerhead_model::Role;
+use loggerhead_protocols::ALL;
+use loggerhead_store::DeviceState;
+use maud::{Markup, html};
+
+use super::device;
+use super::format::{self, Look};
+use super::page::{Page, encoded};
+use super::visit::Visit;
+use crate::api::Listener;
+use crate::problem::Problem;
+use crate::state::Api;
+
+/// Devices that wait and are shown: more is a flood, which its listener should refuse.
+const PENDING_MAX: usize = 200;
+
+/// Shows what there is.
+pub(super) async fn show(visit: Visit, State(api): State<Api>) -> Response {
+    let listeners: Vec<Listener> = api.headend().listeners().await.into_iter().map(Listener::from).collect();
+    let mut waiting: Vec<DeviceStatus> =
+        api.headend().devices().into_iter().filter(|device| device.state == DeviceState::Pending).collect();
+    waiting.sort_unstable_by_key(|device| std::cmp::Reverse(device.added_at));
+    let content = html! {
+        section #pending data-fresh aria-labelledby="pending-title" {
+            h2 #pending-title { (visit.t("setup.pending")) }
+            (pending(&visit, &waiting))
+        }
+        section #listeners data-fresh aria-labelledby="listeners-title" {
+            h2 #listeners-title { (visit.t("setup.listeners")) }
+            (table(&visit, &listeners))
+            p.hint { (visit.t("setup.listeners_hint")) }
+        }
+    };
+    let heading = html! {
+        h1 { (visit.t("nav.setup")) }
+        @if may(&visit, Role::Admin) { a.button href="/setup/add" { (visit.t("setup.add")) } }
+    };
+    Page::new(visit.t("nav.setup"), content).heading(heading).live("kinds=events,presence").good(&visit)
+}
+
+/// Whether whoever looks may do what this role may.
+fn may(visit: &Visit, role: Role) -> bool {
+    visit.viewer.as_ref().is_some_and(|viewer| viewer.may(role))
+}
+
+fn pending(visit: &Visit, waiting: &[DeviceStatus]) -> Markup {
+    if waiting.is_empty() {
+        return html! { p { (visit.t("setup.nobody_waits")) } p.hint { (visit.t("setup.pending_hint")) } };
+    }
+    html! {
+        div.scroll {
+            table.stack {
+                caption.hidden { (visit.t("setup.pending")) }
+                thead { tr {
+                    th scope="col" { (visit.t("device.device")) }
+                    th scope="col" { (visit.t("device.identity")) }
+                    th scope="col" { (visit.t("device.peer")) }
+                    th scope="col" { (visit.t("device.added")) }
+                    th scope="col" { (visit.t("setup.decide")) }
+                } }
+                tbody { @for device in waiting.iter().take(PENDING_MAX) { (one_pending(visit, device)) } }
+            }
+        }
+    }
+}
+
+fn one_pending(visit: &Visit, device: &DeviceStatus) -> Markup {
+    let id = encoded(device.id.as_str());
+    html! {
+        tr data-key=(device.id) {
+            th scope="row" { a href=(device::path(&device.id)) { (device.id) } }
+            td.mono { (device.identity) }
+            td.mono { @if let Some(peer) = &device.evidence.peer { (peer) } }
+            td { @if let Some(at) = device.added_at { (format::time(at, Look::Age)) } }
+            td {
+                @if may(visit, Role::Operator) {
+                    form data-api={ "POST /api/v1/devices/" (id) "/accept" } data-then="fresh" {
+                        div.row {
+                            button type="submit" { (visit.t("device.accept")) }
+                            button.danger type="submit" data-api={ "POST /api/v1/devices/" (id) "/refuse" } { (visit.t("device.refuse")) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn table(visit: &Visit, listeners: &[Listener]) -> Markup {
+    if listeners.is_empty() {
+        return html! { p.problem { (visit.t("attention.no_listener")) } };
+    }
+    html! {
+        div.scroll {
+            table.stack {
+                caption.hidden { (visit.t("setup.listeners")) }
+                thead { tr {
+                    th scope="col" { (visit.t("listener.name")) }
+                    th scope="col" { (visit.t("device.protocol")) }
+                    th scope="col" { (visit.t("listener.addresses")) }
+                    th scope="col" { (visit.t("listener.enroll")) }
+                    th scope="col" { "TLS" }
+                    th.number scope="col" { (visit.t("pace.connections")) }
+                    th.number scope="col" { (visit.t("listener.per_address")) }
+                    th.number scope="col" { (visit.t("listener.first_frame")) }
+                    th.number scope="col" { (visit.t("listener.login")) }
+                } }
+                tbody { @for listener in listeners { (row(visit, listener)) } }
+            }
+        }
+    }
+}
+
+fn row(visit: &Visit, listener: &Listener) -> Markup {
+    let used = format!(
+        "{} / {}",
+        format::number(listener.connections as u64),
+        format::number(listener.connections_max as u64)
+    );
+    html! {
+        tr data-key=(listener.name) {
+            th scope="row" { (listener.name) }
+            td data-label=(visit.t("device.protocol")) { (listener.protocol) }
+            td.mono { @for address in &listener.addresses { (address) " " } }
+            td data-label=(visit.t("listener.enroll")) { (visit.t(&format!("enroll.{}", listener.enroll))) }
+            td data-label="TLS" { @if listener.tls { (visit.t("listener.yes")) } @else { (visit.t("listener.no")) } }
+            td.number data-label=(visit.t("pace.connections")) { (used) }
+            td.number data-label=(visit.t("listener.per_address")) { (format::number(listener.connections_per_address_max as u64)) }
+            td.number data-label=(visit.t("listener.first_frame")) { (listener.first_frame_s) " s" }
+            td.number data-label=(visit.t("listener.login")) { (listener.login_s) " s" }
+        }
+    }
+}
+
+/// A device more: a form that shows the configuration which would do the same.
+pub(super) async fn add(visit: Visit) -> Result<Response, Problem> {
+    let content = html! {
+        div.columns {
+            section aria-label=(visit.t("setup.add")) {
+                form #new-device data-api="POST /api/v1/devices" data-then="/devices/{id}" data-stay { (fields(&visit)) }
+                noscript { p.note { (visit.t("page.needs_scripts")) } }
+            }
+            section aria-labelledby="configuration-title" {
+                h2 #configuration-title { (visit.t("add.configuration")) }
+                p.hint { (visit.t("add.configuration_hint")) }
+                pre { code #configuration tabindex="0" {} }
+            }
+        }
+    };
+    Ok(Page::new(visit.t("setup.add"), content).scripts(&["add.js"]).good(&visit))
+}
+
+fn fields(visit: &Visit) -> Markup {
+    html! {
+        div.field {
+            label for="protocol" { (visit.t("device.protocol")) }
+            select #protocol name="protocol" {
+                @for protocol in ALL { option value=(protocol.name) { (protocol.name) " – " (protocol.title) } }
+            }
+        }
+        div.field {
+            label for="identity" { (visit.t("device.identity")) }
+            input #identity name="identity" required autocomplete="off" spellcheck="false" placeholder="330302D110/01";
+            small { (visit.t("add.identity_hint")) }
+        }
+        div.field {
+            label for="id" { (visit.t("add.id")) }
+            input #id name="id" autocomplete="off" spellcheck="false";
+            small { (visit.t("add.id_hint")) }
+        }
+        div.field {
+            label for="login" { (visit.t("add.login")) }
+            select #login name="login" {
+                option value="secret" { (visit.t("add.login_secret")) }
+                option value="cipher" { (visit.t("add.login_cipher")) }
+            }
+        }
+        div.field data-when="login=secret" {
+            label for="secret" { (visit.t("add.secret")) }
+            input #secret name="secret" autocomplete="off" spellcheck="false" placeholder="text:IJKLMNOPQRSTUVWX" pattern="(text|hex):.+";
+            small { (visit.t("add.secret_hint")) }
+        }
+        div.field data-when="protocol=logger" {
+            label for="aes_key" { (visit.t("add.cipher")) }
+            input #aes_key name="settings.aes_key" autocomplete="off" spellcheck="false" placeholder="text:0000000000123456" pattern="(text|hex):.+";
+            small { (visit.t("add.cipher_hint")) }
+        }
+        div.row { button type="submit" { (visit.t("setup.add")) } }
+    }
+}

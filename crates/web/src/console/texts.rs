@@ -1,0 +1,188 @@
+//! What the console says, in each language: one catalogue a language, the same keys in all.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use maud::{Markup, PreEscaped, html};
+
+/// A language of the console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Language {
+    English,
+    Chinese,
+}
+
+impl Language {
+    /// Every language; the first is spoken to whoever wants another.
+    pub(super) const ALL: [Self; 2] = [Self::English, Self::Chinese];
+
+    /// Its tag, in documents, headers and cookies.
+    pub(super) const fn tag(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::Chinese => "zh",
+        }
+    }
+
+    /// Its name for itself.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::English => "English",
+            Self::Chinese => "中文",
+        }
+    }
+
+    /// The language of a tag such as `zh-CN`.
+    pub(super) fn of_tag(tag: &str) -> Option<Self> {
+        let primary = tag.split('-').next().unwrap_or_default().trim();
+        Self::ALL.into_iter().find(|language| language.tag().eq_ignore_ascii_case(primary))
+    }
+
+    /// The language that a header `Accept-Language` likes best of ours.
+    pub(super) fn accepted(header: &str) -> Option<Self> {
+        let weighed = header.split(',').filter_map(|range| {
+            let (tag, weight) = range.split_once(";q=").unwrap_or((range, "1"));
+            let weight: f32 = weight.trim().parse().ok().filter(|weight| *weight > 0.0)?;
+            Some((Self::of_tag(tag.trim())?, weight))
+        });
+        // Of the same weight the first counts.
+        weighed
+            .fold(None, |best: Option<(Self, f32)>, next| match best {
+                Some(best) if best.1 >= next.1 => Some(best),
+                Some(_) | None => Some(next),
+            })
+            .map(|(language, _)| language)
+    }
+
+    /// What the console says in it.
+    pub(super) fn texts(self) -> &'static Texts {
+        static ENGLISH: LazyLock<Texts> =
+            LazyLock::new(|| Texts::read(Language::English, include_str!("../../assets/texts/en.json")));
+        static CHINESE: LazyLock<Texts> =
+            LazyLock::new(|| Texts::read(Language::Chinese, include_str!("../../assets/texts/zh.json")));
+        match self {
+            Self::English => &ENGLISH,
+            Self::Chinese => &CHINESE,
+        }
+    }
+}
+
+/// The texts of one language, by key.
+#[derive(Debug)]
+pub(super) struct Texts {
+    pub(super) language: Language,
+    lines: BTreeMap<String, String>,
+    /// Those for scripts, as JSON.
+    scripts: String,
+}
+
+/// Keys of texts that scripts use begin with this.
+const SCRIPT_PREFIX: &str = "js.";
+
+impl Texts {
+    fn read(language: Language, json: &str) -> Self {
+        let lines: BTreeMap<String, String> = serde_json::from_str(json).expect("a catalogue is a table of texts");
+        let scripts: BTreeMap<_, _> = lines.iter().filter(|(key, _)| key.starts_with(SCRIPT_PREFIX)).collect();
+        // Within a script element only this sign could end it.
+        let scripts = serde_json::to_string(&scripts).expect("texts are JSON").replace('<', "\\u003c");
+        Self { language, lines, scripts }
+    }
+
+    /// The text of a key.
+    pub(super) fn t(&self, key: &str) -> &str {
+        // A test holds that every key that the console uses is there.
+        debug_assert!(self.find(key).is_some(), "no text {key}");
+        self.find(key).unwrap_or("…")
+    }
+
+    /// The text of a key that may not be there.
+    pub(super) fn find(&self, key: &str) -> Option<&str> {
+        self.lines.get(key).map(String::as_str)
+    }
+
+    /// The text of a key, each `{name}` in it replaced.
+    pub(super) fn phrase(&self, key: &str, values: &[(&str, Markup)]) -> Markup {
+        let mut rest = self.t(key);
+        let mut parts = Vec::new();
+        while let Some((before, after)) = rest.split_once('{') {
+            let Some((name, after)) = after.split_once('}') else { break };
+            let value = values.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
+            parts.push(html! { (before) @if let Some(value) = value { (value) } });
+            rest = after;
+        }
+        html! { @for part in &parts { (part) } (rest) }
+    }
+
+    /// The texts for scripts, fit to stand in a script element.
+    pub(super) fn for_scripts(&self) -> PreEscaped<&str> {
+        PreEscaped(&self.scripts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::Language;
+
+    #[test]
+    fn every_language_has_every_text() {
+        let keys = |language: Language| language.texts().lines.keys().collect::<BTreeSet<_>>();
+        let first = keys(Language::English);
+        for language in Language::ALL {
+            let differing: Vec<_> = first.symmetric_difference(&keys(language)).copied().collect();
+            assert!(differing.is_empty(), "{language:?}: {differing:?}");
+            for (key, text) in &language.texts().lines {
+                assert!(!text.is_empty(), "{key}");
+                let names = |text: &str| {
+                    text.split('{').skip(1).filter_map(|rest| rest.split('}').next().map(str::to_owned)).collect()
+                };
+                let (mine, other): (BTreeSet<String>, BTreeSet<String>) =
+                    (names(text), names(Language::English.texts().t(key)));
+                assert_eq!(mine, other, "{key} fills in the same in every language");
+            }
+        }
+    }
+
+    /// Whether a literal is a whole key, and neither made from parts nor an argument of something else.
+    fn is_key(literal: &str) -> bool {
+        literal.starts_with(|first: char| first.is_ascii_lowercase()) && literal.contains('.') && !literal.contains('{')
+    }
+
+    #[test]
+    fn every_text_that_is_used_is_there() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut used = BTreeSet::new();
+        for part in ["src/console", "assets"] {
+            let mut folders = vec![folder.join(part)];
+            while let Some(folder) = folders.pop() {
+                for entry in std::fs::read_dir(folder).expect("a folder of this crate") {
+                    let path = entry.expect("an entry").path();
+                    if path.is_dir() && !path.ends_with("vendor") {
+                        folders.push(path);
+                    } else if path.extension().is_some_and(|end| end == "rs" || end == "js") {
+                        let text = std::fs::read_to_string(path).expect("text");
+                        for start in ["t(\"", "phrase(\"", "t(&\""] {
+                            let keys = text.split(start).skip(1).filter_map(|rest| rest.split('"').next());
+                            used.extend(keys.filter(|key| is_key(key)).map(str::to_owned));
+                        }
+                    }
+                }
+            }
+        }
+        assert!(used.len() > 20, "{used:?}");
+        for key in used {
+            assert!(Language::English.texts().find(&key).is_some(), "no text {key}");
+        }
+    }
+
+    #[test]
+    fn the_language_that_is_liked_best_is_spoken() {
+        let check = |header: &str, expected| assert_eq!(Language::accepted(header), expected, "{header}");
+        check("zh-CN,zh;q=0.9,en;q=0.8", Some(Language::Chinese));
+        check("de;q=0.9, en;q=0.4, zh;q=0.5", Some(Language::Chinese));
+        check("en-GB", Some(Language::English));
+        check("fr, zh;q=0", None);
+        check("", None);
+    }
+}
