@@ -15,14 +15,13 @@ use crate::status::CommandStatus;
 pub(crate) const WAITING_MAX: usize = 32;
 /// Finished commands that are remembered for listings; older ones are in the store.
 const FINISHED_MAX: usize = 1_000;
-/// A command that could not be sent for this long expires: it was meant for about now.
-const SEND_WITHIN: Duration = Duration::from_hours(1);
 /// A device that has not answered for this long will not.
 const ANSWER_WITHIN: Duration = Duration::from_mins(5);
 
 /// Every command that is not finished, and the last ones that are.
-#[derive(Default)]
 pub(crate) struct Commands {
+    /// A command that could not be sent for this long expires.
+    send_within: Duration,
     rows: Mutex<Rows>,
 }
 
@@ -62,6 +61,11 @@ fn is_finished(state: &CommandState) -> bool {
 }
 
 impl Commands {
+    /// None yet; each will wait so long for its device.
+    pub(crate) fn new(send_within: Duration) -> Self {
+        Self { send_within, rows: Mutex::default() }
+    }
+
     /// Takes in what an earlier process left. What was sent then can have no answer now; those records come back
     /// changed, to be stored.
     pub(crate) fn recall(&self, last: CommandId, records: Vec<CommandRecord>, now: Timestamp) -> Vec<CommandRecord> {
@@ -149,7 +153,7 @@ impl Commands {
             .open
             .values()
             .flatten()
-            .filter(|id| rows.by_id.get(id).is_some_and(|row| is_overdue(&row.record, now)))
+            .filter(|id| rows.by_id.get(id).is_some_and(|row| is_overdue(&row.record, now, self.send_within)))
             .copied()
             .collect();
         overdue.into_iter().filter_map(|id| rows.change(id, CommandState::Expired, now)).collect()
@@ -221,9 +225,9 @@ impl Rows {
     }
 }
 
-fn is_overdue(record: &CommandRecord, now: Timestamp) -> bool {
+fn is_overdue(record: &CommandRecord, now: Timestamp, send_within: Duration) -> bool {
     match record.state {
-        CommandState::Accepted => now.since(record.accepted_at) >= SEND_WITHIN,
+        CommandState::Accepted => now.since(record.accepted_at) >= send_within,
         CommandState::Sent => now.since(record.changed_at) >= ANSWER_WITHIN,
         CommandState::Answered(_) | CommandState::Failed(_) | CommandState::Expired => false,
     }
@@ -247,13 +251,16 @@ pub(crate) fn status(record: &CommandRecord) -> CommandStatus {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use loggerhead_model::{CommandId, CommandState, DeviceId, KeyKind, Order, Timestamp};
     use loggerhead_store::CommandRecord;
 
-    use super::{Commands, FINISHED_MAX, SEND_WITHIN, WAITING_MAX};
+    use super::{Commands, FINISHED_MAX, WAITING_MAX};
     use crate::error::CommandError;
 
     const NOW: Timestamp = Timestamp::from_unix_ms(1_000_000);
+    const SEND_WITHIN: Duration = Duration::from_hours(1);
 
     fn device() -> DeviceId {
         DeviceId::new("a").expect("a legal id")
@@ -267,7 +274,7 @@ mod tests {
 
     #[test]
     fn what_waits_for_one_device_has_a_limit() {
-        let commands = Commands::default();
+        let commands = Commands::new(SEND_WITHIN);
         let first = take(&commands);
         for _ in 1..WAITING_MAX {
             take(&commands);
@@ -280,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_finished_command_stays_as_it_is() {
-        let commands = Commands::default();
+        let commands = Commands::new(SEND_WITHIN);
         let id = take(&commands).id;
         assert!(commands.moved(id, CommandState::Answered("yes".into()), NOW).is_some());
         assert!(commands.moved(id, CommandState::Failed("late".into()), NOW).is_none());
@@ -289,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_command_that_cannot_be_sent_expires() {
-        let commands = Commands::default();
+        let commands = Commands::new(SEND_WITHIN);
         let id = take(&commands).id;
         let later = |ms| Timestamp::from_unix_ms(NOW.unix_ms() + ms);
         let limit_ms = i64::try_from(SEND_WITHIN.as_millis()).expect("an hour");
@@ -300,7 +307,7 @@ mod tests {
 
     #[test]
     fn what_was_sent_before_a_restart_has_failed_and_what_waited_waits() {
-        let commands = Commands::default();
+        let commands = Commands::new(SEND_WITHIN);
         let record = |id, state| CommandRecord {
             id: CommandId(id),
             device: device(),
@@ -318,7 +325,7 @@ mod tests {
 
     #[test]
     fn finished_commands_are_forgotten_and_open_ones_are_not() {
-        let commands = Commands::default();
+        let commands = Commands::new(SEND_WITHIN);
         let open = take(&commands).id;
         for _ in 0..FINISHED_MAX + 10 {
             let id = take(&commands).id;
@@ -330,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_key_is_never_shown() {
-        let commands = Commands::default();
+        let commands = Commands::new(SEND_WITHIN);
         let order = Order::SetKey { kind: KeyKind::Login, key: "open-sesame".to_owned() };
         let record = commands.draft(&device(), order, NOW).expect("there is room");
         commands.add(record);

@@ -48,7 +48,7 @@ pub(crate) async fn core(config: &Config) -> Result<Core, StartError> {
         store,
         identities: Identities::new(),
         journal: Journal::new(Arc::clone(&counters)),
-        commands: Commands::default(),
+        commands: Commands::new(config.command_within),
         hub,
         counters,
     })

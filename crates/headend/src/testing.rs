@@ -66,7 +66,7 @@ impl Bench {
             store,
             identities: Identities::new(),
             journal: Journal::new(Arc::clone(&counters)),
-            commands: Commands::default(),
+            commands: Commands::new(Duration::from_hours(1)),
             hub,
             counters: Arc::clone(&counters),
             exchanges: Vec::new(),

@@ -124,6 +124,7 @@ fn config(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys, port: u16) ->
     Ok(Config {
         data_dir: args.data.clone(),
         stop_within: STOP_WITHIN,
+        command_within: Duration::from_hours(1),
         log: Log { format: LogFormat::Text, level: "warn".to_owned() },
         frames: FrameKeeping::Keep,
         retention: Retention::default(),

@@ -139,6 +139,7 @@ impl Running<'_> {
         log_warnings(&warnings);
         let fixed = [
             ("data_dir", config.data_dir != self.config.data_dir),
+            ("command_s", config.command_within != self.config.command_within),
             ("log", config.log != self.config.log),
             ("store", (config.frames, config.retention) != (self.config.frames, self.config.retention)),
             ("web", config.web != self.config.web),

@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdout, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{HeadEnd, LOGGERS, Simulation, assert_fails, json, loggerhead, run, simulate};
+use crate::support::{HeadEnd, LOGGERS, Simulation, assert_fails, json, loggerhead, outcome, run, simulate};
 
 /// The first simulated logger.
 const FIRST: &str = "330302D110-01";
@@ -126,9 +126,9 @@ fn what_was_asked_for_is_stored_as_such() {
     assert!(head_end.stop().success());
 
     // Another head-end has none of it and asks for it.
-    let mut head_end = HeadEnd::start(&second, &configuration);
+    let known = "[[device]]\nprotocol = \"logger\"\nidentity = \"330302D110/01\"\n";
+    let head_end = HeadEnd::start(&second, &format!("{configuration}{known}"));
     let data = head_end.data().display().to_string();
-    head_end.wait_for_kind("login");
     let span = ["--from", "2026-01-30", "--to", "2026-02-02", "--json", "--data", &data];
     let query = json(&[&["command", FIRST, "query"], &span[..]].concat());
     assert_eq!(word(&query, "/state"), "answered", "{query}");
@@ -166,5 +166,18 @@ fn a_command_waits_for_its_device_and_fails_with_it() {
     assert!(rest.contains("failed"), "{rest}");
     assert_fails(&[&["command", "tower-1", "period", "5"], &at[..]].concat(), 3, "loggerhead device list");
     assert_fails(&[&["command", "tower-1", "period", "0"], &at[..]].concat(), 2, "1..=9999");
+    assert!(head_end.stop().success());
+}
+
+#[test]
+fn a_command_whose_device_does_not_come_expires() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let head_end = HeadEnd::start(directory.path(), &format!("command_s = 1\n{LOGGERS}"));
+    let data = head_end.data().display().to_string();
+    // The one device of the configuration never connects.
+    let asked = outcome(&["command", "330302D110-06", "period", "5", "--wait", "120", "--data", &data]);
+    let said = String::from_utf8_lossy(&asked.stdout).into_owned();
+    assert_eq!(asked.status.code(), Some(1), "{said}");
+    assert!(said.contains("accepted") && said.contains("expired"), "{said}");
     assert!(head_end.stop().success());
 }

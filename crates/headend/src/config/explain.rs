@@ -46,6 +46,7 @@ pub fn explain(loaded: &Loaded) -> String {
     if config.devices.len() > DEVICES_SHOWN_MAX {
         line(format!("  and {} more", config.devices.len() - DEVICES_SHOWN_MAX));
     }
+    line(format!("a command expires when its device does not come within {} s", config.command_within.as_secs()));
     line(format!("stops within {} s when it is asked to", config.stop_within.as_secs()));
     text
 }

@@ -35,6 +35,7 @@ pub(super) fn config(tree: &Node, findings: &Findings) -> Config {
     let config = Config {
         data_dir: root.file("data_dir").unwrap_or_else(|| PathBuf::from(DATA_DIR_DEFAULT)),
         stop_within: Duration::from_secs(root.count("stop_s")),
+        command_within: Duration::from_secs(root.count("command_s")),
         log: Log {
             format: if log.word("format") == "json" { LogFormat::Json } else { LogFormat::Text },
             level: log.text("level").unwrap_or_default(),

@@ -6,6 +6,10 @@ pub const DATA_DIR_DEFAULT: &str = "/var/lib/loggerhead";
 pub(super) const WEB_ADDRESS_DEFAULT: &str = "127.0.0.1:8080";
 /// How long stopping may take, in seconds: below the 90 s after which systemd kills.
 const STOP_S_DEFAULT: u64 = 20;
+/// How long a command waits for its device, in seconds: it was meant for about now.
+const COMMAND_S_DEFAULT: u64 = 3_600;
+/// A week, in seconds: whoever asks for something then has long forgotten what it was for.
+const COMMAND_S_MAX: u64 = 604_800;
 /// Days for which raw frames are kept.
 const FRAMES_DAYS_DEFAULT: u64 = 30;
 /// A hundred years, in days: whoever wants more wants for ever.
@@ -98,6 +102,13 @@ pub(super) const ROOT: Keys = &[
         "where everything is kept; private to the server's user",
     ),
     count("stop_s", 1, WAIT_S_MAX, STOP_S_DEFAULT, "seconds in which the server stops when it is asked to"),
+    count(
+        "command_s",
+        1,
+        COMMAND_S_MAX,
+        COMMAND_S_DEFAULT,
+        "seconds after which a command expires whose device did not come",
+    ),
     table("log", LOG, "what is logged, on standard error"),
     table("store", STORE, "what is kept"),
     table(

@@ -15,6 +15,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// How long stopping may take.
     pub stop_within: Duration,
+    /// How long a command waits for its device.
+    pub command_within: Duration,
     /// What is logged.
     pub log: Log,
     /// Whether the raw frames of packets are kept.

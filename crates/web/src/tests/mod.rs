@@ -92,6 +92,7 @@ fn settings(directory: &TempDir) -> Config {
     Config {
         data_dir: directory.path().join("data"),
         stop_within: Duration::from_secs(5),
+        command_within: Duration::from_hours(1),
         log: config::Log { format: config::LogFormat::Text, level: "info".to_owned() },
         frames: FrameKeeping::Keep,
         retention: Retention::default(),
