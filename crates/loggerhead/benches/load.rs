@@ -1,10 +1,13 @@
 //! What a head-end bears: the server and simulated loggers as two processes on the same cores, over loopback, with real
 //! syncs to the disk that holds the build directory.
 //!
-//! `cargo bench -p loggerhead --bench load [-- [--quick] [full|paced|idle-configured|idle-enrolled]...]`
+//! `cargo bench -p loggerhead --bench load [-- [--quick] [full|paced|push|idle-configured|idle-enrolled]...]`
 //!
 //! Every run has an empty store; figures stand beside their goals. `--quick` shows in a minute whether all of it works;
 //! its figures say little.
+
+#[path = "load/push.rs"]
+mod push;
 
 use std::fmt::Write as _;
 use std::fs::Permissions;
@@ -29,6 +32,8 @@ connections_per_address_max = 20000
 secrets = ["text:IJKLMNOPQRSTUVWX"]
 [listener.logger]
 aes_keys = ["text:0000000000123456"]
+[web]
+address = "off"
 "#;
 /// Who reports, under full load and paced.
 const REPORTERS: [&str; 4] = ["--loggers", "200", "--window", "8"];
@@ -54,8 +59,13 @@ const SYNC_BYTES: usize = 64 * 1024;
 /// A part of the benchmark: its name and what it does.
 type Part = (&'static str, fn(&Scale) -> io::Result<()>);
 
-const PARTS: [Part; 4] =
-    [("full", full), ("paced", paced), ("idle-configured", idle_configured), ("idle-enrolled", idle_enrolled)];
+const PARTS: [Part; 5] = [
+    ("full", full),
+    ("paced", paced),
+    ("push", push::push),
+    ("idle-configured", idle_configured),
+    ("idle-enrolled", idle_enrolled),
+];
 
 /// How much of it.
 struct Scale {

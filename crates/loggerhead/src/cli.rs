@@ -31,10 +31,10 @@ enum Verb {
     /// Ask something of a device
     Command(command::CommandArgs),
     /// Say who may sign in to the console, and what they may do
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: loggerhead user add ada --role admin")]
     User(user::UserVerb),
     /// Make and end what programs open the API with
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: loggerhead token add billing --scope read --days 90")]
     Token(token::TokenVerb),
     /// Copy a store while it is in use
     Backup(backup::BackupArgs),

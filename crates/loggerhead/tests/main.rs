@@ -3,6 +3,7 @@
 mod asking;
 mod brokering;
 mod decoding;
+mod entering;
 mod failing;
 mod keeping;
 mod kill;

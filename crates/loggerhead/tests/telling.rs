@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::support::{HeadEnd, LOGGERS, assert_fails, json, outcome, run};
 
 /// Every verb that does something.
-const VERBS: [&[&str]; 19] = [
+const VERBS: [&[&str]; 28] = [
     &["serve"],
     &["check"],
     &["decode"],
@@ -20,6 +20,15 @@ const VERBS: [&[&str]; 19] = [
     &["command", "tower-1", "period"],
     &["command", "tower-1", "query"],
     &["command", "tower-1", "list"],
+    &["user"],
+    &["user", "add"],
+    &["user", "list"],
+    &["user", "remove"],
+    &["user", "password"],
+    &["token"],
+    &["token", "add"],
+    &["token", "list"],
+    &["token", "revoke"],
     &["backup"],
     &["verify"],
     &["simulate"],
