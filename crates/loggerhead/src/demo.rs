@@ -14,6 +14,7 @@ use loggerhead_headend::{BoundAddress, HeadEnd, StartError};
 use loggerhead_model::Role;
 use loggerhead_protocols::Protocol;
 use loggerhead_protocols::logger::dialect::{self, ProofStep};
+use loggerhead_store::{FrameKeeping, Limits, Login, Retention, Secret};
 use loggerhead_store::{FrameKeeping, Login, Retention, Secret};
 use loggerhead_web::{ServeError, Server, Settings, Transport, Web};
 use tokio::signal::unix::{SignalKind, signal};
@@ -128,6 +129,7 @@ fn config(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys, port: u16) ->
         log: Log { format: LogFormat::Text, level: "warn".to_owned() },
         frames: FrameKeeping::Keep,
         retention: Retention::default(),
+        limits: Limits::default(),
         web: config::Web::default(),
         listeners: vec![listener],
         devices: cipher_only(args, protocol, keys)?,

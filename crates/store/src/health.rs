@@ -43,10 +43,16 @@ pub struct StoreHealth {
     pub resent: u64,
     /// Readings sent again with a different value.
     pub conflicts: u64,
+    /// Packets that were not stored and not acknowledged because their device is over a limit.
+    pub refused: u64,
     /// Readings not sealed yet.
     pub hot_readings: usize,
+    /// Devices known.
+    pub devices: usize,
     /// Channels known.
     pub channels: usize,
+    /// Tags known: coding, code, quality and attributes together.
+    pub tags: usize,
     /// Bytes of the database.
     pub database_bytes: u64,
     /// Bytes of its write-ahead log.

@@ -46,12 +46,24 @@ pub(crate) struct Hot {
     logged: VecDeque<(u64, u64)>,
     /// Readings in all batches that were applied.
     total: u64,
+    /// Readings in all segments that are committed. It changes together with `rows`, so that their sum is exact.
+    sealed_readings: u64,
 }
 
 impl Hot {
     /// Rows that are in the log and in no segment.
     pub(crate) const fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Readings in segments.
+    pub(crate) const fn sealed_readings(&self) -> u64 {
+        self.sealed_readings
+    }
+
+    /// Takes in how many readings came into segments, and how many left them.
+    pub(crate) const fn count_sealed(&mut self, added: u64, gone: u64) {
+        self.sealed_readings = (self.sealed_readings + added).saturating_sub(gone);
     }
 
     /// The last batch that is in here.

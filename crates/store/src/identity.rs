@@ -38,6 +38,7 @@ pub(crate) struct SegmentSpan {
     pub(crate) number: i64,
     pub(crate) first_at: i64,
     pub(crate) last_at: i64,
+    pub(crate) readings: u64,
 }
 
 /// All identities.
@@ -62,20 +63,26 @@ impl Identities {
         *slot = newest.max(*slot);
     }
 
-    /// Replaces segments of a group by others.
-    pub(crate) fn replace(&mut self, group: u32, gone: &[i64], added: impl IntoIterator<Item = SegmentSpan>) {
+    /// Replaces segments of a group by others; gives how many readings were in those that are gone.
+    pub(crate) fn replace(&mut self, group: u32, gone: &[i64], added: impl IntoIterator<Item = SegmentSpan>) -> u64 {
         let index = group as usize;
         if index >= self.segments.len() {
             self.segments.resize_with(index + 1, Vec::new);
         }
+        let mut readings = 0;
         if let Some(segments) = self.segments.get_mut(index) {
-            segments.retain(|segment| !gone.contains(&segment.number));
+            segments.retain(|segment| {
+                let stays = !gone.contains(&segment.number);
+                readings += if stays { 0 } else { segment.readings };
+                stays
+            });
             segments.extend(added);
         }
         if !gone.is_empty() {
             self.cache.retain(|(number, _), _| !gone.contains(number));
             self.cached_rows = self.cache.values().map(|rows| rows.rows.len()).sum();
         }
+        readings
     }
 
     /// What is known of a reading. A new one is known from now on, as the next row of `batch`.

@@ -12,6 +12,7 @@ use crate::dictionary::Dictionary;
 use crate::frames::{Block, Gatherer};
 use crate::hot::Hot;
 use crate::identity::{Identities, Known};
+use crate::limits::OverLimit;
 use crate::log::{Batch, Packet};
 use crate::row::{Row, TEXT};
 use crate::{FrameKeeping, StoreError};
@@ -41,6 +42,8 @@ pub(crate) struct Intake {
     /// The packets with the readings that are new; those without any are left out.
     pub(crate) records: Vec<Records>,
     pub(crate) resent: u64,
+    /// Of each packet, whether it was taken; one that is over a limit is not, and nothing of it is in here.
+    pub(crate) taken: Vec<bool>,
     frames: Gatherer,
     numbers: Vec<(u32, u32)>,
     known: Vec<bool>,
@@ -65,18 +68,28 @@ impl Intake {
         self.notes.clear();
         self.records.clear();
         self.resent = 0;
+        self.taken.clear();
     }
 
-    /// Adds a packet.
+    /// Adds a packet, unless it is over a limit.
     pub(crate) fn add(
         &mut self,
         mut records: Records,
         frames: FrameKeeping,
         stored: &mut Stored<'_>,
     ) -> Result<(), StoreError> {
-        let device = stored.dictionary.device(&records.device);
+        let device = match self.number(&records, stored.dictionary) {
+            Ok(device) => device,
+            Err(over) => {
+                self.taken.push(false);
+                self.refuse(&records, over, stored.dictionary);
+                return Ok(());
+            }
+        };
+        self.taken.push(true);
         self.events.append(&mut records.events);
         self.notes.append(&mut records.notes);
+        let Some(device) = device else { return Ok(()) };
         if let (Some(frame), FrameKeeping::Keep) = (records.frame.take(), frames) {
             self.add_frame(device, records.received_at, &frame);
         }
@@ -92,6 +105,34 @@ impl Intake {
             self.records.push(records);
         }
         Ok(())
+    }
+
+    /// The number of the device, if there is anything that needs one; `self.numbers` are those of its readings then.
+    fn number(&mut self, records: &Records, dictionary: &mut Dictionary) -> Result<Option<u32>, OverLimit> {
+        self.numbers.clear();
+        if records.report.is_none() && records.frame.is_none() {
+            return Ok(None);
+        }
+        let device = dictionary.device(&records.device)?;
+        if let Some(report) = &records.report {
+            dictionary.numbers(device, report, &mut self.numbers)?;
+        }
+        Ok(Some(device))
+    }
+
+    fn refuse(&mut self, records: &Records, over: OverLimit, dictionary: &mut Dictionary) {
+        if dictionary.tells_refusal(&records.device, records.received_at) {
+            let device = records.device.as_str();
+            tracing::warn!(device, %over, "packets are not stored and not acknowledged");
+            self.events.push(Event {
+                at: records.received_at,
+                severity: Severity::Warning,
+                kind: EventKind::Refused,
+                device: Some(records.device.clone()),
+                peer: None,
+                text: format!("packets are not stored and not acknowledged: {over}").into(),
+            });
+        }
     }
 
     /// Closes the last block of frames.
@@ -111,9 +152,7 @@ impl Intake {
         report: &Report,
         stored: &mut Stored<'_>,
     ) -> Result<usize, StoreError> {
-        self.numbers.clear();
         self.known.clear();
-        stored.dictionary.numbers(device, report, &mut self.numbers);
         let received_at = records.received_at.unix_ms();
         let before = self.batch.rows.len();
         for (reading, &(channel, tag)) in report.readings().zip(&self.numbers) {

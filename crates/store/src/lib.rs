@@ -18,6 +18,7 @@ mod health;
 mod hot;
 mod identity;
 mod intake;
+mod limits;
 mod lock;
 mod log;
 mod maintenance;
@@ -52,6 +53,9 @@ pub use self::change::{Change, CommandRecord};
 pub use self::device::{DeviceRecord, DeviceSource, DeviceState, Login, PresenceRecord, Secret};
 pub use self::error::StoreError;
 pub use self::health::{Condition, StoreHealth};
+pub use self::limits::{
+    CHANNELS_DEFAULT, CHANNELS_PER_DEVICE_DEFAULT, DEVICES_DEFAULT, Limits, TAGS_DEFAULT, TAGS_PER_DEVICE_DEFAULT,
+};
 use self::maintenance::Maintenance;
 pub use self::options::{
     BATCH_READINGS_DEFAULT, FrameKeeping, HOT_READINGS_DEFAULT, LOG_TAIL_BATCHES_DEFAULT, OnCommit, Options,
@@ -86,8 +90,8 @@ impl Store {
         directory::create(directory)?;
         let lock = directory::lock(directory)?;
         directory::create_database(directory)?;
-        let (state, hot) = writer::first_load(directory)?;
-        let status = Status { cursor: state.cursor, channels: state.dictionary.channels(), ..Status::default() };
+        let (state, hot) = writer::first_load(directory, options.limits)?;
+        let status = Status { cursor: state.cursor, known: state.dictionary.counts(), ..Status::default() };
         let on_commit = options.on_commit.take();
         let shared = Arc::new(Shared {
             directory: directory.to_owned(),

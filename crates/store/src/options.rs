@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Committed;
+use crate::{Committed, Limits};
 
 /// Most readings committed in one transaction, unless one packet alone has more.
 pub const BATCH_READINGS_DEFAULT: usize = 20_000;
@@ -51,6 +51,8 @@ pub struct Options {
     pub frames: FrameKeeping,
     /// For how long things are kept.
     pub retention: Retention,
+    /// Most names and words that devices may bring.
+    pub limits: Limits,
     /// Most readings committed in one transaction, unless one packet alone has more.
     pub batch_readings_max: usize,
     /// Most readings that wait for the writer; a packet counts as at least `SUBMISSION_READINGS_MIN`.
@@ -69,6 +71,7 @@ impl Default for Options {
         Self {
             frames: FrameKeeping::Keep,
             retention: Retention::default(),
+            limits: Limits::default(),
             batch_readings_max: BATCH_READINGS_DEFAULT,
             queue_readings_max: QUEUE_READINGS_DEFAULT,
             hot_readings_max: HOT_READINGS_DEFAULT,

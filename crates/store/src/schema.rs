@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::StoreError;
@@ -19,8 +21,12 @@ const CACHE_KIB: i32 = 16 * 1024;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// What makes version n + 1 out of version n. Never changed once released; only added to.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 
 /// Opens the database for writing, and brings it to this version.
 pub(crate) fn open_writer(directory: &Path) -> Result<Connection, StoreError> {
@@ -28,6 +34,7 @@ pub(crate) fn open_writer(directory: &Path) -> Result<Connection, StoreError> {
     let opening = database("opening the database");
     let mut connection = Connection::open_with_flags(directory.join(FILE), flags).map_err(opening)?;
     connection.busy_timeout(BUSY).map_err(opening)?;
+    add_functions(&connection).map_err(opening)?;
     let found = version(&connection)?;
     if found == 0 {
         connection.pragma_update(None, "page_size", PAGE_BYTES).map_err(opening)?;
@@ -53,6 +60,7 @@ pub(crate) fn open_reader(directory: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags).map_err(opening)?;
     connection.busy_timeout(BUSY).map_err(opening)?;
+    add_functions(&connection).map_err(opening)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(opening)?;
     connection.set_prepared_statement_cache_capacity(64);
     if version(&connection)? == 0 {
@@ -83,4 +91,29 @@ fn migrate(connection: &mut Connection, found: u32) -> Result<(), StoreError> {
         transaction.commit().map_err(migrating)?;
     }
     Ok(())
+}
+
+/// `row_checksum(column, ..)`: the CRC-32 of values with their types, for tables whose rows have no body with one.
+fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("row_checksum", -1, flags, |context| Ok(row_checksum(context)))
+}
+
+fn row_checksum(context: &Context<'_>) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    let mut add = |kind: u8, bytes: &[u8]| {
+        hasher.update(&[kind]);
+        hasher.update(&bytes.len().to_le_bytes());
+        hasher.update(bytes);
+    };
+    for index in 0..context.len() {
+        match context.get_raw(index) {
+            ValueRef::Null => add(0, &[]),
+            ValueRef::Integer(number) => add(1, &number.to_le_bytes()),
+            ValueRef::Real(number) => add(2, &number.to_le_bytes()),
+            ValueRef::Text(text) => add(3, text),
+            ValueRef::Blob(blob) => add(4, blob),
+        }
+    }
+    hasher.finalize()
 }

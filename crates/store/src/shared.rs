@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use loggerhead_model::{Cursor, Timestamp};
 
+use crate::dictionary::Counts;
 use crate::health::Condition;
 use crate::hot::Hot;
 use crate::lock::{lock, read};
@@ -36,7 +37,8 @@ pub(crate) struct Status {
     pub(crate) readings: u64,
     pub(crate) resent: u64,
     pub(crate) conflicts: u64,
-    pub(crate) channels: u32,
+    pub(crate) refused: u64,
+    pub(crate) known: Counts,
 }
 
 /// Wakes the maintenance.
@@ -95,7 +97,10 @@ impl Shared {
             resent: status.resent,
             conflicts: status.conflicts,
             hot_readings,
-            channels: status.channels as usize,
+            refused: status.refused,
+            devices: status.known.devices,
+            channels: status.known.channels,
+            tags: status.known.tags,
             database_bytes: bytes(FILE.to_owned()),
             wal_bytes: bytes(format!("{FILE}-wal")),
         }

@@ -12,7 +12,7 @@ use crate::hot::{Hot, Latest};
 use crate::identity::{Identities, SegmentSpan};
 use crate::log::Batch;
 use crate::segment::Segment;
-use crate::{StoreError, schema};
+use crate::{Limits, StoreError, schema};
 
 /// The writer's knowledge.
 pub(crate) struct State {
@@ -32,12 +32,13 @@ pub(crate) struct DamagedBatch {
 
 impl State {
     /// Reads everything that the writer needs, and what is not sealed.
-    pub(crate) fn load(directory: &Path) -> Result<(Self, Hot, Vec<DamagedBatch>), StoreError> {
+    pub(crate) fn load(directory: &Path, limits: Limits) -> Result<(Self, Hot, Vec<DamagedBatch>), StoreError> {
         let connection = schema::open_writer(directory)?;
-        let dictionary = load_dictionary(&connection)?;
+        let dictionary = load_dictionary(&connection, limits)?;
         let mut identities = Identities::default();
-        load_segments(&connection, &mut identities)?;
-        let (hot, damaged) = load_hot(&connection)?;
+        let sealed_readings = load_segments(&connection, &mut identities)?;
+        let (mut hot, damaged) = load_hot(&connection)?;
+        hot.count_sealed(sealed_readings, 0);
         for channel in 0..dictionary.channels() {
             if let Some(latest) = hot.latest(channel) {
                 identities.found(channel, latest.row.measured_at);
@@ -140,9 +141,9 @@ fn decode_latest(body: &[u8]) -> Result<Vec<(u8, Latest)>, crate::coding::Broken
     Ok(latest)
 }
 
-fn load_dictionary(connection: &Connection) -> Result<Dictionary, StoreError> {
+fn load_dictionary(connection: &Connection, limits: Limits) -> Result<Dictionary, StoreError> {
     let reading = database("reading the dictionary");
-    let mut dictionary = Dictionary::default();
+    let mut dictionary = Dictionary::new(limits);
     let mut statement = connection.prepare("SELECT id FROM names ORDER BY number").map_err(reading)?;
     let mut rows = statement.query([]).map_err(reading)?;
     while let Some(row) = rows.next().map_err(reading)? {
@@ -159,11 +160,11 @@ fn load_dictionary(connection: &Connection) -> Result<Dictionary, StoreError> {
         let (number, device) = (row.get(0).map_err(reading)?, row.get(1).map_err(reading)?);
         dictionary.load_channel(number, device, text(2).map_err(reading)?, text(3).map_err(reading)?);
     }
-    let select = "SELECT coding, code, quality, attributes FROM tags ORDER BY number";
+    let select = "SELECT coding, code, quality, attributes, device FROM tags ORDER BY number";
     let mut statement = connection.prepare(select).map_err(reading)?;
     let mut rows = statement.query([]).map_err(reading)?;
     while let Some(row) = rows.next().map_err(reading)? {
-        dictionary.load_tag(read_tag(row, 0).map_err(reading)?);
+        dictionary.load_tag(read_tag(row, 0).map_err(reading)?, row.get(4).map_err(reading)?);
     }
     let mut statement = connection.prepare("SELECT device, meter, attributes FROM meters").map_err(reading)?;
     let mut rows = statement.query([]).map_err(reading)?;
@@ -184,18 +185,23 @@ pub(crate) fn read_tag(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Resu
     })
 }
 
-fn load_segments(connection: &Connection, identities: &mut Identities) -> Result<(), StoreError> {
+/// Takes in which segments there are; gives how many readings they hold.
+fn load_segments(connection: &Connection, identities: &mut Identities) -> Result<u64, StoreError> {
     let reading = database("reading which segments there are");
-    let select = "SELECT channel_group, number, first_at, last_at FROM segments ORDER BY channel_group, number";
+    let select =
+        "SELECT channel_group, number, first_at, last_at, readings FROM segments ORDER BY channel_group, number";
     let mut statement = connection.prepare(select).map_err(reading)?;
     let mut rows = statement.query([]).map_err(reading)?;
+    let mut readings = 0;
     while let Some(row) = rows.next().map_err(reading)? {
         let span = SegmentSpan {
             number: row.get(1).map_err(reading)?,
             first_at: row.get(2).map_err(reading)?,
             last_at: row.get(3).map_err(reading)?,
+            readings: row.get(4).map_err(reading)?,
         };
+        readings += span.readings;
         identities.replace(row.get(0).map_err(reading)?, &[], [span]);
     }
-    Ok(())
+    Ok(readings)
 }

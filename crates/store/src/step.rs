@@ -110,11 +110,15 @@ impl Step {
 impl Carried {
     /// Brings memory up to date.
     pub(crate) fn committed(self, identities: &mut Identities, hot: &RwLock<Hot>) -> usize {
+        let (mut readings_added, mut readings_gone) = (0, 0);
+        let changes_readings = !self.replaced.is_empty();
         for (group, gone, added) in self.replaced {
-            identities.replace(group, &gone, added);
+            readings_added += added.iter().map(|span| span.readings).sum::<u64>();
+            readings_gone += identities.replace(group, &gone, added);
         }
-        if !self.sealed.is_empty() {
+        if changes_readings {
             let mut hot = write(hot);
+            hot.count_sealed(readings_added, readings_gone);
             for (group, through) in self.sealed {
                 hot.end_sealing(group, through);
             }
@@ -131,7 +135,8 @@ fn insert(connection: &Connection, segments: &[NewSegment]) -> rusqlite::Result<
         let readings = i64::try_from(segment.readings).unwrap_or(i64::MAX);
         let number =
             statement.insert((segment.group, segment.first_at, segment.last_at, readings, segment.body.as_slice()))?;
-        spans.push(SegmentSpan { number, first_at: segment.first_at, last_at: segment.last_at });
+        let readings = segment.readings as u64;
+        spans.push(SegmentSpan { number, first_at: segment.first_at, last_at: segment.last_at, readings });
     }
     Ok(spans)
 }

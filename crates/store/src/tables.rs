@@ -25,21 +25,32 @@ pub(crate) const fn severity_number(severity: Severity) -> u8 {
 /// Writes what was given a number.
 pub(crate) fn insert_added(connection: &Connection, added: &Added) -> rusqlite::Result<()> {
     for (number, id) in &added.devices {
-        connection.prepare_cached("INSERT INTO names (number, id) VALUES (?1, ?2)")?.execute((number, id.as_str()))?;
+        connection
+            .prepare_cached("INSERT INTO names (number, id, checksum) VALUES (?1, ?2, row_checksum(?2))")?
+            .execute((number, id.as_str()))?;
     }
     for (number, device, meter, function) in &added.channels {
         connection
-            .prepare_cached("INSERT INTO channels (number, device, meter, function) VALUES (?1, ?2, ?3, ?4)")?
+            .prepare_cached(
+                "INSERT INTO channels (number, device, meter, function, checksum)
+                 VALUES (?1, ?2, ?3, ?4, row_checksum(?2, ?3, ?4))",
+            )?
             .execute((number, device, meter, function))?;
     }
-    for (number, tag) in &added.tags {
+    for (number, tag, device) in &added.tags {
         connection
-            .prepare_cached("INSERT INTO tags (number, coding, code, quality, attributes) VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute((number, &tag.coding, &tag.code, tag.quality as u8, &tag.attributes))?;
+            .prepare_cached(
+                "INSERT INTO tags (number, coding, code, quality, attributes, device, checksum)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, row_checksum(?2, ?3, ?4, ?5, ?6))",
+            )?
+            .execute((number, &tag.coding, &tag.code, tag.quality as u8, &tag.attributes, device))?;
     }
     for (device, meter, attributes) in &added.meters {
         connection
-            .prepare_cached("INSERT OR REPLACE INTO meters (device, meter, attributes) VALUES (?1, ?2, ?3)")?
+            .prepare_cached(
+                "INSERT OR REPLACE INTO meters (device, meter, attributes, checksum)
+                 VALUES (?1, ?2, ?3, row_checksum(?1, ?2, ?3))",
+            )?
             .execute((device, meter, attributes))?;
     }
     Ok(())
@@ -57,8 +68,9 @@ pub(crate) fn insert_frames(connection: &Connection, batch: u64, blocks: &[Block
 
 /// Writes a conflict; false when the same one is known.
 pub(crate) fn insert_conflict(connection: &Connection, batch: u64, conflict: &NewConflict) -> rusqlite::Result<bool> {
-    let sql = "INSERT OR IGNORE INTO conflicts (channel, measured_at, value, first, tag, received_at, origin, batch)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let sql = "INSERT OR IGNORE INTO conflicts (channel, measured_at, value, first, tag, received_at, origin, batch,
+                   checksum)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, row_checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8))";
     let inserted = connection.prepare_cached(sql)?.execute(params![
         conflict.channel,
         conflict.measured_at,
@@ -74,7 +86,8 @@ pub(crate) fn insert_conflict(connection: &Connection, batch: u64, conflict: &Ne
 
 /// Writes events.
 pub(crate) fn insert_events(connection: &Connection, batch: u64, events: &[Event]) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO events (batch, at, severity, kind, device, peer, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let sql = "INSERT INTO events (batch, at, severity, kind, device, peer, text, checksum)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, row_checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7))";
     let mut statement = connection.prepare_cached(sql)?;
     for event in events {
         statement.execute(params![
@@ -95,7 +108,10 @@ pub(crate) fn apply_notes(connection: &Connection, notes: &[Note]) -> rusqlite::
     for Note { shelf, key, change } in notes {
         match change {
             NoteChange::Put(value) => connection
-                .prepare_cached("INSERT OR REPLACE INTO notes (shelf, key, value) VALUES (?1, ?2, ?3)")?
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO notes (shelf, key, value, checksum)
+                     VALUES (?1, ?2, ?3, row_checksum(?1, ?2, ?3))",
+                )?
                 .execute((shelf, &**key, &**value))?,
             NoteChange::Forget => connection
                 .prepare_cached("DELETE FROM notes WHERE shelf = ?1 AND key = ?2")?
@@ -119,13 +135,15 @@ pub(crate) fn apply(connection: &Connection, change: &Change, events: &mut Vec<E
         }
         Change::Learnt(id, learnt) => {
             connection
-                .prepare_cached("INSERT OR REPLACE INTO learnt (device, words) VALUES (?1, ?2)")?
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO learnt (device, words, checksum) VALUES (?1, ?2, row_checksum(?1, ?2))",
+                )?
                 .execute((id.as_str(), json(learnt)?))?;
         }
         Change::Presence(id, evidence) => {
             let sql = "INSERT OR REPLACE INTO presence
-                       (device, presence, since, last_bytes_at, last_reading_at, peer, closed_because)
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+                       (device, presence, since, last_bytes_at, last_reading_at, peer, closed_because, checksum)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, row_checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7))";
             connection.prepare_cached(sql)?.execute(params![
                 id.as_str(),
                 evidence.presence.word(),
@@ -145,8 +163,8 @@ pub(crate) fn apply(connection: &Connection, change: &Change, events: &mut Vec<E
 
 fn put_device(connection: &Connection, record: &DeviceRecord) -> rusqlite::Result<()> {
     let sql = "INSERT OR REPLACE INTO devices
-               (id, protocol, identity, state, secret, login, settings, added_at, source)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+               (id, protocol, identity, state, secret, login, settings, added_at, source, checksum)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, row_checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9))";
     connection.prepare_cached(sql)?.execute(params![
         record.id.as_str(),
         record.protocol,
@@ -167,8 +185,8 @@ fn apply_learnt(connection: &Connection, record: &DeviceRecord) -> rusqlite::Res
 }
 
 fn put_command(connection: &Connection, record: &CommandRecord) -> rusqlite::Result<()> {
-    let sql = "INSERT OR REPLACE INTO commands (id, device, wanted, state, accepted_at, changed_at)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let sql = "INSERT OR REPLACE INTO commands (id, device, wanted, state, accepted_at, changed_at, checksum)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, row_checksum(?2, ?3, ?4, ?5, ?6))";
     connection.prepare_cached(sql)?.execute(params![
         record.id.0,
         record.device.as_str(),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use loggerhead_model::{Cursor, Event, EventKind, Receipt, Records, Severity, Timestamp};
+use loggerhead_model::{Cursor, Event, EventKind, Receipt, Records, Severity, Ticket, Timestamp};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -19,7 +19,7 @@ use crate::queue::{Submission, Want, Work};
 use crate::shared::{Shared, now};
 use crate::state::{DamagedBatch, State};
 use crate::step::{Carried, Step};
-use crate::{Committed, OnCommit, Outcome, Reply, StoreError, tables, verify};
+use crate::{Committed, Limits, OnCommit, Outcome, Reply, StoreError, tables, verify};
 
 /// How long the writer waits after a failure before it tries again, at first and at most.
 const RETRY_MIN: Duration = Duration::from_millis(20);
@@ -106,7 +106,10 @@ impl Writer {
             Ok((cursor, carried)) => {
                 let restarts = carried.restart_wal;
                 let committed = self.take_in(cursor, carried, step.as_ref(), started);
-                tell(replies, |ticket| issue(ticket, cursor));
+                let taken = std::mem::take(&mut self.intake.taken);
+                let refused = taken.iter().filter(|taken| !**taken).count();
+                lock(&self.shared.status).refused += refused as u64;
+                tell(replies.into_iter().zip(taken), |ticket| issue(ticket, cursor));
                 answer(&mut work.requests, || Ok(cursor));
                 if let Some(on_commit) = self.on_commit.as_mut().filter(|_| makes_batch) {
                     on_commit(committed);
@@ -118,7 +121,7 @@ impl Writer {
             Err(error) => {
                 let reason = error.to_string();
                 self.fail(&reason);
-                tell(replies, Outcome::NotStored);
+                tell(replies.into_iter().map(|reply| (reply, false)), Outcome::NotStored);
                 answer(&mut work.requests, || Err(StoreError::Failing { reason: reason.clone() }));
             }
         }
@@ -187,7 +190,7 @@ impl Writer {
         status.commit_ms_max = status.commit_ms_max.max(took);
         status.readings += self.intake.batch.rows.len() as u64;
         status.resent += self.intake.resent;
-        status.channels = state.dictionary.channels();
+        status.known = state.dictionary.counts();
         drop(status);
         Committed {
             cursor,
@@ -239,7 +242,7 @@ impl Writer {
     }
 
     fn try_resume(&mut self, since: Timestamp) -> Result<(), StoreError> {
-        let (state, mut hot, damaged) = State::load(&self.shared.directory)?;
+        let (state, mut hot, damaged) = State::load(&self.shared.directory, self.shared.options.limits)?;
         make_durable(&state.connection)?;
         quarantine(&state.connection, &damaged);
         hot.set_epoch(read(&self.shared.hot).epoch() + 1);
@@ -335,21 +338,28 @@ fn insert_batch(connection: &Connection, number: u64, readings: i64, body: &[u8]
     connection.prepare_cached(sql)?.execute((number, now().unix_ms(), readings, body)).map(|_| ())
 }
 
-fn take_replies(submissions: &mut [Submission]) -> Vec<Reply> {
-    submissions.iter_mut().filter_map(|submission| submission.reply.take()).collect()
+fn take_replies(submissions: &mut [Submission]) -> Vec<Option<Reply>> {
+    submissions.iter_mut().map(|submission| submission.reply.take()).collect()
 }
 
-fn issue(ticket: loggerhead_model::Ticket, cursor: Cursor) -> Outcome {
+fn issue(ticket: Ticket, cursor: Cursor) -> Outcome {
     Outcome::Stored(Receipt::issue(ticket, cursor))
 }
 
-/// Tells every connection in one call what became of its submissions.
-fn tell(mut replies: Vec<Reply>, outcome: impl Fn(loggerhead_model::Ticket) -> Outcome) {
-    let address = |reply: &Reply| Arc::as_ptr(&reply.to).cast::<()>() as usize;
+/// Tells every connection in one call what became of its submissions: of those taken `outcome`, of others that they are
+/// not stored.
+fn tell(replies: impl Iterator<Item = (Option<Reply>, bool)>, outcome: impl Fn(Ticket) -> Outcome) {
+    let mut replies: Vec<(Reply, bool)> =
+        replies.filter_map(|(reply, taken)| reply.map(|reply| (reply, taken))).collect();
+    let address = |(reply, _): &(Reply, bool)| Arc::as_ptr(&reply.to).cast::<()>() as usize;
     replies.sort_by_key(address);
     for of_one in replies.chunk_by(|one, other| address(one) == address(other)) {
-        if let Some(first) = of_one.first() {
-            first.to.complete(&mut of_one.iter().map(|reply| outcome(reply.ticket)));
+        if let Some((first, _)) = of_one.first() {
+            let outcomes = of_one.iter().map(|(reply, taken)| match taken {
+                true => outcome(reply.ticket),
+                false => Outcome::NotStored(reply.ticket),
+            });
+            first.to.complete(&mut { outcomes });
         }
     }
 }
@@ -362,8 +372,8 @@ fn answer(requests: &mut Vec<crate::queue::Request>, result: impl Fn() -> Result
 }
 
 /// Reads the database for the first time.
-pub(crate) fn first_load(directory: &Path) -> Result<(State, Hot), StoreError> {
-    let (state, hot, damaged) = State::load(directory)?;
+pub(crate) fn first_load(directory: &Path, limits: Limits) -> Result<(State, Hot), StoreError> {
+    let (state, hot, damaged) = State::load(directory, limits)?;
     quarantine(&state.connection, &damaged);
     Ok((state, hot))
 }

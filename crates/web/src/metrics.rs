@@ -162,7 +162,7 @@ fn headend(text: &mut Text, metrics: &Metrics) {
 fn store(text: &mut Text, health: &StoreHealth) {
     let up = u64::from(health.is_ok());
     text.single(Kind::Gauge, "loggerhead_store_up", "1 while the store can write, 0 while it cannot.", up);
-    let rows: [(Kind, &str, &str, u64); 10] = [
+    let rows: [(Kind, &str, &str, u64); 13] = [
         (Kind::Gauge, "queued_submissions", "Packets that wait for the writer.", health.queued_submissions as u64),
         (Kind::Gauge, "queued_readings", "Readings that wait for the writer.", health.queued_readings as u64),
         (Kind::Counter, "batches_total", "Batches ever committed.", health.cursor.number()),
@@ -171,7 +171,10 @@ fn store(text: &mut Text, health: &StoreHealth) {
         (Kind::Counter, "resent_total", "Readings sent again with the same value.", health.resent),
         (Kind::Counter, "conflicts_total", "Readings sent again with another value.", health.conflicts),
         (Kind::Gauge, "hot_readings", "Readings not sealed yet.", health.hot_readings as u64),
+        (Kind::Counter, "refused_total", "Packets not stored because of a limit.", health.refused),
+        (Kind::Gauge, "devices", "Devices known.", health.devices as u64),
         (Kind::Gauge, "channels", "Channels known.", health.channels as u64),
+        (Kind::Gauge, "tags", "Different tags of readings known.", health.tags as u64),
         (Kind::Gauge, "database_bytes", "Bytes of the database file.", health.database_bytes),
     ];
     for (kind, name, help, value) in rows {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use loggerhead_model::{DeviceId, Identity};
 use loggerhead_protocols::{ALL, DeviceSettings, Protocol, SettingsError};
-use loggerhead_store::{FrameKeeping, Login, Retention, Secret};
+use loggerhead_store::{FrameKeeping, Limits, Login, Retention, Secret};
 
 use super::document::{Node, Value};
 use super::problem::{Gravity, Place};
@@ -46,12 +46,24 @@ pub(super) fn config(tree: &Node, findings: &Findings) -> Config {
             events: days("events_days"),
             readings: days("readings_days"),
         },
+        limits: limits(&store.below("limits", &empty)),
         web: web(&root.below("web", &empty)),
         listeners: listeners.into_iter().map(|(listener, _)| listener).collect(),
         devices: devices.into_iter().map(|(device, _)| device).collect(),
     };
     check_proofs(&config, &root);
     config
+}
+
+fn limits(section: &Section<'_>) -> Limits {
+    let count = |name| u32::try_from(section.count(name)).unwrap_or(u32::MAX);
+    Limits {
+        devices: count("devices"),
+        channels_per_device: count("channels_per_device"),
+        channels: count("channels"),
+        tags_per_device: count("tags_per_device"),
+        tags: count("tags"),
+    }
 }
 
 fn web(section: &Section<'_>) -> Web {

@@ -14,6 +14,8 @@ const COMMAND_S_MAX: u64 = 604_800;
 const FRAMES_DAYS_DEFAULT: u64 = 30;
 /// A hundred years, in days: whoever wants more wants for ever.
 const DAYS_MAX: u64 = 36_500;
+/// Numbers of the store have 32 bits.
+const NUMBERS_MAX: u64 = 4_000_000_000;
 /// Connections of one listener; a connection of an idle device costs about 4 KiB.
 const CONNECTIONS_DEFAULT: u64 = 20_000;
 /// More sockets than one process may have anywhere.
@@ -146,6 +148,31 @@ pub(super) const STORE: Keys = &[
         "keep the raw frame of every packet, so that history can be decoded again",
     ),
     table("retention", RETENTION, "days for which things are kept; 0: for ever"),
+    table(
+        "limits",
+        LIMITS,
+        "names and words that devices may bring; a packet that needs more is neither stored nor acknowledged",
+    ),
+];
+
+pub(super) const LIMITS: Keys = &[
+    count("devices", 1, NUMBERS_MAX, loggerhead_store::DEVICES_DEFAULT as u64, "devices that ever sent something"),
+    count(
+        "channels_per_device",
+        1,
+        NUMBERS_MAX,
+        loggerhead_store::CHANNELS_PER_DEVICE_DEFAULT as u64,
+        "channels (meter and function) of one device, and as many meters",
+    ),
+    count("channels", 1, NUMBERS_MAX, loggerhead_store::CHANNELS_DEFAULT as u64, "channels in all"),
+    count(
+        "tags_per_device",
+        1,
+        NUMBERS_MAX,
+        loggerhead_store::TAGS_PER_DEVICE_DEFAULT as u64,
+        "different tags (coding, code, quality and attributes of a reading) that one device brings",
+    ),
+    count("tags", 1, NUMBERS_MAX, loggerhead_store::TAGS_DEFAULT as u64, "different tags in all"),
 ];
 
 pub(super) const RETENTION: Keys = &[

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use loggerhead_model::{DeviceId, Identity};
-use loggerhead_store::{FrameKeeping, Login, Options, Retention, Secret};
+use loggerhead_store::{FrameKeeping, Limits, Login, Options, Retention, Secret};
 
 /// Everything that a head-end needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Config {
     pub frames: FrameKeeping,
     /// For how long things are kept.
     pub retention: Retention,
+    /// Most names and words that devices may bring.
+    pub limits: Limits,
     /// Where people and their programs connect to.
     pub web: Web,
     /// What devices connect to.
@@ -35,7 +37,7 @@ impl Config {
     /// How the store is to behave.
     #[must_use]
     pub fn store_options(&self) -> Options {
-        Options { frames: self.frames, retention: self.retention, ..Options::default() }
+        Options { frames: self.frames, retention: self.retention, limits: self.limits, ..Options::default() }
     }
 
     /// The socket of the API, which is always there: private, in the data directory.

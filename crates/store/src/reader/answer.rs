@@ -180,7 +180,7 @@ pub struct Stats {
     pub cursor: Cursor,
     /// Channels known.
     pub channels: u64,
-    /// Readings in all. Those that are being sealed at this moment may count twice.
+    /// Readings in all.
     pub readings: u64,
     /// Of these, in the log and not sealed yet.
     pub hot_readings: u64,

@@ -340,13 +340,6 @@ impl Drop for Lent<'_> {
 }
 
 impl Unsealed<'_> {
-    fn rows(&self) -> usize {
-        match self {
-            Self::Live(hot) => read(hot).rows(),
-            Self::Read(hot) => hot.rows(),
-        }
-    }
-
     fn latest(&self, channel: u32) -> Option<Latest> {
         match self {
             Self::Live(hot) => read(hot).latest(channel),

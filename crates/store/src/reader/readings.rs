@@ -314,11 +314,11 @@ fn stored<'a>(channel: &'a Channel, row: &Row, texts: &'a [Box<str>], tag: &'a T
 /// The segments of a group that reach into a span, by their first time.
 fn select_spans(connection: &Connection, group: u32, from: i64, to: i64) -> Result<Vec<SegmentSpan>, StoreError> {
     let doing = database("looking for segments");
-    let sql = "SELECT number, first_at, last_at FROM segments
+    let sql = "SELECT number, first_at, last_at, readings FROM segments
                WHERE channel_group = ?1 AND first_at < ?3 AND last_at >= ?2 ORDER BY first_at";
     let mut statement = connection.prepare_cached(sql).map_err(doing)?;
     let spans = statement.query_map((group, from, to), |row| {
-        Ok(SegmentSpan { number: row.get(0)?, first_at: row.get(1)?, last_at: row.get(2)? })
+        Ok(SegmentSpan { number: row.get(0)?, first_at: row.get(1)?, last_at: row.get(2)?, readings: row.get(3)? })
     });
     spans.map_err(doing)?.collect::<Result<_, _>>().map_err(doing)
 }

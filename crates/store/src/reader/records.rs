@@ -17,8 +17,9 @@ use super::answer::{
 use super::readings::{Tags, device_id};
 use super::{EachNote, Reader};
 use crate::error::database;
+use crate::lock::read;
 use crate::log::{Batch, Packet};
-use crate::state::last_batch;
+use crate::state::{last_batch, load_hot};
 use crate::tables::severity_number;
 use crate::{Acknowledgement, CommandRecord, Committed, DeviceRecord, PresenceRecord, Secret, StoreError, frames};
 
@@ -354,15 +355,22 @@ impl Reader {
     }
 
     pub(super) fn count(&self) -> Result<Stats, StoreError> {
-        let unsealed = self.unsealed()?;
-        let connection = self.connection()?;
         let doing = database("counting");
-        let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, u64>(0)).map_err(doing);
-        let hot_readings = unsealed.rows() as u64;
+        let connection = self.connection()?;
+        // One moment for all: what is not sealed and what is are counted together.
+        let transaction = connection.unchecked_transaction().map_err(doing)?;
+        let number = |sql: &str| transaction.query_row(sql, [], |row| row.get::<_, u64>(0)).map_err(doing);
+        let (hot_readings, sealed_readings) = if let Some(shared) = &self.inner.live {
+            let hot = read(&shared.hot);
+            (hot.rows() as u64, hot.sealed_readings())
+        } else {
+            let (hot, _) = load_hot(&transaction)?;
+            (hot.rows() as u64, number("SELECT coalesce(sum(readings), 0) FROM segments")?)
+        };
         Ok(Stats {
-            cursor: Cursor::new(last_batch(&connection)?),
+            cursor: Cursor::new(last_batch(&transaction)?),
             channels: number("SELECT coalesce(max(number) + 1, 0) FROM channels")?,
-            readings: hot_readings + number("SELECT coalesce(sum(readings), 0) FROM segments")?,
+            readings: hot_readings + sealed_readings,
             hot_readings,
             log_batches: number("SELECT count(*) FROM log")?,
             conflicts: number("SELECT count(*) FROM conflicts")?,

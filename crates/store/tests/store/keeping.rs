@@ -1,6 +1,7 @@
 //! What is stored is there, once, and stays there.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use loggerhead_model::{Cursor, Event, EventKind, Note, NoteChange, Records, Report, Severity, Timestamp};
@@ -139,4 +140,31 @@ fn notes(reader: &Reader, shelf: &str) -> Vec<String> {
     };
     reader.notes(shelf, &mut each).expect("a store that answers");
     notes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_count_of_readings_is_exact_at_any_moment() {
+    let directory = tempfile::tempdir().expect("a directory");
+    // Everything is sealed and merged all the time.
+    let options = Options { hot_readings_max: 4, log_tail_batches: 1, ..Options::default() };
+    let store = Store::open(directory.path(), options).expect("a store");
+    let reader = Reader::open(directory.path()).expect("a store");
+    let (counting, done) = (store.reader(), Arc::new(AtomicBool::new(false)));
+    let stop = Arc::clone(&done);
+    let counter = std::thread::spawn(move || {
+        let mut before = 0;
+        while !stop.load(Ordering::Relaxed) {
+            let readings = counting.stats().expect("a readable store").readings;
+            assert!(readings >= before, "{readings} after {before}");
+            before = readings;
+        }
+    });
+    for at in 1..=300 {
+        assert!(store_packet(&store, packet("tower", &[point("1", "1", at, "5"), point("2", "1", at, "6")])).await);
+        let stored = 2 * u64::try_from(at).expect("a count");
+        assert_eq!(store.reader().stats().expect("a readable store").readings, stored);
+        assert_eq!(reader.stats().expect("a readable store").readings, stored);
+    }
+    done.store(true, Ordering::Relaxed);
+    counter.join().expect("counts that never fall");
 }

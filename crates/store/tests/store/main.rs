@@ -8,4 +8,5 @@ mod common;
 mod disk;
 mod failing;
 mod keeping;
+mod limits;
 mod model;

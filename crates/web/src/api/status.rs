@@ -133,10 +133,16 @@ pub struct StoreStatus {
     pub resent: u64,
     /// Readings sent again with another value.
     pub conflicts: u64,
+    /// Packets that were not stored and not acknowledged because their device is over a limit.
+    pub refused: u64,
     /// Readings not sealed yet.
     pub hot_readings: usize,
+    /// Devices known.
+    pub devices: usize,
     /// Channels known.
     pub channels: usize,
+    /// Different tags known: coding, code, quality and attributes of readings.
+    pub tags: usize,
     /// Bytes of the database.
     pub database_bytes: u64,
     /// Bytes of its write-ahead log.
@@ -206,8 +212,11 @@ impl From<StoreHealth> for StoreStatus {
             readings: health.readings,
             resent: health.resent,
             conflicts: health.conflicts,
+            refused: health.refused,
             hot_readings: health.hot_readings,
+            devices: health.devices,
             channels: health.channels,
+            tags: health.tags,
             database_bytes: health.database_bytes,
             wal_bytes: health.wal_bytes,
         }

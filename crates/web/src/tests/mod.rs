@@ -18,7 +18,7 @@ use loggerhead_headend::HeadEnd;
 use loggerhead_headend::config::{self, Config};
 use loggerhead_model::{DeviceId, Event, EventKind, Origin, Quality, Reading, Records, ReportBuilder, Severity};
 use loggerhead_model::{Ticket, Timestamp, Value};
-use loggerhead_store::{Completion, FrameKeeping, Outcome, Reply, Retention};
+use loggerhead_store::{Completion, FrameKeeping, Limits, Outcome, Reply, Retention};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -96,6 +96,7 @@ fn settings(directory: &TempDir) -> Config {
         log: config::Log { format: config::LogFormat::Text, level: "info".to_owned() },
         frames: FrameKeeping::Keep,
         retention: Retention::default(),
+        limits: Limits::default(),
         web: config::Web::default(),
         listeners: vec![listener],
         devices: Vec::new(),
