@@ -15,7 +15,6 @@ use loggerhead_model::Role;
 use loggerhead_protocols::Protocol;
 use loggerhead_protocols::logger::dialect::{self, ProofStep};
 use loggerhead_store::{FrameKeeping, Limits, Login, Retention, Secret};
-use loggerhead_store::{FrameKeeping, Login, Retention, Secret};
 use loggerhead_web::{ServeError, Server, Settings, Transport, Web};
 use tokio::signal::unix::{SignalKind, signal};
 

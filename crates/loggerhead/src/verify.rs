@@ -3,18 +3,17 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use loggerhead_store::StoreError;
 
 use crate::configuration::DataArgs;
-use crate::exit::{Exit, Failure};
+use crate::exit::Exit;
 use crate::terminal;
 
 /// Options of `verify`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example: loggerhead verify --data /var/lib/loggerhead
-The server must not be running. While it is, make a backup and verify that: put it alone into a directory as
-loggerhead.db. Ends with 5 when something is damaged.")]
+While the server runs, damage is named; with the server stopped, it is set aside as well. Ends with 5 when something
+is damaged.")]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     data: DataArgs,
@@ -31,23 +30,21 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let bar = terminal::byte_bar("reading back");
     let report = loggerhead_store::verify(&args.data.directory()?, &mut |progress| terminal::advance(&bar, progress));
     bar.finish_and_clear();
-    let report = match report {
-        Err(error @ StoreError::Locked { .. }) => {
-            let text = format!("{error}: stop the server, or verify a copy that `loggerhead backup` makes");
-            return Err(Failure::new(Exit::Failed, text).into());
-        }
-        other => other.context("verify")?,
-    };
+    let report = report.context("verify")?;
     if args.json {
         terminal::say_json(&report)?;
     } else {
         terminal::say(format_args!(
-            "read back: {} readings in {} batches and {} segments, {} blocks of frames",
-            report.readings, report.batches, report.segments, report.frame_blocks
+            "read back: {} readings in {} batches and {} segments, {} blocks of frames, {} other rows",
+            report.readings, report.batches, report.segments, report.frame_blocks, report.rows
         ))?;
         for damage in &report.damage {
             let kept = if damage.quarantined { "set aside; the rest stays readable" } else { "still in place" };
-            terminal::say(format_args!("damaged: {}: {} ({kept})", damage.place, damage.what))?;
+            let about = if damage.about.is_empty() { String::new() } else { format!("; it held {}", damage.about) };
+            terminal::say(format_args!("damaged: {}: {}{about} ({kept})", damage.place, damage.what))?;
+        }
+        if report.in_use && !report.is_sound() {
+            terminal::say("the server has it open: stop it and verify again to set this aside")?;
         }
         if report.is_sound() {
             terminal::say("everything is as it was written")?;

@@ -113,6 +113,17 @@ pub(crate) fn has_device(devices: &[u8], device: u32) -> Result<bool, Broken> {
     Ok(false)
 }
 
+/// The numbers of the devices in a block, by its `devices`, in order.
+pub(crate) fn devices(devices: &[u8]) -> Result<Vec<u32>, Broken> {
+    let mut slice = Slice::new(devices);
+    let (mut number, mut numbers) = (0_u32, Vec::new());
+    while !slice.is_empty() {
+        number = number.saturating_add(slice.number()?);
+        numbers.push(number);
+    }
+    Ok(numbers)
+}
+
 /// The frames of a block, in order: their entries, and their bytes one behind the other.
 pub(crate) fn decode(body: &[u8]) -> Result<(Vec<Entry>, Vec<u8>), Broken> {
     let mut slice = open_body(body)?;

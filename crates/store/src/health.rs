@@ -2,6 +2,8 @@
 
 use loggerhead_model::{Cursor, Timestamp};
 
+use crate::Damage;
+
 /// Whether the store can write.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case", tag = "state")]
@@ -45,6 +47,8 @@ pub struct StoreHealth {
     pub conflicts: u64,
     /// Packets that were not stored and not acknowledged because their device is over a limit.
     pub refused: u64,
+    /// What was found damaged since the store was opened, and set aside; at most the first 100.
+    pub damage: Vec<Damage>,
     /// Readings not sealed yet.
     pub hot_readings: usize,
     /// Devices known.

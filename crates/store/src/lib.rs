@@ -9,6 +9,7 @@ mod backup;
 mod change;
 mod coding;
 mod column;
+mod damage;
 mod device;
 mod dictionary;
 mod directory;
@@ -22,11 +23,13 @@ mod limits;
 mod lock;
 mod log;
 mod maintenance;
+mod mend;
 mod options;
 mod queue;
 mod reader;
 mod retention;
 mod row;
+mod salvage;
 mod schema;
 mod seal;
 mod segment;
@@ -34,11 +37,14 @@ mod shared;
 mod state;
 mod step;
 mod submission;
+mod survey;
 mod tables;
 mod verify;
+mod wal;
 mod writer;
 
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::{self, JoinHandle};
 
@@ -50,6 +56,7 @@ pub use self::access::{
 };
 pub use self::backup::backup;
 pub use self::change::{Change, CommandRecord};
+pub use self::damage::Damage;
 pub use self::device::{DeviceRecord, DeviceSource, DeviceState, Login, PresenceRecord, Secret};
 pub use self::error::StoreError;
 pub use self::health::{Condition, StoreHealth};
@@ -68,7 +75,7 @@ pub use self::reader::{
 };
 use self::shared::{Alarm, Shared, Status};
 pub use self::submission::{Committed, Completion, Outcome, Reply};
-pub use self::verify::{Damage, Progress, VerifyReport, verify};
+pub use self::verify::{Progress, VerifyReport, verify};
 use self::writer::Writer;
 
 /// A store that is open for writing. Clones are handles of the same store.
@@ -81,17 +88,18 @@ pub struct Store {
 
 impl Store {
     /// Opens the store in `directory`, and makes both when they are not there: the directory for this user alone, the
-    /// files as well.
+    /// files as well. What is damaged in it is set aside and said in the log, in events and in `health`.
     ///
     /// # Errors
-    /// `Locked` while another process has it open, `Newer` for a store of a later version, `Damaged` when it cannot be
-    /// understood, `Database` or `File` when it cannot be opened.
+    /// `Locked` while another process has it open, `Newer` for a store of a later version, `Damaged` when nothing in it can
+    /// be read, `Database` or `File` when it cannot be opened.
     pub fn open(directory: &Path, mut options: Options) -> Result<Self, StoreError> {
         directory::create(directory)?;
         let lock = directory::lock(directory)?;
         directory::create_database(directory)?;
-        let (state, hot) = writer::first_load(directory, options.limits)?;
-        let status = Status { cursor: state.cursor, known: state.dictionary.counts(), ..Status::default() };
+        let (state, hot, damage) = writer::first_load(directory, options.limits)?;
+        let events = writer::damage_events(&damage);
+        let status = Status { damage, cursor: state.cursor, known: state.dictionary.counts(), ..Status::default() };
         let on_commit = options.on_commit.take();
         let shared = Arc::new(Shared {
             directory: directory.to_owned(),
@@ -100,7 +108,11 @@ impl Store {
             hot: RwLock::new(hot),
             status: Mutex::new(status),
             alarm: Alarm::default(),
+            generation: AtomicU64::new(0),
         });
+        if !events.is_empty() {
+            shared.queue.announce(events);
+        }
         let writer = Writer::new(Arc::clone(&shared), state, on_commit, lock);
         let maintenance = Maintenance::new(Arc::clone(&shared));
         let starting = || error::file("starting a thread of the store");

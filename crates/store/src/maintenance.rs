@@ -37,6 +37,8 @@ const SHRINK_PAGES: u32 = 256;
 pub(crate) struct Maintenance {
     shared: Arc<Shared>,
     connection: Option<Connection>,
+    /// The file that the connection is of.
+    generation: u64,
     sealer: Sealer,
     /// Groups sealed since they were last looked at for merging.
     sealed: Vec<u32>,
@@ -54,6 +56,7 @@ impl Maintenance {
         Self {
             shared,
             connection: None,
+            generation: 0,
             sealer: Sealer::default(),
             sealed: Vec::new(),
             trimmed: 0,
@@ -72,6 +75,11 @@ impl Maintenance {
     }
 
     fn round(&mut self) -> Result<(), Interrupted> {
+        let generation = self.shared.generation();
+        if self.generation != generation {
+            self.connection = None;
+            self.generation = generation;
+        }
         while read(&self.shared.hot).rows() > self.shared.options.hot_readings_max {
             if self.seal()? == 0 {
                 break;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use loggerhead_model::{Cursor, Note, NoteChange, Records};
+use loggerhead_model::{Cursor, Event, Note, NoteChange, Records};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::options::SUBMISSION_READINGS_MIN;
@@ -127,6 +127,14 @@ impl Queue {
             self.wake(waiting);
         }
         answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Adds events of the store itself, for which nobody waits.
+    pub(crate) fn announce(&self, events: Vec<Event>) {
+        let (done, _) = oneshot::channel();
+        let mut waiting = self.lock();
+        waiting.requests.push_back(Request { changes: vec![Change::Events(events)], done });
+        self.wake(waiting);
     }
 
     /// Adds a step of maintenance. Only one waits at a time: the maintenance waits for its end.

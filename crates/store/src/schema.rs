@@ -7,8 +7,9 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::StoreError;
-use crate::error::database;
+use crate::damage::is_damage;
+use crate::error::{database, file};
+use crate::{StoreError, directory};
 
 /// The file in the data directory.
 pub(crate) const FILE: &str = "loggerhead.db";
@@ -74,10 +75,64 @@ pub(crate) fn is_older(directory: &Path) -> Result<bool, StoreError> {
     Ok((version(&open_reader(directory)?)? as usize) < MIGRATIONS.len())
 }
 
+/// Opens a database of which parts cannot be read, for what can.
+///
+/// # Errors
+/// `Damaged` when nothing can be read: it says what to do.
+pub(crate) fn open_damaged(directory: &Path) -> Result<Connection, StoreError> {
+    let path = directory.join(FILE);
+    let beyond_repair = |error: rusqlite::Error| {
+        if !is_damage(&error) {
+            return database("opening the damaged database")(error);
+        }
+        let path = path.display();
+        let what = format!(
+            "{path} cannot be read at all ({error}): stop the server, move {FILE}* out of the directory, and put a backup \
+             there as {FILE}, or start without one; devices send again what was not acknowledged"
+        );
+        StoreError::Damaged { what }
+    };
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&path, flags).map_err(beyond_repair)?;
+    connection.busy_timeout(BUSY).map_err(beyond_repair)?;
+    add_functions(&connection).map_err(beyond_repair)?;
+    // Finds a damaged page when it is read, not when something on it is used.
+    connection.pragma_update(None, "cell_size_check", true).map_err(beyond_repair)?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(beyond_repair)?;
+    Ok(connection)
+}
+
+/// Makes a database that is written as a whole and then synced.
+pub(crate) fn create_file(path: &Path) -> Result<Connection, StoreError> {
+    let making = database("making a new database");
+    drop(directory::create_new(path).map_err(file(format!("making {}", path.display())))?);
+    let mut connection = Connection::open(path).map_err(making)?;
+    add_functions(&connection).map_err(making)?;
+    connection.pragma_update(None, "page_size", PAGE_BYTES).map_err(making)?;
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(making)?;
+    connection.pragma_update(None, "journal_mode", "OFF").map_err(making)?;
+    connection.pragma_update(None, "synchronous", "OFF").map_err(making)?;
+    migrate(&mut connection, 0)?;
+    Ok(connection)
+}
+
+/// The tables without anything in them, in memory.
+pub(crate) fn pristine() -> Result<Connection, StoreError> {
+    let mut connection = Connection::open_in_memory().map_err(database("making a database in memory"))?;
+    migrate(&mut connection, 0)?;
+    Ok(connection)
+}
+
 fn version(connection: &Connection) -> Result<u32, StoreError> {
     let reading = database("reading the schema version");
+    let application = connection.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0));
+    let application = application.map_err(reading)?;
     let found = connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0)).map_err(reading)?;
     let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    let is_ours = if found > 0 { application == APPLICATION_ID || application == 0 } else { application == 0 };
+    if !is_ours {
+        return Err(StoreError::Damaged { what: "the header of the database".to_owned() });
+    }
     if found > known { Err(StoreError::Newer { found, known }) } else { Ok(found) }
 }
 
@@ -100,14 +155,19 @@ fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn row_checksum(context: &Context<'_>) -> u32 {
+    checksum((0..context.len()).map(|index| context.get_raw(index)))
+}
+
+/// The CRC-32 of values with their types.
+pub(crate) fn checksum<'a>(values: impl Iterator<Item = ValueRef<'a>>) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     let mut add = |kind: u8, bytes: &[u8]| {
         hasher.update(&[kind]);
         hasher.update(&bytes.len().to_le_bytes());
         hasher.update(bytes);
     };
-    for index in 0..context.len() {
-        match context.get_raw(index) {
+    for value in values {
+        match value {
             ValueRef::Null => add(0, &[]),
             ValueRef::Integer(number) => add(1, &number.to_le_bytes()),
             ValueRef::Real(number) => add(2, &number.to_le_bytes()),

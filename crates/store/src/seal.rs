@@ -97,7 +97,7 @@ impl Sealer {
     }
 
     /// The latest readings of a group as a segment of one row a channel.
-    fn latest(&mut self, latest: &[(u8, Latest)]) -> Vec<u8> {
+    pub(crate) fn latest(&mut self, latest: &[(u8, Latest)]) -> Vec<u8> {
         let mut channels = Vec::with_capacity(latest.len());
         for (place, latest) in latest {
             let mut rows = Rows::default();

@@ -1,12 +1,13 @@
 //! What the handles, the writer and the maintenance of one store share.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use loggerhead_model::{Cursor, Timestamp};
 
+use crate::damage::Damage;
 use crate::dictionary::Counts;
 use crate::health::Condition;
 use crate::hot::Hot;
@@ -23,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) hot: RwLock<Hot>,
     pub(crate) status: Mutex<Status>,
     pub(crate) alarm: Alarm,
+    /// Changes when another file takes the place of the database: connections of before still see the old one.
+    pub(crate) generation: AtomicU64,
 }
 
 /// What the writer says of itself.
@@ -39,6 +42,8 @@ pub(crate) struct Status {
     pub(crate) conflicts: u64,
     pub(crate) refused: u64,
     pub(crate) known: Counts,
+    /// What was found damaged since the store was opened.
+    pub(crate) damage: Vec<Damage>,
 }
 
 /// Wakes the maintenance.
@@ -78,6 +83,11 @@ pub(crate) fn now() -> Timestamp {
 }
 
 impl Shared {
+    /// Which file is the database now.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
     /// How the store is.
     pub(crate) fn health(&self) -> StoreHealth {
         let (queued_submissions, queued_readings) = self.queue.depth();
@@ -97,6 +107,7 @@ impl Shared {
             resent: status.resent,
             conflicts: status.conflicts,
             hot_readings,
+            damage: status.damage.clone(),
             refused: status.refused,
             devices: status.known.devices,
             channels: status.known.channels,

@@ -6,6 +6,7 @@ use std::path::Path;
 use loggerhead_model::{DeviceId, Quality};
 use rusqlite::Connection;
 
+use crate::damage::is_damage;
 use crate::dictionary::{Dictionary, Tag};
 use crate::error::database;
 use crate::hot::{Hot, Latest};
@@ -28,6 +29,8 @@ pub(crate) struct State {
 pub(crate) struct DamagedBatch {
     pub(crate) number: u64,
     pub(crate) what: String,
+    /// What stands there; nothing when the page itself is damaged.
+    pub(crate) body: Option<Vec<u8>>,
 }
 
 impl State {
@@ -69,26 +72,22 @@ pub(crate) fn load_hot(connection: &Connection) -> Result<(Hot, Vec<DamagedBatch
     let mut statement = connection.prepare("SELECT body FROM log WHERE number = ?1").map_err(doing)?;
     // One by one, so that a damaged page hides no more than what is on it.
     for number in first..=last {
-        let batch =
-            statement.query_row([number], |row| Ok(Batch::decode(row.get_ref(0)?.as_blob().unwrap_or_default())));
-        let what = match batch {
+        let batch = statement.query_row([number], |row| {
+            let body = row.get_ref(0)?.as_blob().unwrap_or_default();
+            Ok(Batch::decode(body).map_err(|broken| (broken.to_string(), body.to_vec())))
+        });
+        let (what, body) = match batch {
             Ok(Ok(batch)) => {
                 hot.apply(number, &batch);
                 continue;
             }
-            Ok(Err(broken)) => broken.to_string(),
-            Err(error) if is_damage(&error) => error.to_string(),
+            Ok(Err((what, body))) => (what, Some(body)),
+            Err(error) if is_damage(&error) => (error.to_string(), None),
             Err(error) => return Err(doing(error)),
         };
-        damaged.push(DamagedBatch { number, what });
+        damaged.push(DamagedBatch { number, what, body });
     }
     Ok((hot, damaged))
-}
-
-/// Whether an error means that something stored is not what was written, and not that reading failed.
-pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
-    let corrupt = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt);
-    corrupt || matches!(error, rusqlite::Error::QueryReturnedNoRows)
 }
 
 fn load_sealed(connection: &Connection, hot: &mut Hot) -> Result<(), StoreError> {
@@ -110,7 +109,7 @@ fn load_sealed(connection: &Connection, hot: &mut Hot) -> Result<(), StoreError>
 }
 
 /// The latest readings of a group, from all of its segments.
-fn latest_of_segments(connection: &Connection, group: u32) -> Result<Vec<(u8, Latest)>, StoreError> {
+pub(crate) fn latest_of_segments(connection: &Connection, group: u32) -> Result<Vec<(u8, Latest)>, StoreError> {
     let doing = database("reading segments");
     let mut all: BTreeMap<u8, Latest> = BTreeMap::new();
     let mut statement =

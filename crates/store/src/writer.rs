@@ -3,27 +3,35 @@
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use loggerhead_model::{Cursor, Event, EventKind, Receipt, Records, Severity, Ticket, Timestamp};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use crate::damage::Damage;
 use crate::dictionary::Added;
 use crate::error::database;
 use crate::health::Condition;
 use crate::hot::Hot;
 use crate::intake::{Intake, Stored};
 use crate::lock::{lock, read, write};
+use crate::log::Batch;
+use crate::mend::{self, mend, set_aside};
 use crate::queue::{Submission, Want, Work};
 use crate::shared::{Shared, now};
 use crate::state::{DamagedBatch, State};
 use crate::step::{Carried, Step};
-use crate::{Committed, Limits, OnCommit, Outcome, Reply, StoreError, tables, verify};
+use crate::{Committed, Limits, OnCommit, Outcome, Reply, StoreError, survey, tables, wal};
 
 /// How long the writer waits after a failure before it tries again, at first and at most.
 const RETRY_MIN: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// How often one process makes a new file in the place of a damaged one: what is damaged again and again is broken.
+const MENDS_MAX: u32 = 3;
+/// Most damaged things that are named in health and events; the log names all.
+const DAMAGE_SHOWN_MAX: usize = 100;
 /// A store that worked for so long after a failure starts over with short waits.
 const SETTLED: Duration = Duration::from_secs(30);
 
@@ -37,6 +45,9 @@ pub(crate) struct Writer {
     retry: Duration,
     retry_at: Instant,
     resumed_at: Instant,
+    /// Whether the last failure was damage and not trouble with the disk.
+    damaged: bool,
+    mends: u32,
     on_commit: Option<OnCommit>,
     /// Keeps the directory locked until the last commit.
     _lock: File,
@@ -62,6 +73,8 @@ impl Writer {
             retry: RETRY_MIN,
             retry_at: now,
             resumed_at: now,
+            damaged: false,
+            mends: 0,
             on_commit,
             _lock: lock,
         }
@@ -120,6 +133,7 @@ impl Writer {
             }
             Err(error) => {
                 let reason = error.to_string();
+                self.damaged = error.is_damage();
                 self.fail(&reason);
                 tell(replies.into_iter().map(|reply| (reply, false)), Outcome::NotStored);
                 answer(&mut work.requests, || Err(StoreError::Failing { reason: reason.clone() }));
@@ -232,6 +246,7 @@ impl Writer {
             }
             Err(error) => {
                 self.state = None;
+                self.damaged |= error.is_damage();
                 tracing::debug!(%error, "still cannot store");
                 let reason = error.to_string();
                 lock(&self.shared.status).condition = Condition::Failing { since, reason };
@@ -242,9 +257,22 @@ impl Writer {
     }
 
     fn try_resume(&mut self, since: Timestamp) -> Result<(), StoreError> {
-        let (state, mut hot, damaged) = State::load(&self.shared.directory, self.shared.options.limits)?;
+        let mut damage = Vec::new();
+        if self.damaged && self.mends < MENDS_MAX {
+            self.mends += 1;
+            let reason = match &lock(&self.shared.status).condition {
+                Condition::Failing { reason, .. } => reason.clone(),
+                Condition::Ok => String::new(),
+            };
+            damage = mend(&self.shared.directory)?;
+            damage.insert(0, Damage { quarantined: true, ..Damage::new("database", reason) });
+            damage.iter().for_each(Damage::log);
+            self.damaged = false;
+            self.shared.generation.fetch_add(1, Ordering::Release);
+        }
+        let (state, mut hot, batches) = State::load(&self.shared.directory, self.shared.options.limits)?;
         make_durable(&state.connection)?;
-        quarantine(&state.connection, &damaged);
+        damage.extend(quarantine(&state.connection, batches));
         hot.set_epoch(read(&self.shared.hot).epoch() + 1);
         *write(&self.shared.hot) = hot;
         self.state = Some(state);
@@ -256,8 +284,15 @@ impl Writer {
             peer: None,
             text: format!("nothing could be stored from {since} on; it can again").into(),
         };
+        let mut events = damage_events(&damage);
+        events.push(event);
+        {
+            let mut status = lock(&self.shared.status);
+            status.damage.extend(damage);
+            status.damage.truncate(DAMAGE_SHOWN_MAX);
+        }
         let started = Instant::now();
-        let extra = Extra { step: None, requests: &[], events: &[event], makes_batch: true };
+        let extra = Extra { step: None, requests: &[], events: &events, makes_batch: true };
         let (cursor, carried) = self.transact(std::iter::empty(), &extra)?;
         let committed = self.take_in(cursor, carried, None, started);
         if let Some(on_commit) = &mut self.on_commit {
@@ -320,13 +355,37 @@ fn make_durable(connection: &Connection) -> Result<(), StoreError> {
 }
 
 /// Sets batches aside that cannot be read; their numbers stay taken. What cannot even be moved is stepped over.
-fn quarantine(connection: &Connection, damaged: &[DamagedBatch]) {
-    for batch in damaged {
-        tracing::error!(batch = batch.number, what = batch.what, "a damaged batch is set aside");
-        if let Err(error) = verify::set_batch_aside(connection, batch) {
-            tracing::error!(batch = batch.number, %error, "a damaged batch cannot be set aside");
-        }
+fn quarantine(connection: &Connection, damaged: Vec<DamagedBatch>) -> Vec<Damage> {
+    let mut found = Vec::new();
+    let mut empty = Vec::new();
+    Batch::default().encode(&mut empty);
+    for DamagedBatch { number, what, body } in damaged {
+        let damage = Damage { quarantined: true, ..Damage::new(format!("batch {number}"), what) };
+        let moved = set_aside(connection, &damage, body.as_deref()).and_then(|()| {
+            let sql = "UPDATE log SET readings = 0, body = ?2 WHERE number = ?1";
+            connection.execute(sql, (number, &empty))
+        });
+        let damage = Damage { quarantined: moved.is_ok(), ..damage };
+        damage.log();
+        found.push(damage);
     }
+    found
+}
+
+/// What operators are told of damage.
+pub(crate) fn damage_events(damage: &[Damage]) -> Vec<Event> {
+    let event = |damage: &Damage| {
+        let about = if damage.about.is_empty() { String::new() } else { format!(" ({})", damage.about) };
+        Event {
+            at: now(),
+            severity: Severity::Error,
+            kind: EventKind::System,
+            device: None,
+            peer: None,
+            text: format!("the store is damaged: {}: {}{about}", damage.place, damage.what).into(),
+        }
+    };
+    damage.iter().take(DAMAGE_SHOWN_MAX).map(event).collect()
 }
 
 fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
@@ -371,9 +430,48 @@ fn answer(requests: &mut Vec<crate::queue::Request>, result: impl Fn() -> Result
     }
 }
 
-/// Reads the database for the first time.
-pub(crate) fn first_load(directory: &Path, limits: Limits) -> Result<(State, Hot), StoreError> {
-    let (state, hot, damaged) = State::load(directory, limits)?;
-    quarantine(&state.connection, &damaged);
-    Ok((state, hot))
+/// Reads the database for the first time, and makes it usable where it is damaged: gives what was found.
+pub(crate) fn first_load(directory: &Path, limits: Limits) -> Result<(State, Hot, Vec<Damage>), StoreError> {
+    mend::finish(directory)?;
+    let mut found = Vec::new();
+    if let Some(damage) = wal::look(directory)? {
+        wal::keep(directory)?;
+        found.push(Damage { quarantined: true, ..damage });
+    }
+    let sound = load_sound(directory, limits, &mut found)?;
+    let (state, hot, batches) = if let Some(loaded) = sound {
+        loaded
+    } else {
+        let lost = mend(directory)?;
+        found.retain(|damage| !lost.iter().any(|other| other.place == damage.place));
+        found.extend(lost);
+        State::load(directory, limits)?
+    };
+    found.iter().for_each(Damage::log);
+    found.extend(quarantine(&state.connection, batches));
+    found.truncate(DAMAGE_SHOWN_MAX);
+    Ok((state, hot, found))
+}
+
+/// What the writer needs, if everything is whole without which nothing can be stored; otherwise what is not is `found`.
+fn load_sound(
+    directory: &Path,
+    limits: Limits,
+    found: &mut Vec<Damage>,
+) -> Result<Option<(State, Hot, Vec<DamagedBatch>)>, StoreError> {
+    let loaded = match State::load(directory, limits) {
+        Ok(loaded) => loaded,
+        Err(error) if error.is_damage() => {
+            found.push(Damage { quarantined: true, ..Damage::new("database", error.to_string()) });
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let damaged = survey::look_at_small_tables(&loaded.0.connection)?;
+    let pages = loaded.2.iter().any(|batch| batch.body.is_none());
+    if damaged.is_empty() && !pages {
+        return Ok(Some(loaded));
+    }
+    found.extend(damaged.into_iter().map(|damage| Damage { quarantined: true, ..damage }));
+    Ok(None)
 }

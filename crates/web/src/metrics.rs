@@ -162,7 +162,7 @@ fn headend(text: &mut Text, metrics: &Metrics) {
 fn store(text: &mut Text, health: &StoreHealth) {
     let up = u64::from(health.is_ok());
     text.single(Kind::Gauge, "loggerhead_store_up", "1 while the store can write, 0 while it cannot.", up);
-    let rows: [(Kind, &str, &str, u64); 13] = [
+    let rows: [(Kind, &str, &str, u64); 14] = [
         (Kind::Gauge, "queued_submissions", "Packets that wait for the writer.", health.queued_submissions as u64),
         (Kind::Gauge, "queued_readings", "Readings that wait for the writer.", health.queued_readings as u64),
         (Kind::Counter, "batches_total", "Batches ever committed.", health.cursor.number()),
@@ -172,6 +172,7 @@ fn store(text: &mut Text, health: &StoreHealth) {
         (Kind::Counter, "conflicts_total", "Readings sent again with another value.", health.conflicts),
         (Kind::Gauge, "hot_readings", "Readings not sealed yet.", health.hot_readings as u64),
         (Kind::Counter, "refused_total", "Packets not stored because of a limit.", health.refused),
+        (Kind::Gauge, "damage", "Damaged parts found since the start.", health.damage.len() as u64),
         (Kind::Gauge, "devices", "Devices known.", health.devices as u64),
         (Kind::Gauge, "channels", "Channels known.", health.channels as u64),
         (Kind::Gauge, "tags", "Different tags of readings known.", health.tags as u64),

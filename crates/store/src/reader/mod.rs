@@ -42,7 +42,8 @@ struct Inner {
     directory: PathBuf,
     /// The store, when it is open in this process.
     live: Option<Arc<Shared>>,
-    idle: Mutex<Vec<Connection>>,
+    /// Connections, each with the generation of the file that it is of.
+    idle: Mutex<Vec<(u64, Connection)>>,
     /// Tags never change once they are committed.
     tags: RwLock<HashMap<u32, Arc<Tag>>>,
 }
@@ -50,6 +51,7 @@ struct Inner {
 /// A connection for one question.
 struct Lent<'a> {
     inner: &'a Inner,
+    generation: u64,
     connection: Option<Connection>,
 }
 
@@ -93,9 +95,17 @@ impl Reader {
     }
 
     fn connection(&self) -> Result<Lent<'_>, StoreError> {
-        let idle = lock(&self.inner.idle).pop();
-        let connection = idle.map_or_else(|| schema::open_reader(&self.inner.directory), Ok)?;
-        Ok(Lent { inner: &self.inner, connection: Some(connection) })
+        let generation = self.inner.live.as_ref().map_or(0, |shared| shared.generation());
+        let idle = {
+            let mut idle = lock(&self.inner.idle);
+            idle.retain(|(of, _)| *of == generation);
+            idle.pop()
+        };
+        let connection = match idle {
+            Some((_, connection)) => connection,
+            None => schema::open_reader(&self.inner.directory)?,
+        };
+        Ok(Lent { inner: &self.inner, generation, connection: Some(connection) })
     }
 
     fn unsealed(&self) -> Result<Unsealed<'_>, StoreError> {
@@ -334,7 +344,7 @@ impl Drop for Lent<'_> {
     fn drop(&mut self) {
         let mut idle = lock(&self.inner.idle);
         if idle.len() < IDLE_CONNECTIONS_MAX {
-            idle.extend(self.connection.take());
+            idle.extend(self.connection.take().map(|connection| (self.generation, connection)));
         }
     }
 }

@@ -9,12 +9,13 @@ use rusqlite::{Connection, OptionalExtension};
 use super::answer::{Bucket, Channel, ChannelId, Conflict, ReadingFilter, StoredReading};
 use super::{Reader, Unsealed};
 use crate::StoreError;
+use crate::damage::is_damage;
 use crate::dictionary::Tag;
 use crate::error::database;
 use crate::identity::SegmentSpan;
 use crate::row::{Row, Rows};
 use crate::segment::{Segment, group_of, place_of};
-use crate::state::{is_damage, read_tag};
+use crate::state::read_tag;
 
 /// Most buckets in one answer: more than a screen has columns.
 pub(crate) const BUCKETS_MAX: usize = 10_000;

@@ -1,7 +1,7 @@
 //! Retention, backup, verification, versions, and who may read the files.
 
 use std::ops::ControlFlow;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -189,34 +189,4 @@ async fn a_catch_up_from_before_the_tail_of_the_log_is_a_gap() {
             break;
         }
     }
-}
-
-/// Overwrites a page in the middle of a segment's body.
-fn damage(directory: &Path) {
-    let path = directory.join("loggerhead.db");
-    let connection = Connection::open(&path).expect("a database");
-    let sql = "SELECT body FROM segments ORDER BY number DESC LIMIT 1";
-    let body: Vec<u8> = connection.query_row(sql, [], |row| row.get(0)).expect("a segment");
-    drop(connection);
-    let bytes = std::fs::read(&path).expect("a database");
-    let piece = body.get(20..80).expect("a segment of some length");
-    let place = bytes.windows(piece.len()).position(|window| window == piece).expect("the segment is in the file");
-    let file = std::fs::OpenOptions::new().write(true).open(&path).expect("a writable file");
-    file.write_all_at(b"damaged", place as u64 + 10).expect("a writable file");
-}
-
-#[tokio::test]
-async fn damage_is_named_and_set_aside_and_the_rest_is_readable() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let before = filled(directory.path(), 4).await;
-    damage(directory.path());
-    let report = verify(directory.path(), &mut |_| ()).expect("a readable store");
-    assert_eq!(report.damage.len(), 1, "{:?}", report.damage);
-    assert!(report.damage[0].place.starts_with("segment "), "{:?}", report.damage);
-    assert!(report.damage[0].quarantined);
-    let after = lines(&Reader::open(directory.path()).expect("a readable store"));
-    assert!(!after.is_empty() && after.len() < before.len());
-    assert!(after.iter().all(|line| before.contains(line)));
-    assert!(verify(directory.path(), &mut |_| ()).expect("a readable store").is_sound(), "what is left is sound");
-    open(directory.path()).close().await;
 }

@@ -5,6 +5,7 @@
 mod access;
 mod caring;
 mod common;
+mod damage;
 mod disk;
 mod failing;
 mod keeping;

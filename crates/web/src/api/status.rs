@@ -2,7 +2,7 @@
 
 use loggerhead_headend::config::Enroll;
 use loggerhead_headend::{ListenerStatus, Metrics};
-use loggerhead_store::{Condition, StoreHealth};
+use loggerhead_store::{Condition, Damage, StoreHealth};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -135,6 +135,8 @@ pub struct StoreStatus {
     pub conflicts: u64,
     /// Packets that were not stored and not acknowledged because their device is over a limit.
     pub refused: u64,
+    /// What was found damaged since the server started, and set aside; at most the first 100.
+    pub damage: Vec<StoreDamage>,
     /// Readings not sealed yet.
     pub hot_readings: usize,
     /// Devices known.
@@ -191,6 +193,23 @@ impl From<&Metrics> for Pace {
     }
 }
 
+/// Something in the store that is not what was written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct StoreDamage {
+    /// Which part of the store.
+    pub place: String,
+    /// How it shows.
+    pub what: String,
+    /// The times and devices of what it held, as far as they are known.
+    pub about: String,
+}
+
+impl From<Damage> for StoreDamage {
+    fn from(damage: Damage) -> Self {
+        Self { place: damage.place, what: damage.what, about: damage.about }
+    }
+}
+
 impl From<StoreHealth> for StoreStatus {
     fn from(health: StoreHealth) -> Self {
         let writable = health.is_ok();
@@ -213,6 +232,7 @@ impl From<StoreHealth> for StoreStatus {
             resent: health.resent,
             conflicts: health.conflicts,
             refused: health.refused,
+            damage: health.damage.into_iter().map(StoreDamage::from).collect(),
             hot_readings: health.hot_readings,
             devices: health.devices,
             channels: health.channels,

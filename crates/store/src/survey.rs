@@ -1,0 +1,289 @@
+//! Looks at everything in a store, and names what is not as it was written.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::coding::Broken;
+use crate::damage::{Damage, is_damage};
+use crate::error::database;
+use crate::log::Batch;
+use crate::salvage::{Found, Hints, Table, Values, walk};
+use crate::segment::{GROUP_CHANNELS, Segment};
+use crate::{StoreError, frames};
+
+/// Most complaints that SQLite itself is asked for.
+const COMPLAINTS_MAX: u32 = 100;
+/// Most devices that are named for one damaged thing.
+const DEVICES_SHOWN_MAX: usize = 8;
+/// Tables that grow with time; all others are small, and looked at whenever a store is opened.
+const GROWING: [&str; 9] =
+    ["acknowledged", "audit", "conflicts", "events", "frames", "log", "notes", "quarantine", "segments"];
+
+/// Something that a survey meets.
+pub(crate) enum Met<'a> {
+    /// A row that is as it was written, with how many readings it holds.
+    Sound { row: &'a Values, readings: u64 },
+    /// A row that is not; it can be read.
+    Bad { row: &'a Values, damage: Damage },
+    /// Rows that cannot be read.
+    Gap(Damage),
+}
+
+/// Meets every row of a table.
+///
+/// # Errors
+/// What `each` says, and `Database` when reading fails for another reason than damage.
+pub(crate) fn survey(
+    connection: &Connection,
+    table: &Table,
+    hints: &Hints,
+    each: &mut dyn FnMut(Met<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    walk(connection, table, hints, &mut |found| match found {
+        Found::Row(row) => match check(table, row) {
+            Ok(readings) => each(Met::Sound { row, readings }),
+            Err(broken) => {
+                let place = place(table, &table.key_of(row));
+                let about = about(connection, table, row);
+                each(Met::Bad { row, damage: Damage { about, ..Damage::new(place, broken.to_string()) } })
+            }
+        },
+        Found::Gap { what, after, before } => {
+            let edge = |row: Option<&Values>| row.map(|row| about(connection, table, row)).unwrap_or_default();
+            let about = match (edge(after), edge(before)) {
+                (after, before) if after.is_empty() && before.is_empty() => String::new(),
+                (after, before) if before.is_empty() => format!("after: {after}"),
+                (after, before) if after.is_empty() => format!("before: {before}"),
+                (after, before) => format!("after: {after}; before: {before}"),
+            };
+            each(Met::Gap(Damage { about, ..Damage::new(gap(table, after, before), what) }))
+        }
+    })
+}
+
+/// Whether a row is what was written; how many readings it holds.
+fn check(table: &Table, row: &Values) -> Result<u64, Broken> {
+    let readings = || table.integer(row, "readings").and_then(|readings| u64::try_from(readings).ok());
+    let all = |counted: u64| match readings() {
+        Some(written) if written == counted => Ok(counted),
+        Some(_) | None => Err(Broken("another number of readings")),
+    };
+    match table.name.as_str() {
+        "log" => all(Batch::decode(table.blob(row, "body"))?.rows.len() as u64),
+        "segments" => all(check_segment(table, row)?),
+        "frames" => check_frames(table, row).map(|()| 0),
+        "sealed" => Segment::open(table.blob(row, "latest")).map(|_| 0),
+        _ if table.checksum_fits(row) => Ok(0),
+        _ => Err(Broken("the checksum does not fit")),
+    }
+}
+
+fn check_segment(table: &Table, row: &Values) -> Result<u64, Broken> {
+    let segment = Segment::open(table.blob(row, "body"))?;
+    let (mut readings, mut first, mut last) = (0, i64::MAX, i64::MIN);
+    for chunk in segment.chunks() {
+        let rows = segment.decode(chunk)?.rows;
+        readings += rows.len() as u64;
+        first = rows.first().map_or(first, |row| first.min(row.measured_at));
+        last = rows.last().map_or(last, |row| last.max(row.measured_at));
+    }
+    let span = (table.integer(row, "first_at"), table.integer(row, "last_at"));
+    if span == (Some(first), Some(last)) { Ok(readings) } else { Err(Broken("another span of time")) }
+}
+
+fn check_frames(table: &Table, row: &Values) -> Result<(), Broken> {
+    let (entries, _) = frames::decode(table.blob(row, "body"))?;
+    let devices = frames::devices(table.blob(row, "devices"))?;
+    let known = entries.iter().all(|entry| devices.binary_search(&entry.device).is_ok());
+    let first = entries.iter().map(|entry| entry.received_at).min();
+    let last = entries.iter().map(|entry| entry.received_at).max();
+    let span = (table.integer(row, "first_at"), table.integer(row, "last_at"));
+    if known && span == (first, last) { Ok(()) } else { Err(Broken("another span of time, or other devices")) }
+}
+
+/// What a row of a table is called.
+fn word(table: &str) -> &str {
+    match table {
+        "log" => "batch",
+        "segments" => "segment",
+        "frames" => "block of frames",
+        "sealed" => "latest readings of group",
+        "names" => "name of device number",
+        "learnt" => "what was learnt about",
+        "presence" => "presence of",
+        "meters" => "meter of device number",
+        plural => plural.strip_suffix('s').unwrap_or(plural),
+    }
+}
+
+fn words(key: &Values) -> String {
+    let word = |value: &Value| match value {
+        Value::Null => "nothing".to_owned(),
+        Value::Integer(number) => number.to_string(),
+        Value::Real(number) => number.to_string(),
+        Value::Text(text) => text.clone(),
+        Value::Blob(blob) => format!("of {} bytes", blob.len()),
+    };
+    key.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+fn place(table: &Table, key: &Values) -> String {
+    format!("{} {}", word(&table.name), words(key))
+}
+
+fn gap(table: &Table, after: Option<&Values>, before: Option<&Values>) -> String {
+    let word = word(&table.name);
+    let numbers = (after.and_then(|row| table.number(row)), before.and_then(|row| table.number(row)));
+    let words = |row: &Values| words(&table.key_of(row));
+    match (numbers, after, before) {
+        ((Some(after), Some(before)), ..) if before - after == 2 => format!("{word} {}", after + 1),
+        ((Some(after), Some(before)), ..) => format!("{word} {} to {}", after + 1, before - 1),
+        (_, None, None) => format!("{word} of any name (table {})", table.name),
+        (_, Some(after), None) => format!("{word} after {}", words(after)),
+        (_, None, Some(before)) => format!("{word} before {}", words(before)),
+        (_, Some(after), Some(before)) => format!("{word} between {} and {}", words(after), words(before)),
+    }
+}
+
+/// The times and devices of a row, as far as they are known.
+fn about(connection: &Connection, table: &Table, row: &Values) -> String {
+    let time = |column: &str| table.integer(row, column).map(loggerhead_model::Timestamp::from_unix_ms);
+    let times = match table.name.as_str() {
+        "segments" | "frames" => (time("first_at"), time("last_at")),
+        "log" => (time("committed_at"), None),
+        "events" => (time("at"), None),
+        "conflicts" => (time("measured_at"), None),
+        "commands" => (time("accepted_at"), None),
+        _ => (None, None),
+    };
+    let mut text = match times {
+        (Some(first), Some(last)) => format!("{first} to {last}"),
+        (Some(at), None) => at.to_string(),
+        (None, _) => String::new(),
+    };
+    let devices = devices_of(connection, table, row);
+    if !devices.is_empty() {
+        let shown: Vec<&str> = devices.iter().take(DEVICES_SHOWN_MAX).map(String::as_str).collect();
+        let more = devices.len().saturating_sub(DEVICES_SHOWN_MAX);
+        let and = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let comma = if text.is_empty() { "" } else { ", " };
+        text.extend([comma, "devices ", &shown.join(", "), &and]);
+    }
+    text
+}
+
+fn devices_of(connection: &Connection, table: &Table, row: &Values) -> Vec<String> {
+    let number = |column: &str| table.integer(row, column).unwrap_or(-1);
+    match table.name.as_str() {
+        "segments" | "sealed" => {
+            let first = number("channel_group").saturating_mul(i64::from(GROUP_CHANNELS));
+            of_channels(connection, first, first.saturating_add(i64::from(GROUP_CHANNELS)))
+        }
+        "conflicts" => of_channels(connection, number("channel"), number("channel").saturating_add(1)),
+        "log" => {
+            let batch = Batch::decode(table.blob(row, "body")).unwrap_or_default();
+            let mut numbers: Vec<u32> = batch.packets.iter().map(|packet| packet.device).collect();
+            numbers.sort_unstable();
+            numbers.dedup();
+            numbers.into_iter().filter_map(|number| name(connection, i64::from(number))).collect()
+        }
+        "frames" => {
+            let numbers = frames::devices(table.blob(row, "devices")).unwrap_or_default();
+            numbers.into_iter().filter_map(|number| name(connection, i64::from(number))).collect()
+        }
+        "channels" | "meters" => name(connection, number("device")).into_iter().collect(),
+        "devices" | "names" => Vec::new(),
+        _ => table.text(row, "device").map(str::to_owned).into_iter().collect(),
+    }
+}
+
+fn of_channels(connection: &Connection, from: i64, to: i64) -> Vec<String> {
+    let sql = "SELECT DISTINCT n.id FROM channels c JOIN names n ON n.number = c.device
+               WHERE c.number >= ?1 AND c.number < ?2 ORDER BY n.id";
+    // What cannot be found out is not said.
+    let found = connection.prepare_cached(sql).and_then(|mut statement| {
+        let rows = statement.query_map((from, to), |row| row.get(0))?;
+        rows.collect::<rusqlite::Result<Vec<String>>>()
+    });
+    found.unwrap_or_default()
+}
+
+fn name(connection: &Connection, number: i64) -> Option<String> {
+    let mut statement = connection.prepare_cached("SELECT id FROM names WHERE number = ?1").ok()?;
+    statement.query_row([number], |row| row.get(0)).optional().ok().flatten()
+}
+
+/// A complaint of SQLite about its pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Complaint {
+    pub(crate) damage: Damage,
+    /// The index that differs from its table, when nothing else is wrong with either.
+    pub(crate) index: Option<String>,
+}
+
+/// What SQLite itself finds in all of its pages, or in those of one table.
+///
+/// # Errors
+/// `Database` when it fails for another reason than damage.
+pub(crate) fn complaints(connection: &Connection, table: Option<&str>) -> Result<Vec<Complaint>, StoreError> {
+    let argument = table.map_or_else(|| COMPLAINTS_MAX.to_string(), |table| format!("'{table}'"));
+    let mut lines: Vec<String> = Vec::new();
+    let checked = connection.prepare(&format!("PRAGMA integrity_check({argument})")).and_then(|mut statement| {
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            lines.push(row.get(0)?);
+        }
+        Ok(())
+    });
+    match checked {
+        Err(error) if is_damage(&error) => lines.push(error.to_string()),
+        Err(error) => return Err(database("checking the pages of the database")(error)),
+        Ok(()) => {}
+    }
+    let mut complaints: Vec<Complaint> = Vec::new();
+    for line in lines.iter().flat_map(|text| text.lines()).filter(|line| *line != "ok" && !line.starts_with("***")) {
+        let complaint = complaint(connection, line);
+        match complaints.iter_mut().find(|other| other.damage.place == complaint.damage.place) {
+            Some(other) if other.index != complaint.index => other.index = None,
+            Some(_) => {}
+            None => complaints.push(complaint),
+        }
+    }
+    Ok(complaints)
+}
+
+fn complaint(connection: &Connection, line: &str) -> Complaint {
+    let of_index = ["missing from index ", "wrong # of entries in index ", "non-unique entry in index "];
+    let index = of_index.iter().find_map(|text| line.split_once(text)).map(|(_, index)| index.to_owned());
+    let tree = line.strip_prefix("Tree ").and_then(|rest| rest.split(' ').next()?.parse::<i64>().ok());
+    let owner = tree.and_then(|root| {
+        let sql = "SELECT type || ' ' || name || iif(type = 'index', ' of table ' || tbl_name, '')
+                   FROM sqlite_schema WHERE rootpage = ?1";
+        connection.query_row(sql, [root], |row| row.get::<_, String>(0)).ok()
+    });
+    let place = match (&index, owner) {
+        (Some(index), _) => format!("index {index}"),
+        (None, Some(owner)) => owner,
+        (None, None) => "pages of the database".to_owned(),
+    };
+    Complaint { damage: Damage::new(place, line), index }
+}
+
+/// What is damaged in the tables that must be whole before anything can be stored: those that do not grow with time.
+///
+/// # Errors
+/// `Database` when reading fails for another reason than damage.
+pub(crate) fn look_at_small_tables(connection: &Connection) -> Result<Vec<Damage>, StoreError> {
+    let mut found = Vec::new();
+    for table in Table::all()?.iter().filter(|table| !GROWING.contains(&table.name.as_str())) {
+        found.extend(complaints(connection, Some(&table.name))?.into_iter().map(|complaint| complaint.damage));
+        survey(connection, table, &Hints::default(), &mut |met| {
+            match met {
+                Met::Sound { .. } => {}
+                Met::Bad { damage, .. } | Met::Gap(damage) => found.push(damage),
+            }
+            Ok(())
+        })?;
+    }
+    Ok(found)
+}
