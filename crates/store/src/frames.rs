@@ -17,7 +17,7 @@ const VERSION: u8 = 1;
 const RAW_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// A closed block.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Block {
     /// When the first of its frames was received, ms since 1970.
     pub(crate) first_at: i64,
@@ -58,6 +58,17 @@ impl Gatherer {
         self.entries.push(Entry { device, received_at, direction, length: frame.bytes.len() });
         self.raw.extend_from_slice(&frame.bytes);
         if self.raw.len() >= BLOCK_BYTES { self.finish() } else { None }
+    }
+
+    /// Adds the frames of a block.
+    pub(crate) fn add_all(&mut self, entries: &[Entry], raw: &[u8]) {
+        self.entries.extend_from_slice(entries);
+        self.raw.extend_from_slice(raw);
+    }
+
+    /// How many bytes the frames have.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.raw.len()
     }
 
     /// The block of what is left.

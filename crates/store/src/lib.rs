@@ -6,6 +6,7 @@
 
 mod access;
 mod backup;
+mod blocks;
 mod change;
 mod coding;
 mod column;

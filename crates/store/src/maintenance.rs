@@ -14,12 +14,14 @@ use crate::lock::{read, write};
 use crate::seal::Sealer;
 use crate::shared::{Shared, now};
 use crate::step::{Action, Step};
-use crate::{StoreError, retention, schema};
+use crate::{StoreError, blocks, retention, schema};
 
 /// How often there is a look at what is to be done, when nobody rings.
 const REST: Duration = Duration::from_millis(200);
 /// How often there is a look at what is old.
 const RETENTION_EVERY: Duration = Duration::from_mins(10);
+/// For how long blocks of frames stay as they are, so that whoever pages through them is done.
+const FRAMES_REST_MS: i64 = 10 * 60 * 1000;
 /// Rows sealed in one step: a few milliseconds of the writer's time.
 const STEP_ROWS: usize = 50_000;
 /// Batches that leave the log in one step.
@@ -28,6 +30,10 @@ const STEP_BATCHES: u32 = 64;
 const COPY_BYTES: u64 = 8 * 1024 * 1024;
 /// Pages of the write-ahead log from which the writer copies the rest itself, so that it starts over: 64 MiB.
 const RESTART_PAGES: i64 = 8 * 1024;
+/// Pages that may be left for the writer then: about a millisecond of its time.
+const REST_PAGES: i64 = 64;
+/// How often the rest is copied here before the writer gets it, however much comes in meanwhile.
+const COPIES_MAX: u32 = 8;
 /// Free pages that stay for what comes next: 16 MiB, or a quarter of the file.
 const FREE_PAGES: i64 = 2 * 1024;
 /// Pages that go back to the file system in one round.
@@ -94,6 +100,7 @@ impl Maintenance {
         }
         if Instant::now() >= self.next_retention {
             self.forget()?;
+            self.merge_frames()?;
             self.next_retention = Instant::now() + RETENTION_EVERY;
         }
         self.shrink()
@@ -186,26 +193,52 @@ impl Maintenance {
         Ok(())
     }
 
+    /// Puts small blocks of frames together.
+    fn merge_frames(&mut self) -> Result<(), Interrupted> {
+        let before = now().unix_ms() - FRAMES_REST_MS;
+        let mut from = 0;
+        loop {
+            let epoch = read(&self.shared.hot).epoch();
+            let merged =
+                connection(&mut self.connection, &self.shared).and_then(|open| blocks::merge(open, from, before));
+            let Some((action, next)) = self.heard(merged)? else { return Ok(()) };
+            self.step(epoch, vec![action])?;
+            from = next;
+        }
+    }
+
     /// Copies the write-ahead log into the database without holding up the writer, except for a short rest.
     fn copy(&mut self) -> Result<(), Interrupted> {
         let wal = self.shared.directory.join(format!("{}-wal", schema::FILE));
         if std::fs::metadata(wal).map_or(0, |file| file.len()) < COPY_BYTES {
             return Ok(());
         }
-        let pages = connection(&mut self.connection, &self.shared).and_then(|open| {
-            open.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1))
-                .map_err(database("copying the write-ahead log"))
-        });
-        let pages = self.heard(pages)?;
+        let mut pages = self.copy_once()?;
         let (applied, epoch) = {
             let hot = read(&self.shared.hot);
             (hot.applied(), hot.epoch())
         };
         if pages > RESTART_PAGES && applied != self.restarted {
             self.restarted = applied;
+            // What came in meanwhile takes ever less time to copy; no commit waits for it here.
+            for _ in 0..COPIES_MAX {
+                let before = std::mem::replace(&mut pages, self.copy_once()?);
+                if pages - before <= REST_PAGES {
+                    break;
+                }
+            }
             self.step(epoch, vec![Action::RestartWal])?;
         }
         Ok(())
+    }
+
+    /// Copies what is in the write-ahead log at this moment; gives how many pages it has.
+    fn copy_once(&mut self) -> Result<i64, Interrupted> {
+        let pages = connection(&mut self.connection, &self.shared).and_then(|open| {
+            open.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1))
+                .map_err(database("copying the write-ahead log"))
+        });
+        self.heard(pages)
     }
 
     /// Gives a few free pages back, when there are far more than are needed.

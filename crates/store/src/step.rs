@@ -5,9 +5,11 @@ use std::sync::mpsc::SyncSender;
 
 use rusqlite::Connection;
 
+use crate::frames::Block;
 use crate::hot::Hot;
 use crate::identity::{Identities, SegmentSpan};
 use crate::lock::write;
+use crate::tables;
 
 /// A segment that is ready to be inserted.
 #[derive(Clone, Debug)]
@@ -33,6 +35,8 @@ pub(crate) enum Action {
     },
     /// Put others in the place of segments of a group; none, to forget them.
     Replace { group: u32, gone: Vec<i64>, segments: Vec<NewSegment> },
+    /// Put one block of frames in the place of several.
+    MergeFrames { number: i64, batch: u64, gone: Vec<i64>, block: Block },
     /// Remove the oldest batches of the log, up to this one; never the last.
     TrimLog { through: u64, batches_max: u32 },
     /// Remove rows of a table up to a time; `sql` takes the time and the most rows.
@@ -85,6 +89,13 @@ impl Step {
                         statement.execute([number])?;
                     }
                     carried.replaced.push((*group, gone.clone(), insert(connection, segments)?));
+                }
+                Action::MergeFrames { number, batch, gone, block } => {
+                    let mut statement = connection.prepare_cached("DELETE FROM frames WHERE number = ?1")?;
+                    for gone in gone {
+                        statement.execute([gone])?;
+                    }
+                    tables::insert_block(connection, Some(*number), *batch, block)?;
                 }
                 Action::TrimLog { through, batches_max } => {
                     let sql = "DELETE FROM log WHERE number IN (SELECT number FROM log WHERE number <= ?1

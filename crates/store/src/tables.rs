@@ -58,12 +58,20 @@ pub(crate) fn insert_added(connection: &Connection, added: &Added) -> rusqlite::
 
 /// Writes blocks of frames.
 pub(crate) fn insert_frames(connection: &Connection, batch: u64, blocks: &[Block]) -> rusqlite::Result<()> {
-    for block in blocks {
-        connection
-            .prepare_cached("INSERT INTO frames (batch, first_at, last_at, devices, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute((batch, block.first_at, block.last_at, block.devices.as_slice(), block.body.as_slice()))?;
-    }
-    Ok(())
+    blocks.iter().try_for_each(|block| insert_block(connection, None, batch, block))
+}
+
+/// Writes one block of frames; under a number that was freed, or the next one.
+pub(crate) fn insert_block(
+    connection: &Connection,
+    number: Option<i64>,
+    batch: u64,
+    block: &Block,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO frames (number, batch, first_at, last_at, devices, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let (devices, body) = (block.devices.as_slice(), block.body.as_slice());
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.execute((number, batch, block.first_at, block.last_at, devices, body)).map(|_| ())
 }
 
 /// Writes a conflict; false when the same one is known.

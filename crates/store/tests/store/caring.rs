@@ -190,3 +190,35 @@ async fn a_catch_up_from_before_the_tail_of_the_log_is_a_gap() {
         }
     }
 }
+
+#[tokio::test]
+async fn small_blocks_of_frames_become_few_and_lose_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let retention = Retention { frames: None, ..Retention::default() };
+    let keeping = || Options { retention, ..Options::default() };
+    let store = Store::open(directory.path(), keeping()).expect("a store");
+    for number in 0..100 {
+        let mut records = packet(if number % 2 == 0 { "even" } else { "odd" }, &[]);
+        records.received_at = Timestamp::from_unix_ms(number);
+        records.frame = Some(RawFrame { direction: Direction::In, bytes: Bytes::from(number.to_string()) });
+        assert!(store_packet(&store, records).await);
+    }
+    store.close().await;
+    let blocks = || -> u32 {
+        let connection = Connection::open(directory.path().join("loggerhead.db")).expect("a database");
+        connection.query_row("SELECT count(*) FROM frames", [], |row| row.get(0)).expect("frames")
+    };
+    assert_eq!(blocks(), 100);
+    // What is old is looked after when a store is opened.
+    let store = Store::open(directory.path(), keeping()).expect("a store");
+    while blocks() > 1 {
+        store.write(Change::Events(Vec::new())).await.expect("a working store");
+    }
+    let all: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+    assert_eq!(frames(&store.reader(), &FrameFilter::default()), all);
+    let odd: Vec<String> = (0..100).filter(|number| number % 2 == 1).map(|number| number.to_string()).collect();
+    let of_odd = FrameFilter { device: Some(device("odd")), ..FrameFilter::default() };
+    assert_eq!(frames(&store.reader(), &of_odd), odd);
+    store.close().await;
+    assert!(verify(directory.path(), &mut |_| ()).expect("a store").is_sound());
+}
