@@ -2,7 +2,7 @@
 //! long a day of one channel takes.
 //!
 //! `cargo bench -p loggerhead-store --bench store -- [--readings N] [--devices N] [--channels N] [--submitters N]
-//! [--window N] [--hot N] [--frames BYTES] [--directory PATH]`
+//! [--window N] [--hot N] [--frames BYTES] [--rate PACKETS] [--directory PATH]`; with a rate, so many packets a second
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 #![expect(clippy::indexing_slicing, reason = "a bench that indexes wrongly stops")]
@@ -37,6 +37,8 @@ struct Arguments {
     window: usize,
     hot: usize,
     frame_bytes: usize,
+    /// Packets a second of all submitters; 0: as fast as they are taken.
+    rate: usize,
     directory: Option<PathBuf>,
 }
 
@@ -51,6 +53,7 @@ impl Arguments {
             window: 8,
             hot: defaults.hot_readings_max,
             frame_bytes: 0,
+            rate: 0,
             directory: None,
         };
         let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
@@ -65,6 +68,7 @@ impl Arguments {
                 "--window" => arguments.window = number(),
                 "--hot" => arguments.hot = number(),
                 "--frames" => arguments.frame_bytes = number(),
+                "--rate" => arguments.rate = number(),
                 "--directory" => arguments.directory = Some(PathBuf::from(value)),
                 _ => panic!("{name}: not an argument"),
             }
@@ -197,8 +201,13 @@ async fn connection(
     packets: usize,
     connection: Arc<Connection>,
     frame: Option<Bytes>,
+    every: Duration,
 ) {
     for number in 0..packets {
+        let due = connection.figures.started + every * u32::try_from(number).unwrap_or(u32::MAX);
+        if !every.is_zero() {
+            tokio::time::sleep_until(due.into()).await;
+        }
         let device = number % devices.len();
         let records = devices[device].records(frame.as_ref());
         connection.window.acquire().await.expect("never closed").forget();
@@ -239,13 +248,18 @@ async fn fill(store: &Store, arguments: &Arguments) {
         devices[number % arguments.submitters].push(Device::new(number, arguments.channels));
     }
     let mut tasks = Vec::new();
+    let every = Duration::from_secs(1) * u32::try_from(arguments.submitters).unwrap_or(u32::MAX);
+    let every = every.checked_div(u32::try_from(arguments.rate).unwrap_or(u32::MAX)).unwrap_or_default();
     for devices in devices {
         let state = Arc::new(Connection {
             window: Semaphore::new(arguments.window),
             sent: Mutex::new(vec![Instant::now(); arguments.window * 2]),
             figures: Arc::clone(&figures),
         });
-        tasks.push((state.clone(), tokio::spawn(connection(store.clone(), devices, packets, state, frame.clone()))));
+        tasks.push((
+            state.clone(),
+            tokio::spawn(connection(store.clone(), devices, packets, state, frame.clone(), every)),
+        ));
     }
     for (state, task) in tasks {
         task.await.expect("no panic");
@@ -260,6 +274,7 @@ async fn fill(store: &Store, arguments: &Arguments) {
     println!("{:>12.0} readings/s ({readings} in {took:.2} s)", readings as f64 / took);
     println!("{:>12.2} ms ack p50", percentile(&latencies, 0.5));
     println!("{:>12.2} ms ack p99", percentile(&latencies, 0.99));
+    println!("{:>12.2} ms ack p99.9", percentile(&latencies, 0.999));
     println!("{:>12.2} ms ack max", percentile(&latencies, 1.0));
     println!("{:>12.2} ms longest time without any ack", figures.stall_us.load(Ordering::Relaxed) as f64 / 1000.0);
     println!("{:>12} batches, {:.2} ms longest commit", health.cursor.number(), health.commit_ms_max);
