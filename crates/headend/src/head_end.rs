@@ -61,6 +61,7 @@ impl HeadEnd {
         background.spawn(review(Arc::clone(&core)));
         for (_, exchange) in &core.exchanges {
             background.spawn(steward::run(Arc::clone(&core), Arc::clone(exchange)));
+            background.spawn(steward::feed(Arc::clone(&core), Arc::clone(exchange)));
         }
         let inside = Inside {
             core,

@@ -1,14 +1,16 @@
-//! Drives the one session of an exchange that has no peer: what is due while nobody is connected.
+//! Drives the one session of an exchange that has no peer, and tells an exchange of readings.
 
 use std::future::poll_fn;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::task::Waker;
 
 use loggerhead_model::{Records, Ticket};
 use loggerhead_protocols::{Exchange, Input, Limits, Opening, Output, Session};
-use loggerhead_store::{Completion, Outcome, Reply};
+use loggerhead_store::{Completion, Outcome, ReadingFilter, Reply};
 
 use crate::core::Core;
+use crate::hub::{Filter, Kinds, Live};
 use crate::mailbox::{Letter, Mailbox};
 
 /// Lets the steward of an exchange do its work, for ever.
@@ -68,4 +70,36 @@ async fn drain(core: &Core, session: &mut dyn Session, mailbox: &Arc<Mailbox>) -
 async fn store(core: &Core, records: Records, asked: Option<(Ticket, &Arc<Mailbox>)>) {
     let reply = asked.map(|(ticket, mailbox)| Reply { ticket, to: Arc::clone(mailbox) as Arc<dyn Completion> });
     core.store.submit(records, reply).await;
+}
+
+/// Tells an exchange that wants to know of the latest reading of every channel, then of all that are stored, for ever.
+pub(crate) async fn feed(core: Arc<Core>, exchange: Arc<dyn Exchange>) {
+    if !exchange.wants_readings() {
+        return;
+    }
+    let kinds = Kinds { readings: true, events: false, presence: false };
+    let mut subscription = core.hub.subscribe(Filter { kinds, ..Filter::default() }, None, core.store.reader());
+    let (reader, told, now) = (core.store.reader(), Arc::clone(&exchange), core.clock.now());
+    let telling = tokio::task::spawn_blocking(move || {
+        reader.latest(&ReadingFilter::default(), &mut |stored| {
+            told.stored(now, stored.device, &stored.reading);
+            ControlFlow::Continue(())
+        })
+    });
+    match telling.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the latest readings cannot be read, and are not passed on"),
+        Err(error) => tracing::error!(%error, "the latest readings are not passed on"),
+    }
+    while let Some(live) = subscription.next().await {
+        match live {
+            Live::Readings(packet) => {
+                let now = core.clock.now();
+                let Some(device) = packet.device() else { continue };
+                packet.readings().for_each(|reading| exchange.stored(now, device, &reading));
+            }
+            Live::Gap { from, to } => tracing::warn!(%from, %to, "readings were not passed on: they came too fast"),
+            Live::Event { .. } | Live::Presence { .. } => {}
+        }
+    }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use loggerhead_model::{
-    Command, CommandId, CommandState, DeviceId, Event, Identity, Learnt, Receipt, Records, Report, Ticket, Timestamp,
+    Command, CommandId, CommandState, DeviceId, Event, Identity, Learnt, Reading, Receipt, Records, Report, Ticket,
+    Timestamp,
 };
 
 use crate::{DeviceSettings, Fault, SettingsError};
@@ -54,6 +55,12 @@ pub trait Exchange: Send + Sync {
         settings: &toml::Table,
         devices: &mut dyn Iterator<Item = DeviceSettings<'_>>,
     ) -> Result<Box<dyn Acceptor>, SettingsError>;
+
+    /// Whether it wants to hear of stored readings.
+    fn wants_readings(&self) -> bool;
+
+    /// A reading of a device of any protocol is stored; the latest one of each channel comes once at the start as well.
+    fn stored(&self, now: Now, device: &DeviceId, reading: &Reading<'_>);
 
     /// A session without a peer, for what is due while nobody is connected. It keeps, stores, tells and waits, no more.
     fn steward(&self, now: Now, opening: Opening) -> Box<dyn Session>;

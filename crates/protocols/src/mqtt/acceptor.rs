@@ -1,11 +1,14 @@
 //! A listener of clients, and the broker behind all listeners.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use loggerhead_model::{DeviceId, Reading};
 
 use super::broker::Broker;
 use super::broker::steward::Steward;
+use super::readings;
 use super::session::HeadEnd;
 use super::settings::Settings;
 use crate::session::{Acceptor, Exchange, Opening, Session};
@@ -15,6 +18,8 @@ use crate::{DeviceSettings, Now, SettingsError};
 #[derive(Default)]
 struct Shared {
     broker: Arc<Broker>,
+    /// A listener passes readings on.
+    passes_readings: AtomicBool,
 }
 
 /// Makes the sessions of one listener.
@@ -46,7 +51,22 @@ impl Exchange for Shared {
                 reason: error.reason,
             })?;
         }
+        if settings.readings {
+            self.passes_readings.store(true, Ordering::Relaxed);
+        }
         Ok(Box::new(MqttAcceptor { broker: Arc::clone(&self.broker), settings: Arc::new(settings) }))
+    }
+
+    fn wants_readings(&self) -> bool {
+        self.passes_readings.load(Ordering::Relaxed)
+    }
+
+    fn stored(&self, now: Now, device: &DeviceId, reading: &Reading<'_>) {
+        let topic = readings::topic_of(device, reading);
+        let measured_at = reading.measured_at;
+        self.broker.with(|inside| {
+            inside.announce(&topic, measured_at, now.wall, || readings::write_one(reading));
+        });
     }
 
     fn steward(&self, now: Now, opening: Opening) -> Box<dyn Session> {

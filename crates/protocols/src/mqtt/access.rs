@@ -5,6 +5,9 @@ use super::topic::Shared;
 /// What stands for the name of the client in a rule, and what for that of the account.
 const PLACEHOLDERS: [&str; 2] = ["%c", "%u"];
 
+/// How topics begin under which the head-end itself speaks.
+const OURS: &str = "loggerhead/";
+
 /// The topic filters that an account may use. `%c` stands for the name of the client, `%u` for that of the account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rules {
@@ -20,9 +23,11 @@ pub(super) struct Asker<'a> {
 }
 
 impl Rules {
-    /// Whether messages may be published there. Nobody publishes to topics that begin with `$`: they are ours.
+    /// Whether messages may be published there. Nobody publishes to topics that begin with `$` or `OURS`.
     pub(super) fn may_publish(&self, topic: &str, asker: Asker<'_>) -> bool {
-        !topic.starts_with('$') && self.publish.iter().any(|rule| covers(rule, topic, asker))
+        !topic.starts_with('$')
+            && !topic.starts_with(OURS)
+            && self.publish.iter().any(|rule| covers(rule, topic, asker))
     }
 
     /// Whether all that a filter takes may be read.
@@ -110,5 +115,6 @@ mod tests {
         let asker = Asker { client: "c", user: "u" };
         assert!(rules(&["#"]).may_publish("a", asker));
         assert!(!rules(&["#", "$SYS/#"]).may_publish("$SYS/x", asker));
+        assert!(!rules(&["#"]).may_publish("loggerhead/x", asker));
     }
 }

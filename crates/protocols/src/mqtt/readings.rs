@@ -1,6 +1,6 @@
 //! Readings in a message: `readings/METER/FUNCTION` with a value, or `readings` with JSON.
 
-use loggerhead_model::{Origin, Quality, Reading, Report, ReportBuilder, Timestamp, Value};
+use loggerhead_model::{DeviceId, Origin, Quality, Reading, Report, ReportBuilder, Timestamp, Value};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -133,22 +133,33 @@ fn value(raw: &RawValue) -> Result<String, serde_json::Error> {
     if raw.get().starts_with('"') { serde_json::from_str(raw.get()) } else { Ok(raw.get().to_owned()) }
 }
 
+/// Under which topic a stored reading is passed on: `loggerhead/DEVICE/readings/METER/FUNCTION`. What would be a level or a
+/// wildcard in a name stands there as `_`.
+pub(super) fn topic_of(device: &DeviceId, reading: &Reading<'_>) -> String {
+    let level = |name: &str| name.replace(['/', '+', '#', '\0'], "_");
+    format!("loggerhead/{device}/{TOPIC}/{}/{}", level(reading.meter), level(reading.function))
+}
+
+/// A stored reading as JSON.
+pub(super) fn write_one(reading: &Reading<'_>) -> Vec<u8> {
+    object(reading).to_string().into_bytes()
+}
+
+fn object(reading: &Reading<'_>) -> serde_json::Value {
+    serde_json::json!({
+        "meter": reading.meter,
+        "function": reading.function,
+        "time": reading.measured_at.to_string(),
+        "value": reading.value.to_string(),
+        "coding": reading.coding,
+        "code": reading.code,
+        "quality": reading.quality,
+    })
+}
+
 /// A report as a message for `readings`.
 pub(super) fn write(report: &Report) -> Vec<u8> {
-    let readings: Vec<_> = report
-        .readings()
-        .map(|reading| {
-            serde_json::json!({
-                "meter": reading.meter,
-                "function": reading.function,
-                "time": reading.measured_at.to_string(),
-                "value": reading.value.to_string(),
-                "coding": reading.coding,
-                "code": reading.code,
-                "quality": reading.quality,
-            })
-        })
-        .collect();
+    let readings: Vec<_> = report.readings().map(|reading| object(&reading)).collect();
     serde_json::json!({ "origin": report.origin, "readings": readings }).to_string().into_bytes()
 }
 

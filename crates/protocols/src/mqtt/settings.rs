@@ -41,6 +41,8 @@ pub(super) struct Settings {
     pub(super) keep_alive_s_max: Option<u16>,
     /// Whether clients of version 3.1 are let in.
     pub(super) accepts_v3: bool,
+    /// Whether the readings of all devices are passed on under topics of their own.
+    pub(super) readings: bool,
     pub(super) queue: QueueLimits,
     pub(super) rules: Arc<Rules>,
 }
@@ -54,6 +56,7 @@ struct Written {
     session_expiry_s_max: u32,
     keep_alive_s_max: u16,
     version_3_1: bool,
+    readings: bool,
     queue_messages_max: usize,
     queue_bytes_max: usize,
     publish: Option<Vec<String>>,
@@ -69,6 +72,7 @@ impl Default for Written {
             session_expiry_s_max: SESSION_EXPIRY_S_DEFAULT,
             keep_alive_s_max: 0,
             version_3_1: true,
+            readings: false,
             queue_messages_max: QUEUE_MESSAGES_DEFAULT,
             queue_bytes_max: QUEUE_BYTES_DEFAULT,
             publish: None,
@@ -108,6 +112,7 @@ impl Settings {
             session_expiry_s_max: written.session_expiry_s_max,
             keep_alive_s_max: Some(written.keep_alive_s_max).filter(|seconds| *seconds > 0),
             accepts_v3: written.version_3_1,
+            readings: written.readings,
             queue: QueueLimits { messages: written.queue_messages_max, bytes: written.queue_bytes_max },
             rules: Arc::new(rules),
         })

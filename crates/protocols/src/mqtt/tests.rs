@@ -170,6 +170,13 @@ impl House {
         self.send(line, &bytes(packet, line.level));
     }
 
+    /// A reading of some device is stored.
+    pub(super) fn stored(&mut self, device: &DeviceId, reading: &loggerhead_model::Reading<'_>) {
+        assert!(self.exchange.wants_readings());
+        self.exchange.stored(self.pair.now(), device, reading);
+        self.settle();
+    }
+
     /// Connects, and gives the answer.
     pub(super) fn try_enter(&mut self, connect: Connect<'_>) -> (Line, Vec<String>) {
         let line = self.open(connect.level);

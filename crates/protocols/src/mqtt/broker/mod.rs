@@ -24,6 +24,7 @@ use self::notes::About;
 use self::retained::Retained;
 use self::tree::{ClientNumber, Subscriber, Tree};
 use super::message::{Options, Publish, Qos, RetainHandling};
+use super::properties::Properties;
 use super::reason::Reason;
 use super::topic::Shared;
 
@@ -61,6 +62,8 @@ pub(super) struct Inside {
     /// Messages whose publisher is gone before they were stored.
     orphans: VecDeque<Pending>,
     steward: Option<Waker>,
+    /// When the reading was measured that is kept for a topic.
+    announced: BTreeMap<Box<str>, Timestamp>,
     /// The account of whoever came in last, in whose name the broker tidies up.
     device: Option<DeviceId>,
     /// Messages of the log before this one are forgotten.
@@ -324,6 +327,40 @@ impl Inside {
         found.clear();
         self.found = found;
         note
+    }
+
+    /// Passes a stored reading on, and keeps it for later subscribers unless a later one is kept. It is in the store, so
+    /// nothing is noted.
+    pub(super) fn announce(
+        &mut self,
+        topic: &str,
+        measured_at: Timestamp,
+        now: Timestamp,
+        payload: impl FnOnce() -> Vec<u8>,
+    ) {
+        let is_latest = self.announced.get(topic).is_none_or(|latest| *latest <= measured_at);
+        let mut found = std::mem::take(&mut self.found);
+        let may_repeat = self.find(topic, &mut found);
+        let alone = found.len();
+        self.choose(topic, &mut found);
+        if is_latest && self.retained.has_room(topic) || !found.is_empty() {
+            let payload = payload();
+            let properties = Properties::NONE;
+            let (qos, payload) = (Qos::AtMostOnce, payload.as_slice());
+            let publish = Publish { dup: false, qos, retain: true, topic, id: 0, properties, payload };
+            let message = Arc::new(Message::new(0, topic, &publish, None, now));
+            if is_latest && self.retained.has_room(topic) {
+                self.announced.insert(topic.into(), measured_at);
+                self.retained.put(&message);
+            }
+            let (alone, chosen) = found.split_at_mut_checked(alone).unwrap_or_default();
+            self.pass(&message, alone, may_repeat);
+            for member in chosen {
+                self.offer(std::slice::from_ref(member), &message, Noted::No);
+            }
+        }
+        found.clear();
+        self.found = found;
     }
 
     /// Takes a message of QoS 1 or 2, to be passed on once its notes are stored.

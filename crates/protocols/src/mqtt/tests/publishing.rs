@@ -193,3 +193,39 @@ fn readings_are_stored_before_they_are_acknowledged() {
     house.expect(line, &["PUBACK #2 99"]);
     assert!(house.pair.happenings().any(|what| matches!(what, Happening::Fault(_))));
 }
+
+#[test]
+fn readings_of_all_devices_are_passed_on_and_the_latest_is_kept() {
+    use loggerhead_model::{DeviceId, Quality, Reading, Timestamp, Value};
+    let mut house = House::with("readings = true");
+    let watcher = house.enter(client("w"));
+    house.subscribe(watcher, "loggerhead/+/readings/#", Qos::AtLeastOnce);
+    let device = DeviceId::new("tower").expect("short enough");
+    let reading = |at, value| Reading {
+        meter: "a/b",
+        function: "f",
+        coding: "01A10",
+        code: "192",
+        quality: Quality::Good,
+        measured_at: Timestamp::from_unix_ms(at),
+        value: Value::parse(value),
+        attributes: "",
+    };
+    for (at, value) in [(2000, "2.50"), (1000, "1.50")] {
+        house.stored(&device, &reading(at, value));
+    }
+    let heard = house.hear(watcher);
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert!(heard[0].starts_with("q0 loggerhead/tower/readings/a_b/f {"), "{heard:?}");
+    let late = house.enter(client("l"));
+    let filters = vec![("loggerhead/tower/#", Options::default())];
+    let properties = crate::mqtt::properties::Properties::NONE;
+    house.say(late, &Packet::Subscribe(crate::mqtt::message::Subscribe { id: 1, properties, filters }));
+    let heard = house.hear(late);
+    let is_latest =
+        |packet: &String| packet.starts_with("kept q0 loggerhead/tower/readings/a_b/f") && packet.contains("2.50");
+    assert!(heard.len() == 2 && heard.iter().any(is_latest), "{heard:?}");
+    let line = house.enter(client("p"));
+    house.publish(line, Qos::AtLeastOnce, 1, "loggerhead/tower/x", "x");
+    house.expect(line, &["PUBACK #1 87"]);
+}
