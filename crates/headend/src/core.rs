@@ -18,6 +18,7 @@ use crate::hub::Hub;
 use crate::identity::{Admittance, Enroll, Identities};
 use crate::journal::Journal;
 use crate::metrics::Counters;
+use crate::own_settings::OwnSettings;
 use crate::status::NewDevice;
 
 /// Of an id that is taken, what a number is put behind. Four bytes a character and ten digits still fit.
@@ -197,7 +198,7 @@ impl Core {
             added_at: self.clock.now().wall,
             source: DeviceSource::Enrolled,
         };
-        let added = self.add(record, admittance.protocol, Arc::default()).await;
+        let added = self.add(record, admittance.protocol, OwnSettings::default()).await;
         let device = added.map_err(|error| {
             tracing::warn!(%identity, %error, "cannot enrol");
             Refusal::Full
@@ -240,8 +241,7 @@ impl Core {
     pub(crate) async fn add_device(&self, new: NewDevice) -> Result<Arc<Device>, DeviceError> {
         let protocol = find(&new.protocol).ok_or_else(|| DeviceError::Protocol(new.protocol.clone()))?;
         (protocol.check_device)(&new.settings)?;
-        let settings = toml::to_string(&new.settings)
-            .map_err(|error| SettingsError { key: "settings".to_owned(), reason: error.to_string() })?;
+        let settings = OwnSettings::from(&new.settings);
         let record = DeviceRecord {
             id: new.id.unwrap_or_else(|| self.vacant_id(&new.identity)),
             protocol: new.protocol,
@@ -249,12 +249,12 @@ impl Core {
             state: DeviceState::Active,
             secret: new.secret,
             login: new.login,
-            settings,
+            settings: settings.text().to_owned(),
             learnt: loggerhead_model::Learnt::new(),
             added_at: self.clock.now().wall,
             source: DeviceSource::Operator,
         };
-        let device = self.add(record, protocol.name, Arc::new(new.settings)).await?;
+        let device = self.add(record, protocol.name, settings).await?;
         self.tell(Severity::Info, EventKind::Device, Some(&device.id), format!("{} added", device.identity));
         Ok(device)
     }
@@ -263,7 +263,7 @@ impl Core {
         &self,
         record: DeviceRecord,
         protocol: &'static str,
-        settings: Arc<toml::Table>,
+        settings: OwnSettings,
     ) -> Result<Arc<Device>, DeviceError> {
         let kept = record.clone();
         let rules = Rules {

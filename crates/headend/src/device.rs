@@ -12,6 +12,7 @@ use loggerhead_store::{DeviceRecord, DeviceSource, DeviceState, Login, Secret};
 use crate::listener::Pass;
 use crate::mailbox::Mailbox;
 use crate::metrics::Counter;
+use crate::own_settings::OwnSettings;
 use crate::presence::{EXPECT_WITHIN_DEFAULT, Facts, Habit, Manner, judge};
 use crate::status::{DeviceCounters, DeviceStatus};
 
@@ -42,7 +43,7 @@ pub(crate) struct Rules {
     pub(crate) source: DeviceSource,
     pub(crate) secret: Option<Secret>,
     pub(crate) login: Login,
-    pub(crate) settings: Arc<toml::Table>,
+    pub(crate) settings: OwnSettings,
     pub(crate) added_at: Option<Timestamp>,
 }
 
@@ -205,6 +206,8 @@ impl Device {
         for live in life.sessions.drain(..over) {
             live.mailbox.shutdown(CloseReason::TakenOver);
         }
+        // Nearly always the only one, and a vector would start with four.
+        life.sessions.reserve_exact(1);
         life.sessions.push(Live { number: pass.number, mailbox: Arc::clone(pass.mailbox()) });
         life.habit = habit;
         life.peer = Some(Arc::clone(peer));
@@ -288,8 +291,7 @@ impl Device {
             state: rules.state,
             secret: rules.secret.clone(),
             login: rules.login,
-            // What was parsed from TOML can be written as TOML.
-            settings: toml::to_string(rules.settings.as_ref()).unwrap_or_default(),
+            settings: rules.settings.text().to_owned(),
             learnt: self.learnt(),
             added_at: rules.added_at.unwrap_or_default(),
             source: rules.source,
@@ -361,7 +363,6 @@ fn place(presence: Presence) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use loggerhead_model::{DeviceId, Evidence, Identity, Learnt, Presence, Timestamp};
@@ -369,6 +370,7 @@ mod tests {
     use loggerhead_store::{DeviceSource, DeviceState, Login};
 
     use super::{Device, LEARNT_MAX, Past, Rules};
+    use crate::own_settings::OwnSettings;
 
     fn device(past: Past) -> Device {
         let rules = Rules {
@@ -376,7 +378,7 @@ mod tests {
             source: DeviceSource::Operator,
             secret: None,
             login: Login::Secret,
-            settings: Arc::default(),
+            settings: OwnSettings::default(),
             added_at: None,
         };
         let (id, identity) = (DeviceId::new("a"), Identity::new("a"));

@@ -213,7 +213,7 @@ impl Guest {
             self.core.presence_changed(device, evidence);
         }
         self.core.commands.deliver(device);
-        let settings = Arc::clone(&device.rules().settings);
+        let settings = Arc::new(device.rules().settings.table());
         Ok(Admission { device: device.id.clone(), settings, learnt: device.learnt(), form })
     }
 

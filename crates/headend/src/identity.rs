@@ -91,7 +91,9 @@ impl Identities {
     ) -> Known {
         let note = self.memory().notes.find(now, &(protocol, identity.clone(), peer)).cloned();
         match self.directory.by_identity(protocol, identity) {
-            Some(device) => Known { settings: Arc::clone(&device.rules().settings), learnt: device.learnt(), note },
+            Some(device) => {
+                Known { settings: Arc::new(device.rules().settings.table()), learnt: device.learnt(), note }
+            }
             None => Known { note, ..Known::default() },
         }
     }
@@ -241,6 +243,7 @@ mod tests {
 
     use super::{Admittance, Enroll, Identities, Judgement, NOTE_BYTES_MAX};
     use crate::device::{Device, Past, Rules};
+    use crate::own_settings::OwnSettings;
 
     const NOW: Duration = Duration::from_secs(1);
     const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
@@ -255,7 +258,7 @@ mod tests {
             source: DeviceSource::Operator,
             secret: Some(Secret::new(b"own".to_vec())),
             login: Login::Secret,
-            settings: Arc::default(),
+            settings: OwnSettings::default(),
             added_at: None,
         };
         rules(&mut made);

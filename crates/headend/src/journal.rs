@@ -4,7 +4,7 @@
 //! written yet; events have a limit and a rate, and what is over them is counted. While the store fails, what is
 //! pending waits.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -23,71 +23,85 @@ const COMMANDS_MAX: usize = 10_000;
 /// nonsense, again and again, must not fill the disk.
 const STRANGERS_BURST: u16 = 200;
 const STRANGER_EVERY: Duration = Duration::from_millis(500);
+/// Changes of a kind that are written at once. They are copied for another try, and a storm of logins leaves thousands.
+const TAKEN_MAX: usize = 256;
 /// How long to wait before a failed write is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Where changes are left.
 pub(crate) struct Journal {
     pending: Mutex<Pending>,
+    strangers: Mutex<Budget>,
     more: Notify,
     done: Notify,
     counters: Arc<Counters>,
 }
 
 #[derive(Default)]
-struct Batch {
-    events: Vec<Event>,
+struct Pending {
+    events: VecDeque<Event>,
     devices: HashMap<DeviceId, DeviceRecord>,
     presence: HashMap<DeviceId, Evidence>,
     learnt: HashMap<DeviceId, Learnt>,
-    commands: Vec<CommandRecord>,
+    commands: VecDeque<CommandRecord>,
+    /// What is being written, and not in here any more.
+    writing: usize,
 }
 
-struct Pending {
-    batch: Batch,
-    strangers: Budget,
-    writing: bool,
-}
-
-impl Batch {
+impl Pending {
     fn len(&self) -> usize {
-        self.events.len() + self.devices.len() + self.presence.len() + self.learnt.len() + self.commands.len()
+        let waiting =
+            self.events.len() + self.devices.len() + self.presence.len() + self.learnt.len() + self.commands.len();
+        waiting + self.writing
     }
 
-    /// What is to be written, as few changes as there can be.
-    fn changes(&self) -> Vec<Change> {
+    /// Takes out what is written next, as few changes as there can be. Devices come before what is about them.
+    fn take(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
         if !self.events.is_empty() {
-            changes.push(Change::Events(self.events.clone()));
+            changes.push(Change::Events(pop(&mut self.events)));
         }
-        changes.extend(self.devices.values().cloned().map(Change::Device));
-        changes.extend(self.learnt.iter().map(|(device, learnt)| Change::Learnt(device.clone(), learnt.clone())));
-        changes
-            .extend(self.presence.iter().map(|(device, evidence)| Change::Presence(device.clone(), evidence.clone())));
-        changes.extend(self.commands.iter().cloned().map(Change::Command));
+        changes.extend(some_of(&mut self.devices).map(|(_, record)| Change::Device(record)));
+        changes.extend(some_of(&mut self.learnt).map(|(device, learnt)| Change::Learnt(device, learnt)));
+        changes.extend(some_of(&mut self.presence).map(|(device, evidence)| Change::Presence(device, evidence)));
+        changes.extend(pop(&mut self.commands).into_iter().map(Change::Command));
+        self.writing = changes.len();
+        self.give_back();
         changes
     }
+
+    /// After a storm, nothing is kept of the memory that it took.
+    fn give_back(&mut self) {
+        if self.len() == self.writing {
+            *self = Self { writing: self.writing, ..Self::default() };
+        }
+    }
+}
+
+fn pop<T>(queue: &mut VecDeque<T>) -> Vec<T> {
+    queue.drain(..queue.len().min(TAKEN_MAX)).collect()
+}
+
+fn some_of<T>(rows: &mut HashMap<DeviceId, T>) -> impl Iterator<Item = (DeviceId, T)> {
+    rows.extract_if(|_, _| true).take(TAKEN_MAX)
 }
 
 impl Journal {
     pub(crate) fn new(counters: Arc<Counters>) -> Self {
-        let pending = Pending {
-            batch: Batch::default(),
-            strangers: Budget::new(STRANGERS_BURST, STRANGER_EVERY),
-            writing: false,
-        };
-        Self { pending: Mutex::new(pending), more: Notify::new(), done: Notify::new(), counters }
+        let strangers = Mutex::new(Budget::new(STRANGERS_BURST, STRANGER_EVERY));
+        Self { pending: Mutex::default(), strangers, more: Notify::new(), done: Notify::new(), counters }
     }
 
     /// Leaves an event. `None`: it was over a limit, counted and dropped.
     pub(crate) fn event(&self, now: Duration, event: Event) -> Option<Event> {
+        let is_strangers = event.device.is_none() && event.peer.is_some();
+        let allowed = !is_strangers || self.strangers.lock().expect("nothing panics while it holds it").take(now);
         let mut pending = self.lock();
-        let allowed = event.device.is_some() || event.peer.is_none() || pending.strangers.take(now);
-        if !allowed || pending.batch.events.len() >= EVENTS_MAX {
+        if !allowed || pending.events.len() >= EVENTS_MAX {
             self.counters.events_dropped.one_more();
             return None;
         }
-        pending.batch.events.push(event.clone());
+        pending.events.push_back(event.clone());
         drop(pending);
         self.more.notify_one();
         Some(event)
@@ -95,27 +109,27 @@ impl Journal {
 
     /// Leaves a device that changed by itself.
     pub(crate) fn device(&self, record: DeviceRecord) {
-        self.lock().batch.devices.insert(record.id.clone(), record);
+        self.lock().devices.insert(record.id.clone(), record);
         self.more.notify_one();
     }
 
     /// Leaves a device's presence.
     pub(crate) fn presence(&self, device: &DeviceId, evidence: Evidence) {
-        self.lock().batch.presence.insert(device.clone(), evidence);
+        self.lock().presence.insert(device.clone(), evidence);
         self.more.notify_one();
     }
 
     /// Leaves what was found out about a device.
     pub(crate) fn learnt(&self, device: &DeviceId, learnt: Learnt) {
-        self.lock().batch.learnt.insert(device.clone(), learnt);
+        self.lock().learnt.insert(device.clone(), learnt);
         self.more.notify_one();
     }
 
     /// Leaves the state of a command.
     pub(crate) fn command(&self, command: CommandRecord) {
         let mut pending = self.lock();
-        if pending.batch.commands.len() < COMMANDS_MAX {
-            pending.batch.commands.push(command);
+        if pending.commands.len() < COMMANDS_MAX {
+            pending.commands.push_back(command);
         }
         drop(pending);
         self.more.notify_one();
@@ -123,24 +137,34 @@ impl Journal {
 
     /// How much waits.
     pub(crate) fn len(&self) -> usize {
-        self.lock().batch.len()
+        self.lock().len()
     }
 
     /// Writes what is left, for ever.
     pub(crate) async fn run(&self, store: Store) {
         loop {
-            self.more.notified().await;
-            let batch = {
-                let mut pending = self.lock();
-                pending.writing = true;
-                std::mem::take(&mut pending.batch)
-            };
-            while let Err(error) = store.write_all(batch.changes()).await {
-                tracing::warn!(%error, waiting = batch.len(), "changes could not be stored; trying again");
-                tokio::time::sleep(RETRY_AFTER).await;
+            let changes = self.lock().take();
+            if changes.is_empty() {
+                self.done.notify_waiters();
+                self.more.notified().await;
+            } else {
+                self.write(&store, changes).await;
             }
-            self.lock().writing = false;
-            self.done.notify_waiters();
+        }
+    }
+
+    /// Writes these changes, however long it takes.
+    async fn write(&self, store: &Store, changes: Vec<Change>) {
+        let mut failed = false;
+        while let Err(error) = store.write_all(changes.clone()).await {
+            if !failed {
+                tracing::warn!(%error, waiting = self.len(), "changes wait until the store takes them");
+            }
+            failed = true;
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+        if failed {
+            tracing::warn!(waiting = self.len(), "the store takes changes again");
         }
     }
 
@@ -148,11 +172,8 @@ impl Journal {
     pub(crate) async fn flushed(&self) {
         loop {
             let done = self.done.notified();
-            {
-                let pending = self.lock();
-                if pending.batch.len() == 0 && !pending.writing {
-                    return;
-                }
+            if self.len() == 0 {
+                return;
             }
             done.await;
         }

@@ -27,6 +27,7 @@ mod listener;
 mod mailbox;
 mod metrics;
 mod opening;
+mod own_settings;
 mod presence;
 mod scratch;
 mod sending;

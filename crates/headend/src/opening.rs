@@ -20,6 +20,7 @@ use crate::hub::Hub;
 use crate::identity::Identities;
 use crate::journal::Journal;
 use crate::metrics::Counters;
+use crate::own_settings::OwnSettings;
 use crate::status::ReloadReport;
 
 /// Commands that are read back from the store.
@@ -153,7 +154,7 @@ fn rules(device: &config::Device) -> Rules {
         source: DeviceSource::Configuration,
         secret: device.secret.clone(),
         login: device.login,
-        settings: Arc::new(device.settings.clone()),
+        settings: OwnSettings::from(&device.settings),
         added_at: None,
     }
 }
@@ -164,8 +165,8 @@ fn kept(record: DeviceRecord, past: Past) -> Option<Device> {
         tracing::warn!(device = record.id.as_str(), protocol = record.protocol, "no such protocol any more");
         return None;
     };
-    let settings = match record.settings.parse::<toml::Table>() {
-        Ok(settings) => Arc::new(settings),
+    let settings = match OwnSettings::parse(&record.settings) {
+        Ok(settings) => settings,
         Err(error) => {
             tracing::error!(device = record.id.as_str(), %error, "its settings cannot be read");
             return None;

@@ -218,7 +218,7 @@ fn acceptor(
 ) -> Result<Box<dyn Acceptor>, StartError> {
     let devices: Vec<_> = core.identities.directory.all();
     let speaking = devices.iter().filter(|device| device.protocol == protocol.name);
-    let settings: Vec<_> = speaking.map(|device| (&device.identity, Arc::clone(&device.rules().settings))).collect();
+    let settings: Vec<_> = speaking.map(|device| (&device.identity, device.rules().settings.table())).collect();
     let mut rows = settings.iter().map(|(identity, table)| DeviceSettings { identity, table });
     core.acceptor(protocol, &config.settings, &mut rows)
         .map_err(|source| StartError::Settings { owner: format!("listener {}", config.name), source })

@@ -29,6 +29,7 @@ use crate::identity::{Admittance, Enroll, Identities};
 use crate::journal::Journal;
 use crate::listener::{Listener, Settings};
 use crate::metrics::Counters;
+use crate::own_settings::OwnSettings;
 
 /// The toy protocol's name.
 pub(crate) const TOY: &str = "toy";
@@ -94,7 +95,7 @@ impl Bench {
             source: DeviceSource::Configuration,
             secret: Some(Secret::new(SECRET.into())),
             login: Login::Secret,
-            settings: Arc::default(),
+            settings: OwnSettings::default(),
             added_at: None,
         };
         let id = DeviceId::new(name).expect("a legal id");

@@ -41,12 +41,14 @@ pub(crate) struct ServeArgs {
 /// # Errors
 /// When the configuration is wrong, or a listener or the store cannot be opened.
 pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let (config, warnings) = args.configuration.usable()?;
+    let (mut config, warnings) = args.configuration.usable()?;
     logging::start(&config.log)?;
     log_warnings(&warnings);
     limits::raise_files();
     let mut signals = Signals::catch()?;
     let head_end = HeadEnd::start(config.clone()).await.map_err(start_failure)?;
+    // From here on the head-end knows them; another list of ten thousand would only take memory.
+    config.devices = Vec::new();
     let api = start_api(&head_end, &config).await?;
     say_what_next(&head_end, &api, &config);
     tell_systemd(&[NotifyState::Ready, NotifyState::Status("serving")]);
@@ -160,7 +162,6 @@ impl Running<'_> {
         );
         self.config.stop_within = config.stop_within;
         self.config.listeners = config.listeners;
-        self.config.devices = config.devices;
         Ok(())
     }
 }
