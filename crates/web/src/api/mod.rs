@@ -29,7 +29,9 @@ pub use reading::{
     Bucket, Buckets, Channel, ChannelList, Conflict, ConflictList, Latest, LatestList, LiveReading, LiveReadings,
     RangeReading, Readings, Sample, attributes,
 };
-pub use status::{AckWithin, Listener, ListenerAddress, ListenerList, Pace, Readiness, Status, StoreStatus};
+pub use status::{
+    AckWithin, Listener, ListenerAddress, ListenerList, Pace, Readiness, Status, StoreDamage, StoreStatus,
+};
 pub use time::Time;
 
 /// The schema of a word of a closed list.
