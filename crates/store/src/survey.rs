@@ -181,16 +181,13 @@ fn devices_of(connection: &Connection, table: &Table, row: &Values) -> Vec<Strin
         }
         "conflicts" => of_channels(connection, number("channel"), number("channel").saturating_add(1)),
         "log" => {
-            let batch = Batch::decode(table.blob(row, "body")).unwrap_or_default();
-            let mut numbers: Vec<u32> = batch.packets.iter().map(|packet| packet.device).collect();
-            numbers.sort_unstable();
-            numbers.dedup();
-            numbers.into_iter().filter_map(|number| name(connection, i64::from(number))).collect()
+            let numbers = match Batch::decode(table.blob(row, "body")) {
+                Ok(batch) => batch.packets.iter().map(|packet| packet.device).collect(),
+                Err(_) => of_frames(connection, number("number")),
+            };
+            names(connection, numbers)
         }
-        "frames" => {
-            let numbers = frames::devices(table.blob(row, "devices")).unwrap_or_default();
-            numbers.into_iter().filter_map(|number| name(connection, i64::from(number))).collect()
-        }
+        "frames" => names(connection, frames::devices(table.blob(row, "devices")).unwrap_or_default()),
         "channels" | "meters" => name(connection, number("device")).into_iter().collect(),
         "devices" | "names" => Vec::new(),
         _ => table.text(row, "device").map(str::to_owned).into_iter().collect(),
@@ -206,6 +203,22 @@ fn of_channels(connection: &Connection, from: i64, to: i64) -> Vec<String> {
         rows.collect::<rusqlite::Result<Vec<String>>>()
     });
     found.unwrap_or_default()
+}
+
+/// Whose frames were committed with a batch: devices of a batch that cannot be read itself.
+fn of_frames(connection: &Connection, batch: i64) -> Vec<u32> {
+    let found = connection.prepare_cached("SELECT devices FROM frames WHERE batch = ?1").and_then(|mut statement| {
+        let rows = statement.query_map([batch], |row| row.get::<_, Vec<u8>>(0))?;
+        rows.collect::<rusqlite::Result<Vec<_>>>()
+    });
+    let blocks = found.unwrap_or_default();
+    blocks.iter().flat_map(|devices| frames::devices(devices).unwrap_or_default()).collect()
+}
+
+fn names(connection: &Connection, mut numbers: Vec<u32>) -> Vec<String> {
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers.into_iter().filter_map(|number| name(connection, i64::from(number))).collect()
 }
 
 fn name(connection: &Connection, number: i64) -> Option<String> {
