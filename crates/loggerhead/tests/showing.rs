@@ -45,7 +45,8 @@ fn on_a_terminal_a_table_is_drawn_until_ctrl_c() {
     let directory = tempfile::tempdir().expect("a directory for this test");
     let data = directory.path().join("data");
     let program = loggerhead().get_program().to_string_lossy().into_owned();
-    let line = format!("'{program}' {}", arguments(&data).join(" "));
+    // A shell that stays between would die of the typed Ctrl-C and tell its own end instead of the program's.
+    let line = format!("exec '{program}' {}", arguments(&data).join(" "));
     // Gives it a terminal; what is typed there comes from a pipe.
     let mut terminal = Command::new("script");
     terminal.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
