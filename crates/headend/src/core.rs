@@ -197,6 +197,7 @@ impl Core {
             learnt: loggerhead_model::Learnt::new(),
             added_at: self.clock.now().wall,
             source: DeviceSource::Enrolled,
+            site: None,
         };
         let added = self.add(record, admittance.protocol, OwnSettings::default()).await;
         let device = added.map_err(|error| {
@@ -253,6 +254,7 @@ impl Core {
             learnt: loggerhead_model::Learnt::new(),
             added_at: self.clock.now().wall,
             source: DeviceSource::Operator,
+            site: new.site,
         };
         let device = self.add(record, protocol.name, settings).await?;
         self.tell(Severity::Info, EventKind::Device, Some(&device.id), format!("{} added", device.identity));
@@ -273,6 +275,7 @@ impl Core {
             login: record.login,
             settings,
             added_at: Some(record.added_at),
+            site: record.site,
         };
         let device = Arc::new(Device::new(record.id, protocol, record.identity, rules, Past::default()));
         // The directory decides between two who want one name; only who is in it is written.

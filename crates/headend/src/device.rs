@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use loggerhead_model::{DeviceId, Evidence, Identity, Learnt, Presence, Timestamp};
+use loggerhead_model::{DeviceId, Evidence, Identity, Learnt, Presence, Site, Timestamp};
 use loggerhead_protocols::{CloseReason, Now};
 use loggerhead_store::{DeviceRecord, DeviceSource, DeviceState, Login, Secret};
 
@@ -45,6 +45,8 @@ pub(crate) struct Rules {
     pub(crate) login: Login,
     pub(crate) settings: OwnSettings,
     pub(crate) added_at: Option<Timestamp>,
+    /// Where somebody named one.
+    pub(crate) site: Option<Site>,
 }
 
 impl Rules {
@@ -267,12 +269,34 @@ impl Device {
         self.life().presence
     }
 
+    /// Its presence now, and since when.
+    pub(crate) fn standing(&self, now: Now) -> (Presence, Option<Timestamp>) {
+        let life = self.life();
+        (judge(&self.facts(&life, now)), life.since)
+    }
+
+    /// The place it belongs to: the one that somebody named, or the one in its identity.
+    pub(crate) fn site<'a>(&'a self, rules: &'a Rules) -> Option<&'a str> {
+        rules.site.as_ref().map(Site::as_str).or_else(|| Site::of_identity(&self.identity))
+    }
+
+    /// When bytes were last received; our clock.
+    pub(crate) fn last_bytes_at(&self) -> Option<Timestamp> {
+        moment(&self.last_bytes_ms)
+    }
+
+    /// When a reading was last received; our clock.
+    pub(crate) fn last_reading_at(&self) -> Option<Timestamp> {
+        moment(&self.last_reading_ms)
+    }
+
     pub(crate) fn status(&self, now: Now) -> DeviceStatus {
         let rules = self.rules();
         DeviceStatus {
             id: self.id.clone(),
             protocol: self.protocol.to_owned(),
             identity: self.identity.clone(),
+            site: self.site(&rules).map(str::to_owned),
             state: rules.state,
             source: rules.source,
             added_at: rules.added_at,
@@ -295,6 +319,7 @@ impl Device {
             learnt: self.learnt(),
             added_at: rules.added_at.unwrap_or_default(),
             source: rules.source,
+            site: rules.site.clone(),
         }
     }
 
@@ -312,7 +337,7 @@ impl Device {
             ended: life.ended,
             silence: heard.map(|ms| now.elapsed.saturating_sub(Duration::from_millis(ms))),
             expect_within: life.expect_within,
-            last_bytes_at: moment(&self.last_bytes_ms),
+            last_bytes_at: self.last_bytes_at(),
         }
     }
 
@@ -320,8 +345,8 @@ impl Device {
         Evidence {
             presence: life.presence,
             since: life.since,
-            last_bytes_at: moment(&self.last_bytes_ms),
-            last_reading_at: moment(&self.last_reading_ms),
+            last_bytes_at: self.last_bytes_at(),
+            last_reading_at: self.last_reading_at(),
             peer: life.peer.as_deref().map(str::to_owned),
             closed_because: life.closed_because.clone(),
         }
@@ -380,6 +405,7 @@ mod tests {
             login: Login::Secret,
             settings: OwnSettings::default(),
             added_at: None,
+            site: None,
         };
         let (id, identity) = (DeviceId::new("a"), Identity::new("a"));
         Device::new(id.expect("a legal id"), "toy", identity.expect("a legal identity"), rules, past)

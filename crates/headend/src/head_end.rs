@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::core::Core;
 use crate::error::{CommandError, DeviceError, StartError};
 use crate::hub::{Filter, Subscription};
+use crate::listing::{self, DevicePage, DeviceQuery, DeviceTally, SiteTally};
 use crate::metrics::Metrics;
 use crate::opening;
 use crate::serving::Serving;
@@ -99,6 +100,24 @@ impl HeadEnd {
     pub fn devices(&self) -> Vec<DeviceStatus> {
         let now = self.0.core.clock.now();
         self.0.core.identities.directory.all().iter().map(|device| device.status(now)).collect()
+    }
+
+    /// The devices that a query asks for. What a device did is read for those of the page alone.
+    #[must_use]
+    pub fn find_devices(&self, query: &DeviceQuery) -> DevicePage {
+        listing::find(&self.0.core.identities.directory, self.0.core.clock.now(), query)
+    }
+
+    /// How many devices there are, and in which state.
+    #[must_use]
+    pub fn device_tally(&self) -> DeviceTally {
+        listing::tally(&self.0.core.identities.directory, self.0.core.clock.now())
+    }
+
+    /// The sites of all devices, by name, with how many devices belong to each.
+    #[must_use]
+    pub fn sites(&self) -> Vec<SiteTally> {
+        listing::sites(&self.0.core.identities.directory, self.0.core.clock.now())
     }
 
     /// One device.

@@ -260,6 +260,7 @@ mod tests {
             login: Login::Secret,
             settings: OwnSettings::default(),
             added_at: None,
+            site: None,
         };
         rules(&mut made);
         let id = DeviceId::new(name).expect("a legal id");

@@ -24,6 +24,7 @@ mod hub;
 mod identity;
 mod journal;
 mod listener;
+mod listing;
 mod mailbox;
 mod metrics;
 mod opening;
@@ -43,6 +44,7 @@ pub mod tls;
 pub use error::{CommandError, DeviceError, StartError};
 pub use head_end::HeadEnd;
 pub use hub::{Filter, Kinds, Live, Packet, SUBSCRIBER_BATCHES_MAX, Subscription};
+pub use listing::{DeviceOrder, DevicePage, DeviceQuery, DeviceSort, DeviceTally, SiteTally, Start};
 pub use metrics::{Histogram, Metrics, ProtocolMetrics};
 pub use status::{
     BoundAddress, CommandStatus, DeviceCounters, DeviceStatus, Health, ListenerStatus, NewDevice, ReloadReport,

@@ -156,6 +156,7 @@ fn rules(device: &config::Device) -> Rules {
         login: device.login,
         settings: OwnSettings::from(&device.settings),
         added_at: None,
+        site: device.site.clone(),
     }
 }
 
@@ -179,6 +180,7 @@ fn kept(record: DeviceRecord, past: Past) -> Option<Device> {
         login: record.login,
         settings,
         added_at: Some(record.added_at),
+        site: record.site,
     };
     Some(Device::new(record.id, protocol.name, record.identity, rules, past))
 }
@@ -224,6 +226,9 @@ pub(crate) fn change_devices(core: &Core, config: &Config, report: &mut ReloadRe
                     device.set_rules(now);
                     core.identities.forget(&device);
                     device.expel(&CloseReason::Reconfigured);
+                    report.devices_changed.push(wanted.id.clone());
+                } else if before.site != now.site {
+                    device.set_rules(now);
                     report.devices_changed.push(wanted.id.clone());
                 }
             }

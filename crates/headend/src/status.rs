@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use loggerhead_model::{CommandId, CommandState, DeviceId, Evidence, Identity, Learnt, Order, Timestamp};
+use loggerhead_model::{CommandId, CommandState, DeviceId, Evidence, Identity, Learnt, Order, Site, Timestamp};
 use loggerhead_store::{DeviceSource, DeviceState, Login, Secret};
 
 use crate::config::Enroll;
@@ -19,6 +19,8 @@ pub struct DeviceStatus {
     pub protocol: String,
     /// Its name for itself.
     pub identity: Identity,
+    /// The place it belongs to: the one that somebody named, or what stands before the first `/` of its identity.
+    pub site: Option<String>,
     /// Whether it may log in.
     pub state: DeviceState,
     /// Who told us about it.
@@ -67,6 +69,8 @@ pub struct NewDevice {
     pub login: Login,
     /// The protocol's own settings of it.
     pub settings: toml::Table,
+    /// The place it belongs to, where its identity does not say it.
+    pub site: Option<Site>,
 }
 
 impl fmt::Debug for NewDevice {
@@ -159,7 +163,7 @@ pub struct ReloadReport {
     pub listeners_changed: Vec<String>,
     /// Devices that were added.
     pub devices_added: Vec<DeviceId>,
-    /// Devices that changed; their sessions start anew.
+    /// Devices that changed; where it concerns how they log in, their sessions start anew.
     pub devices_changed: Vec<DeviceId>,
     /// Devices that were removed.
     pub devices_removed: Vec<DeviceId>,

@@ -97,6 +97,7 @@ impl Bench {
             login: Login::Secret,
             settings: OwnSettings::default(),
             added_at: None,
+            site: None,
         };
         let id = DeviceId::new(name).expect("a legal id");
         let identity = Identity::new(name).expect("a legal identity");

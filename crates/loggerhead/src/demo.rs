@@ -144,7 +144,8 @@ fn cipher_only(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys) -> anyho
         let mut settings = toml::Table::new();
         settings.insert("aes_key".to_owned(), keys.aes_key.as_str().into());
         let id = logger::device_id(keys, number)?;
-        Ok(Device { id, protocol: protocol.name.to_owned(), identity, secret: None, login: Login::Cipher, settings })
+        let (protocol, login) = (protocol.name.to_owned(), Login::Cipher);
+        Ok(Device { id, protocol, identity, secret: None, login, site: None, settings })
     };
     without_secret.map(device).collect()
 }

@@ -48,6 +48,9 @@ pub(crate) struct AddArgs {
     /// Our name for it [default: made from the identity]
     #[arg(long)]
     id: Option<String>,
+    /// The place it belongs to [default: what stands before the first / of the identity]
+    #[arg(long)]
+    site: Option<String>,
     /// What it speaks
     #[arg(long, default_value = "logger")]
     protocol: String,
@@ -149,7 +152,8 @@ async fn add(args: AddArgs) -> anyhow::Result<()> {
         LoginWord::Secret => Login::Secret,
         LoginWord::Cipher => Login::Cipher,
     });
-    let new = NewDevice { id: args.id, protocol: args.protocol, identity: args.identity, secret, login, settings };
+    let (id, protocol, identity, site) = (args.id, args.protocol, args.identity, args.site);
+    let new = NewDevice { id, protocol, identity, secret, login, settings, site };
     let device: Device = args.server.client()?.post("/api/v1/devices", &new).await?;
     show(&device, args.json)
 }
@@ -227,6 +231,9 @@ fn show(device: &Device, json: bool) -> anyhow::Result<()> {
     let at = |at: Option<Time>| at.map_or_else(|| "never".to_owned(), |at| at.to_string());
     say(format_args!("device        {}", device.id))?;
     say(format_args!("identity      {} ({})", device.identity, device.protocol))?;
+    if let Some(site) = &device.site {
+        say(format_args!("site          {site}"))?;
+    }
     say(format_args!("state         {}, known from the {}", state(device), source(device)))?;
     say(format_args!("presence      {} since {}", presence.state, at(presence.since)))?;
     say(format_args!("last bytes    {}", at(presence.last_bytes_at)))?;

@@ -17,7 +17,9 @@ mod time;
 
 pub use command::{Command, CommandId, CommandState, ControlLine, KeyKind, Order};
 pub use cursor::Cursor;
-pub use device::{DEVICE_ID_BYTES_MAX, DeviceId, IDENTITY_BYTES_MAX, Identity, Learnt, NameError};
+pub use device::{
+    DEVICE_ID_BYTES_MAX, DeviceId, IDENTITY_BYTES_MAX, Identity, Learnt, NameError, SITE_BYTES_MAX, Site,
+};
 pub use event::{Event, EventKind, Severity};
 pub use presence::{Evidence, Presence};
 pub use reading::{DECIMAL_DIGITS_MAX, Decimal, Origin, Quality, Reading, Value};

@@ -140,6 +140,7 @@ fn known(number: i64) -> [Change; 2] {
         learnt: Learnt::default(),
         added_at: at,
         source: DeviceSource::Operator,
+        site: None,
     };
     let evidence = Evidence {
         presence: Presence::Never,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use loggerhead_model::{DeviceId, Evidence, Identity, Learnt, Timestamp};
+use loggerhead_model::{DeviceId, Evidence, Identity, Learnt, Site, Timestamp};
 use zeroize::Zeroize;
 
 /// A shared secret of a device. Wiped when dropped, never printed.
@@ -91,6 +91,8 @@ pub struct DeviceRecord {
     pub added_at: Timestamp,
     /// Who told us of it.
     pub source: DeviceSource,
+    /// The place it belongs to, where somebody named one.
+    pub site: Option<Site>,
 }
 
 /// The last known presence of a device.

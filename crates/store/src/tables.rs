@@ -171,8 +171,8 @@ pub(crate) fn apply(connection: &Connection, change: &Change, events: &mut Vec<E
 
 fn put_device(connection: &Connection, record: &DeviceRecord) -> rusqlite::Result<()> {
     let sql = "INSERT OR REPLACE INTO devices
-               (id, protocol, identity, state, secret, login, settings, added_at, source, checksum)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, row_checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9))";
+               (id, protocol, identity, state, secret, login, settings, added_at, source, site, checksum)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, row_checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10))";
     connection.prepare_cached(sql)?.execute(params![
         record.id.as_str(),
         record.protocol,
@@ -182,7 +182,8 @@ fn put_device(connection: &Connection, record: &DeviceRecord) -> rusqlite::Resul
         json(&record.login)?,
         record.settings,
         record.added_at.unix_ms(),
-        json(&record.source)?
+        json(&record.source)?,
+        record.site.as_ref().map(loggerhead_model::Site::as_str)
     ])?;
     if record.learnt.is_empty() { Ok(()) } else { apply_learnt(connection, record) }
 }

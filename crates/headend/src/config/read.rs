@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use loggerhead_model::{DeviceId, Identity};
+use loggerhead_model::{DeviceId, Identity, Site};
 use loggerhead_protocols::{ALL, DeviceSettings, Protocol, SettingsError};
 use loggerhead_store::{FrameKeeping, Limits, Login, Retention, Secret};
 
@@ -228,13 +228,15 @@ fn device(section: &Section<'_>) -> Option<Device> {
         Some(id) => DeviceId::new(&id).map_err(|error| section.error("id", error.to_string())).ok()?,
         None => DeviceId::from_identity(&identity),
     };
+    let site = section.text("site").map(|site| Site::new(&site)).transpose();
+    let site = site.map_err(|error| section.error("site", error.to_string())).ok()?;
     let protocol = protocol?;
     let (settings, node) = settings(section, protocol);
     if let Err(error) = (protocol.check_device)(&settings) {
         refuse(section, node, protocol, &error);
         return None;
     }
-    Some(Device { id, protocol: protocol.name.to_owned(), identity, secret, login, settings })
+    Some(Device { id, protocol: protocol.name.to_owned(), identity, secret, login, site, settings })
 }
 
 fn device_secret(section: &Section<'_>) -> Option<Secret> {

@@ -293,6 +293,13 @@ pub(super) const DEVICE: Keys = &[
         "",
         "cipher: knowing its own cipher key is proof enough",
     ),
+    key(
+        "site",
+        Kind::Text,
+        None,
+        "\"north tower\"",
+        "the place it belongs to, to find and to count devices by; default: what stands before the first / of its identity",
+    ),
 ];
 
 /// The key of that name.

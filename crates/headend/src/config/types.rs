@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use loggerhead_model::{DeviceId, Identity};
+use loggerhead_model::{DeviceId, Identity, Site};
 use loggerhead_store::{FrameKeeping, Limits, Login, Options, Retention, Secret};
 
 /// Everything that a head-end needs to know.
@@ -180,6 +180,8 @@ pub struct Device {
     pub secret: Option<Secret>,
     /// What it has to prove.
     pub login: Login,
+    /// The place it belongs to, where its identity does not say it.
+    pub site: Option<Site>,
     /// The protocol's own settings of it. Hold keys.
     pub settings: toml::Table,
 }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use foldhash::{HashMap, HashMapExt};
 use loggerhead_model::{
     CommandId, Cursor, DeviceId, Event, EventKind, Evidence, Identity, Learnt, Reading, Records, Report, ReportBuilder,
-    ReportFull, Severity, Timestamp,
+    ReportFull, Severity, Site, Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::de::DeserializeOwned;
@@ -106,7 +106,7 @@ impl Reader {
 
     pub(super) fn select_devices(&self) -> Result<Vec<DeviceRecord>, StoreError> {
         let sql = "SELECT d.id, protocol, identity, state, secret, login, settings, added_at, source,
-                   coalesce(words, '{}') FROM devices d LEFT JOIN learnt l ON l.device = d.id ORDER BY d.id";
+                   coalesce(words, '{}'), site FROM devices d LEFT JOIN learnt l ON l.device = d.id ORDER BY d.id";
         self.list("reading devices", sql, [], |row| {
             Ok(DeviceRecord {
                 id: id(row, 0)?,
@@ -119,6 +119,7 @@ impl Reader {
                 learnt: from_json(row, 9)?,
                 added_at: time(row, 7)?,
                 source: from_json(row, 8)?,
+                site: row.get_ref(10)?.as_str_or_null()?.map(|site| checked(10, Site::new(site))).transpose()?,
             })
         })
     }

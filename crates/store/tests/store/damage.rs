@@ -89,6 +89,7 @@ fn changes(number: usize) -> Vec<Change> {
         learnt,
         added_at: Timestamp::from_unix_ms(AT),
         source: DeviceSource::Operator,
+        site: None,
     };
     vec![Change::Device(record), Change::Presence(id, evidence), Change::Events(vec![event])]
 }

@@ -83,6 +83,7 @@ const API: &[Rule] = &[
     Rule::get("/api/v1/devices/{id}/presence", VIEWER).of_device(DeviceAt::Path),
     Rule::post("/api/v1/devices/{id}/commands", OPERATOR, "command").of_device(DeviceAt::Path),
     Rule::get("/api/v1/presence", VIEWER),
+    Rule::get("/api/v1/sites", VIEWER),
     Rule::get("/api/v1/channels", VIEWER).of_device(DeviceAt::Query),
     Rule::get("/api/v1/latest", VIEWER).of_device(DeviceAt::Query),
     Rule::get("/api/v1/readings", VIEWER).of_device(DeviceAt::Query),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use loggerhead_headend::{DeviceCounters, DeviceStatus};
+use loggerhead_headend::{DeviceCounters, DeviceStatus, DeviceTally};
 use loggerhead_model::{Evidence, Presence as State};
 use loggerhead_store::{DeviceSource, DeviceState, Login};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,9 @@ pub struct Device {
     /// Its name for itself, in its protocol's form.
     #[schema(example = "330302D110/01")]
     pub identity: String,
+    /// The place it belongs to: the one that somebody named, or what stands before the first `/` of its identity.
+    #[schema(example = "330302D110")]
+    pub site: Option<String>,
     /// `active`: it may log in. `pending`: it waits for an operator's yes.
     #[schema(schema_with = state_words)]
     pub state: DeviceState,
@@ -77,15 +80,36 @@ pub struct Counters {
     pub faults: u64,
 }
 
-/// A page of devices, in the order of their ids.
+/// A page of devices.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DeviceList {
     /// The devices of this page.
     pub devices: Vec<Device>,
     /// How many fit the filter, on all pages.
     pub total: usize,
-    /// `after` of the next page; none on the last.
+    /// How many pages of this length that makes.
+    pub pages: usize,
+    /// `after` of the next page in an order by id; none on the last.
     pub next: Option<String>,
+}
+
+/// The sites, by name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SiteList {
+    /// At most as many as were asked for.
+    pub sites: Vec<SiteCounts>,
+    /// How many there are.
+    pub total: usize,
+}
+
+/// A site and its devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SiteCounts {
+    /// Its name.
+    #[schema(example = "330302D110")]
+    pub site: String,
+    /// How many devices of it are in each state.
+    pub devices: PresenceCounts,
 }
 
 /// How many devices are in each state.
@@ -119,6 +143,10 @@ pub struct NewDevice {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = login_words)]
     pub login: Option<Login>,
+    /// The place it belongs to; what stands before the first `/` of its identity where none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "north tower")]
+    pub site: Option<String>,
     /// The protocol's own settings of it, as in the configuration's table.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     #[schema(value_type = Object, example = json!({"aes_key": "text:0000000000123456"}))]
@@ -147,6 +175,7 @@ impl From<DeviceStatus> for Device {
             id: status.id.as_str().to_owned(),
             protocol: status.protocol,
             identity: status.identity.as_str().to_owned(),
+            site: status.site,
             state: status.state,
             source: status.source,
             added_at: status.added_at.map(Time),
@@ -154,6 +183,13 @@ impl From<DeviceStatus> for Device {
             counters: status.counters.into(),
             learnt: status.learnt,
         }
+    }
+}
+
+impl From<&DeviceTally> for PresenceCounts {
+    fn from(tally: &DeviceTally) -> Self {
+        let words = State::ALL.map(State::word).into_iter().map(str::to_owned);
+        Self { states: words.zip(tally.presences).collect(), pending: tally.pending }
     }
 }
 

@@ -19,7 +19,7 @@ pub use access::{
 };
 pub(crate) use command::STATES as COMMAND_STATES;
 pub use command::{Command, CommandList, ControlLine, NewCommand};
-pub use device::{Counters, Device, DeviceList, NewDevice, Presence, PresenceCounts};
+pub use device::{Counters, Device, DeviceList, NewDevice, Presence, PresenceCounts, SiteCounts, SiteList};
 pub use event::{Event, EventList, Frame, FrameList};
 pub(crate) use explain::judgement_word;
 pub use explain::{ExplainRequest, ExplainedConversation, ExplainedField, Explanation};

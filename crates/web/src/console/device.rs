@@ -9,10 +9,10 @@ use loggerhead_model::{DeviceId, Origin, Quality, Role};
 use loggerhead_store::{DeviceSource, DeviceState, ReadingFilter};
 use maud::{Markup, html};
 
+use super::coding;
 use super::format::{self, Look};
 use super::page::{Page, encoded};
 use super::visit::Visit;
-use super::{coding, devices};
 use crate::api::Latest;
 use crate::extract::{Segment, device_id};
 use crate::problem::{Problem, ProblemKind};
@@ -255,7 +255,7 @@ fn facts(visit: &Visit, device: &DeviceStatus, latest: &[Latest<'_>]) -> Markup 
     html! {
         dl.facts {
             dt { (visit.t("device.identity")) } dd.mono { (device.identity) }
-            @if let Some(site) = devices::site(device) {
+            @if let Some(site) = &device.site {
                 dt { (visit.t("device.site")) } dd { a href={ "/devices?site=" (encoded(site)) } { (site) } }
             }
             dt { (visit.t("device.protocol")) } dd { (device.protocol) }

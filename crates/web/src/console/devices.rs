@@ -1,11 +1,10 @@
 //! The list of devices: searched, filtered, sorted and cut into pages by the server, all of it in the address.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::response::Response;
-use loggerhead_headend::DeviceStatus;
+use loggerhead_headend::{DeviceOrder, DeviceQuery, DeviceSort, DeviceStatus, Start};
 use loggerhead_model::{Presence, Role};
 use loggerhead_store::DeviceState;
 use maud::{Markup, html};
@@ -37,51 +36,43 @@ pub(super) struct ListParams {
     page: Option<usize>,
 }
 
-/// What rows can be sorted by: the word in the address, the key of the heading.
-const COLUMNS: [(&str, &str); 5] = [
-    ("id", "device.device"),
-    ("presence", "device.state"),
-    ("protocol", "device.speaks"),
-    ("heard", "device.last_reading"),
-    ("readings", "device.readings"),
+/// What rows can be sorted by: the word in the address, the key of the heading, what the order looks at, and which end
+/// comes first when nobody asks for the other.
+const COLUMNS: [(&str, &str, DeviceSort, DeviceOrder); 5] = [
+    ("id", "device.device", DeviceSort::Id, DeviceOrder::Ascending),
+    ("presence", "device.state", DeviceSort::Presence, DeviceOrder::Ascending),
+    ("protocol", "device.speaks", DeviceSort::Protocol, DeviceOrder::Ascending),
+    ("heard", "device.last_reading", DeviceSort::Reading, DeviceOrder::Descending),
+    ("readings", "device.readings", DeviceSort::Readings, DeviceOrder::Descending),
 ];
 
-/// The place that a device belongs to, where its name for itself says so: what stands before the first slash.
-pub(super) fn site(status: &DeviceStatus) -> Option<&str> {
-    status.identity.as_str().split_once('/').map(|(site, _)| site)
-}
-
 impl ListParams {
-    fn fits(&self, status: &DeviceStatus, search: &str) -> bool {
-        let holds = |text: &str| text.to_lowercase().contains(search);
-        let is = |wanted: &str, word: &str| wanted.is_empty() || wanted == word;
-        is(&self.presence, status.evidence.presence.word())
-            && is(&self.state, state_word(status.state))
-            && is(&self.protocol, &status.protocol)
-            && (self.site.is_empty() || site(status) == Some(&self.site))
-            && (search.is_empty() || holds(status.id.as_str()) || holds(status.identity.as_str()))
+    fn query(&self) -> DeviceQuery {
+        let given = |word: &str| (!word.is_empty()).then(|| word.to_owned());
+        let (_, _, sort, order) = self.column();
+        DeviceQuery {
+            presence: Presence::ALL.into_iter().find(|presence| presence.word() == self.presence),
+            state: [DeviceState::Active, DeviceState::Pending]
+                .into_iter()
+                .find(|state| state_word(*state) == self.state),
+            protocol: given(&self.protocol),
+            site: given(&self.site),
+            search: given(self.search.trim()),
+            sort,
+            order: if self.is_reversed() { order.reversed() } else { order },
+            start: Start::Skip(self.page.unwrap_or(1).saturating_sub(1).saturating_mul(PAGE_ROWS)),
+            limit: PAGE_ROWS,
+            ..DeviceQuery::default()
+        }
     }
 
-    fn column(&self) -> &str {
-        COLUMNS.iter().map(|(word, _)| *word).find(|word| *word == self.sort).unwrap_or("id")
+    fn column(&self) -> (&'static str, &'static str, DeviceSort, DeviceOrder) {
+        let [first, ..] = COLUMNS;
+        COLUMNS.into_iter().find(|(word, ..)| *word == self.sort).unwrap_or(first)
     }
 
-    fn is_descending(&self) -> bool {
+    fn is_reversed(&self) -> bool {
         self.order == "down"
-    }
-
-    fn compare(&self, one: &DeviceStatus, other: &DeviceStatus) -> Ordering {
-        let by_column = match self.column() {
-            "presence" => rank(one.evidence.presence)
-                .cmp(&rank(other.evidence.presence))
-                .then(other.evidence.since.cmp(&one.evidence.since)),
-            "protocol" => (&one.protocol, &one.learnt).cmp(&(&other.protocol, &other.learnt)),
-            "heard" => other.evidence.last_reading_at.cmp(&one.evidence.last_reading_at),
-            "readings" => other.counters.readings.cmp(&one.counters.readings),
-            _ => Ordering::Equal,
-        };
-        let by_column = by_column.then_with(|| one.id.cmp(&other.id));
-        if self.is_descending() { by_column.reverse() } else { by_column }
     }
 
     /// Everything that was asked for but the page, as it stands in an address.
@@ -106,16 +97,6 @@ impl ListParams {
     }
 }
 
-/// The state that needs a look first comes first.
-fn rank(presence: Presence) -> u8 {
-    match presence {
-        Presence::Offline => 0,
-        Presence::ConnectedSilent => 1,
-        Presence::Never => 2,
-        Presence::ConnectedFresh => 3,
-    }
-}
-
 /// The word for whether a device may log in.
 pub(super) const fn state_word(state: DeviceState) -> &'static str {
     match state {
@@ -130,16 +111,15 @@ pub(super) async fn list(
     State(api): State<Api>,
     Params(params): Params<ListParams>,
 ) -> Result<Response, Problem> {
-    let all = api.headend().devices();
-    let known = all.len();
-    let sites = sites(&all);
-    let search = params.search.trim().to_lowercase();
-    let mut found: Vec<_> = all.into_iter().filter(|status| params.fits(status, &search)).collect();
-    found.sort_unstable_by(|one, other| params.compare(one, other));
-    let pages = found.len().div_ceil(PAGE_ROWS).max(1);
+    let mut found = api.headend().find_devices(&params.query());
+    let (total, pages) = (found.total, found.total.div_ceil(PAGE_ROWS).max(1));
     let page = params.page.unwrap_or(1).clamp(1, pages);
-    let total = found.len();
-    let rows: Vec<_> = found.into_iter().skip((page - 1) * PAGE_ROWS).take(PAGE_ROWS).collect();
+    if found.devices.is_empty() && total > 0 {
+        found = api.headend().find_devices(&ListParams { page: Some(page), ..params.clone() }.query());
+    }
+    let rows = found.devices;
+    let known = api.headend().device_tally().total();
+    let sites: Vec<String> = api.headend().sites().into_iter().take(SITES_MAX).map(|site| site.site).collect();
     let content = html! {
         section aria-label=(visit.t("devices.filter")) { (filter(&visit, &params, &sites)) }
         section #list data-fresh aria-labelledby="list-title" {
@@ -159,12 +139,6 @@ pub(super) async fn list(
         }
     };
     Ok(Page::new(visit.t("nav.devices"), content).heading(heading).live("kinds=events,presence").good(&visit))
-}
-
-/// The places of all devices, in their order.
-fn sites(devices: &[DeviceStatus]) -> Vec<String> {
-    let sites: std::collections::BTreeSet<&str> = devices.iter().filter_map(site).collect();
-    sites.into_iter().take(SITES_MAX).map(str::to_owned).collect()
 }
 
 fn filter(visit: &Visit, params: &ListParams, sites: &[String]) -> Markup {
@@ -204,7 +178,7 @@ pub(super) fn choice(visit: &Visit, name: &str, label: &str, chosen: &str, value
     }
 }
 
-fn nothing(visit: &Visit, known: usize) -> Markup {
+fn nothing(visit: &Visit, known: u64) -> Markup {
     html! {
         div.empty {
             @if known == 0 {
@@ -224,25 +198,22 @@ fn table(visit: &Visit, params: &ListParams, rows: &[DeviceStatus]) -> Markup {
         div.scroll {
             table.stack {
                 caption.hidden { (visit.t("nav.devices")) }
-                thead { tr { @for (word, key) in COLUMNS { (heading(visit, params, word, key)) } th.number scope="col" { (visit.t("device.faults")) } } }
+                thead { tr { @for (word, key, _, order) in COLUMNS { (heading(visit, params, (word, key), order)) } th.number scope="col" { (visit.t("device.faults")) } } }
                 tbody { @for device in rows { (row(visit, device)) } }
             }
         }
     }
 }
 
-fn heading(visit: &Visit, params: &ListParams, word: &str, key: &str) -> Markup {
-    let is_chosen = params.column() == word;
-    let order = if is_chosen && !params.is_descending() { "down" } else { "" };
-    let sort = if word == "id" && order.is_empty() { "" } else { word };
-    let sorted = match (is_chosen, params.is_descending()) {
-        (false, _) => None,
-        (true, false) => Some("ascending"),
-        (true, true) => Some("descending"),
-    };
+fn heading(visit: &Visit, params: &ListParams, (word, key): (&str, &str), order: DeviceOrder) -> Markup {
+    let is_chosen = params.column().0 == word;
+    let reverse = if is_chosen && !params.is_reversed() { "down" } else { "" };
+    let sort = if word == "id" && reverse.is_empty() { "" } else { word };
+    let is_ascending = (order == DeviceOrder::Ascending) != params.is_reversed();
+    let sorted = is_chosen.then_some(if is_ascending { "ascending" } else { "descending" });
     html! {
         th scope="col" aria-sort=[sorted] class=[(word == "readings").then_some("number")] {
-            a href=(params.address(&[("sort", sort), ("order", order)])) { (visit.t(key)) }
+            a href=(params.address(&[("sort", sort), ("order", reverse)])) { (visit.t(key)) }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use axum::extract::State;
 use axum::response::Response;
-use loggerhead_headend::{DeviceStatus, HeadEnd};
+use loggerhead_headend::{DevicePage, DeviceQuery, DeviceSort, DeviceTally, HeadEnd};
 use loggerhead_model::{EventKind, Presence, Severity};
 use loggerhead_store::{Condition, DeviceState, EventFilter, ListOrder, StoreHealth, StoredEvent};
 use maud::{Markup, html};
@@ -23,16 +23,16 @@ const NAMED_MAX: usize = 5;
 /// Shows it.
 pub(super) async fn show(visit: Visit, State(api): State<Api>) -> Result<Response, Problem> {
     let health = api.headend().store().health();
-    let devices = api.headend().devices();
+    let tally = api.headend().device_tally();
     let faults = last_faults(&api).await?;
     let content = html! {
         section #attention data-fresh aria-labelledby="attention-title" {
             h2 #attention-title { (visit.t("overview.attention")) }
-            (attention(&visit, api.headend(), &devices, &health))
+            (attention(&visit, api.headend(), &tally, &health))
         }
         section #states data-fresh aria-labelledby="states-title" {
             h2 #states-title { (visit.t("overview.devices")) }
-            (states(&visit, &devices))
+            (states(&visit, &tally))
         }
         section aria-labelledby="pace-title" {
             h2 #pace-title { (visit.t("overview.pace")) }
@@ -69,7 +69,7 @@ async fn last_faults(api: &Api) -> Result<Vec<StoredEvent>, Problem> {
 }
 
 /// What needs a person, the gravest first; a sentence when nothing does.
-fn attention(visit: &Visit, headend: &HeadEnd, devices: &[DeviceStatus], health: &StoreHealth) -> Markup {
+fn attention(visit: &Visit, headend: &HeadEnd, tally: &DeviceTally, health: &StoreHealth) -> Markup {
     let mut rows = Vec::new();
     if let Condition::Failing { since, reason } = &health.condition {
         let values = [("since", format::time(*since, Look::Moment)), ("reason", html! { (reason) })];
@@ -78,26 +78,22 @@ fn attention(visit: &Visit, headend: &HeadEnd, devices: &[DeviceStatus], health:
     if headend.addresses().is_empty() {
         rows.push(("error", html! { (visit.t("attention.no_listener")) }));
     }
-    let some = |state: &str, key: &str, query: &str, chosen: &dyn Fn(&DeviceStatus) -> bool| {
-        let found: Vec<_> = devices.iter().filter(|device| chosen(device)).collect();
-        (!found.is_empty()).then(|| (state.to_owned(), named(visit, key, query, &found)))
-    };
-    let is = |presence: Presence| {
-        move |device: &DeviceStatus| device.evidence.presence == presence && device.state == DeviceState::Active
-    };
-    let pending = |device: &DeviceStatus| device.state == DeviceState::Pending;
-    let rows = rows.into_iter().map(|(state, text)| (state.to_owned(), text)).chain(
-        [
-            some("pending", "attention.pending", "state=pending", &pending),
-            some("offline", "attention.offline", "presence=offline", &is(Presence::Offline)),
-            some("connected-silent", "attention.silent", "presence=connected-silent", &is(Presence::ConnectedSilent)),
-        ]
-        .into_iter()
-        .flatten(),
-    );
-    let rows: Vec<_> = rows.collect();
+    let is = |presence| (Some(presence), DeviceState::Active);
+    for (word, key, link, (presence, state)) in [
+        ("pending", "attention.pending", "state=pending", (None, DeviceState::Pending)),
+        ("offline", "attention.offline", "presence=offline", is(Presence::Offline)),
+        ("connected-silent", "attention.silent", "presence=connected-silent", is(Presence::ConnectedSilent)),
+    ] {
+        // The latest to become so comes first.
+        let sort = DeviceSort::Presence;
+        let found = DeviceQuery { presence, state: Some(state), sort, limit: NAMED_MAX, ..DeviceQuery::default() };
+        let found = headend.find_devices(&found);
+        if found.total > 0 {
+            rows.push((word, named(visit, key, link, &found)));
+        }
+    }
     html! {
-        @if devices.is_empty() {
+        @if tally.total() == 0 {
             (empty(visit, headend))
         } @else if rows.is_empty() {
             p.fine { span.state data-state="connected-fresh" { (visit.t("attention.nothing")) } }
@@ -108,16 +104,14 @@ fn attention(visit: &Visit, headend: &HeadEnd, devices: &[DeviceStatus], health:
 }
 
 /// How many devices, with links to all and to the first few.
-fn named(visit: &Visit, key: &str, query: &str, found: &[&DeviceStatus]) -> Markup {
-    let count = html! { a href={ "/devices?" (query) } { (format::number(found.len() as u64)) } };
-    let mut newest = found.to_vec();
-    newest.sort_unstable_by_key(|device| std::cmp::Reverse(device.evidence.since));
+fn named(visit: &Visit, key: &str, query: &str, found: &DevicePage) -> Markup {
+    let count = html! { a href={ "/devices?" (query) } { (format::number(found.total as u64)) } };
     let names = html! {
-        @for (place, device) in newest.iter().take(NAMED_MAX).enumerate() {
+        @for (place, device) in found.devices.iter().enumerate() {
             @if place > 0 { ", " }
             a href={ "/devices/" (encoded(device.id.as_str())) } { (device.id) }
         }
-        @if found.len() > NAMED_MAX { " …" }
+        @if found.total > found.devices.len() { " …" }
     };
     visit.texts.phrase(key, &[("count", count), ("names", names)])
 }
@@ -141,23 +135,21 @@ fn empty(visit: &Visit, headend: &HeadEnd) -> Markup {
 }
 
 /// Devices by state; each count leads to its devices.
-fn states(visit: &Visit, devices: &[DeviceStatus]) -> Markup {
-    let count = |presence| devices.iter().filter(|device| device.evidence.presence == presence).count();
-    let pending = devices.iter().filter(|device| device.state == DeviceState::Pending).count();
+fn states(visit: &Visit, tally: &DeviceTally) -> Markup {
     html! {
         ul.tiles {
             li { a href="/devices" {
-                span.figure { (format::number(devices.len() as u64)) } span { (visit.t("overview.all")) }
+                span.figure { (format::number(tally.total())) } span { (visit.t("overview.all")) }
             } }
-            @for presence in Presence::ALL {
-                li class=[(count(presence) == 0).then_some("none")] { a href={ "/devices?presence=" (presence.word()) } {
-                    span.figure { (format::number(count(presence) as u64)) }
+            @for (presence, count) in Presence::ALL.into_iter().zip(tally.presences) {
+                li class=[(count == 0).then_some("none")] { a href={ "/devices?presence=" (presence.word()) } {
+                    span.figure { (format::number(count)) }
                     (format::presence(visit.texts, presence))
                 } }
             }
-            @if pending > 0 {
+            @if tally.pending > 0 {
                 li { a href="/devices?state=pending" {
-                    span.figure { (format::number(pending as u64)) }
+                    span.figure { (format::number(tally.pending)) }
                     span.state data-state="pending" { (visit.t("device.pending")) }
                 } }
             }

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use loggerhead_headend::DeviceStatus;
+use loggerhead_headend::{DeviceOrder, DeviceQuery, DeviceSort, DeviceStatus};
 use loggerhead_model::Role;
 use loggerhead_protocols::ALL;
 use loggerhead_store::DeviceState;
@@ -22,13 +22,17 @@ const PENDING_MAX: usize = 200;
 /// Shows what there is.
 pub(super) async fn show(visit: Visit, State(api): State<Api>) -> Response {
     let listeners: Vec<Listener> = api.headend().listeners().await.into_iter().map(Listener::from).collect();
-    let mut waiting: Vec<DeviceStatus> =
-        api.headend().devices().into_iter().filter(|device| device.state == DeviceState::Pending).collect();
-    waiting.sort_unstable_by_key(|device| std::cmp::Reverse(device.added_at));
+    let waiting = api.headend().find_devices(&DeviceQuery {
+        state: Some(DeviceState::Pending),
+        sort: DeviceSort::Added,
+        order: DeviceOrder::Descending,
+        limit: PENDING_MAX,
+        ..DeviceQuery::default()
+    });
     let content = html! {
         section #pending data-fresh aria-labelledby="pending-title" {
             h2 #pending-title { (visit.t("setup.pending")) }
-            (pending(&visit, &waiting))
+            (pending(&visit, &waiting.devices))
         }
         section #listeners data-fresh aria-labelledby="listeners-title" {
             h2 #listeners-title { (visit.t("setup.listeners")) }
@@ -63,7 +67,7 @@ fn pending(visit: &Visit, waiting: &[DeviceStatus]) -> Markup {
                     th scope="col" { (visit.t("device.added")) }
                     th scope="col" { (visit.t("setup.decide")) }
                 } }
-                tbody { @for device in waiting.iter().take(PENDING_MAX) { (one_pending(visit, device)) } }
+                tbody { @for device in waiting { (one_pending(visit, device)) } }
             }
         }
     }

@@ -4,13 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use loggerhead_headend::DeviceStatus;
-use loggerhead_model::Identity;
+use loggerhead_headend::{DeviceOrder, DeviceQuery, DeviceSort, DeviceStatus, Start};
+use loggerhead_model::{Identity, Site};
 use loggerhead_store::{DeviceSource, DeviceState, Login, Secret};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::api::{Device, DeviceList, NewDevice, Presence, PresenceCounts, ProblemDetails};
+use crate::api::{Device, DeviceList, NewDevice, Presence, PresenceCounts, ProblemDetails, SiteCounts, SiteList};
 use crate::extract::{Body, Params, Segment, device_id, limited};
 use crate::problem::{Problem, ProblemKind};
 use crate::state::Api;
@@ -20,7 +20,7 @@ const PAGE_DEFAULT: usize = 100;
 /// Most devices on a page.
 const PAGE_MAX: usize = 1000;
 
-/// Which devices, and which page of them.
+/// Which devices, in which order, which page of them.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -33,33 +33,63 @@ pub(crate) struct ListParams {
     state: Option<DeviceState>,
     /// Only of this protocol.
     protocol: Option<String>,
+    /// Only of this site.
+    site: Option<String>,
     /// Only told of by the `configuration`, an `operator`, or itself (`enrolled`).
     #[param(value_type = Option<String>)]
     source: Option<DeviceSource>,
-    /// Only with this text in id or identity, upper and lower case alike.
+    /// Only with this text in id, identity or site, upper and lower case alike.
     search: Option<String>,
-    /// Only after this id: `next` of the page before.
+    /// Sorted by `id` (where nothing is said), `identity`, `presence` (what needs a look first), `protocol`, `site`,
+    /// `heard` (when bytes were last received), `reading` (when a reading was), `readings` or `faults` (how many since the
+    /// process started), `added` (when it became known). Devices that are equal in it are sorted by id.
+    #[param(value_type = Option<String>)]
+    sort: Option<DeviceSort>,
+    /// `ascending` (where nothing is said) or `descending`.
+    #[param(value_type = Option<String>)]
+    order: Option<DeviceOrder>,
+    /// Which page, from 1. A page beyond the last is empty.
+    page: Option<usize>,
+    /// Only after this id, instead of `page` and for an order by id: `next` of the page before. Nothing is missed or seen
+    /// twice when devices come or go between two pages.
     after: Option<String>,
     /// Devices on the page, 1 to 1000; 100 where nothing is said.
     limit: Option<usize>,
 }
 
 impl ListParams {
-    fn fits(&self, status: &DeviceStatus) -> bool {
-        let holds = |text: &str, part: &str| text.to_lowercase().contains(part);
-        self.presence.is_none_or(|presence| status.evidence.presence == presence)
-            && self.state.is_none_or(|state| status.state == state)
-            && self.source.is_none_or(|source| status.source == source)
-            && self.protocol.as_ref().is_none_or(|protocol| status.protocol == *protocol)
-            && self
-                .search
-                .as_ref()
-                .map(|part| part.to_lowercase())
-                .is_none_or(|part| holds(status.id.as_str(), &part) || holds(status.identity.as_str(), &part))
+    fn query(self) -> Result<DeviceQuery, Problem> {
+        let limit = limited(self.limit, PAGE_DEFAULT, PAGE_MAX)?;
+        let sort = self.sort.unwrap_or_default();
+        let wrong = |detail: &str| Problem::new(ProblemKind::BadRequest, detail.to_owned());
+        let start = match (self.after, self.page) {
+            (None, None) => Start::Skip(0),
+            (None, Some(page)) => {
+                let before = page.checked_sub(1).ok_or_else(|| wrong("page 0: the first page is 1"))?;
+                Start::Skip(before.saturating_mul(limit))
+            }
+            (Some(_), Some(_)) => return Err(wrong("either page or after")),
+            (Some(_), None) if sort != DeviceSort::Id => {
+                return Err(wrong("after goes with an order by id alone: ask for a page"));
+            }
+            (Some(after), None) => Start::After(after),
+        };
+        Ok(DeviceQuery {
+            presence: self.presence,
+            state: self.state,
+            source: self.source,
+            protocol: self.protocol,
+            site: self.site,
+            search: self.search,
+            sort,
+            order: self.order.unwrap_or_default(),
+            start,
+            limit,
+        })
     }
 }
 
-/// The devices, page by page, in the order of their ids.
+/// The devices, searched, filtered, sorted and cut into pages.
 #[utoipa::path(
     get,
     path = "/api/v1/devices",
@@ -76,15 +106,54 @@ pub(crate) async fn list(
     State(api): State<Api>,
     Params(params): Params<ListParams>,
 ) -> Result<Json<DeviceList>, Problem> {
-    let limit = limited(params.limit, PAGE_DEFAULT, PAGE_MAX)?;
-    let mut found: Vec<DeviceStatus> =
-        api.headend().devices().into_iter().filter(|status| params.fits(status)).collect();
-    found.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+    let query = params.query()?;
+    let page = api.headend().find_devices(&query);
+    let is_last = page.before + page.devices.len() >= page.total;
+    let next = page.devices.last().filter(|_| query.sort == DeviceSort::Id && !is_last);
+    Ok(Json(DeviceList {
+        next: next.map(|device| device.id.as_str().to_owned()),
+        total: page.total,
+        pages: page.total.div_ceil(query.limit),
+        devices: page.devices.into_iter().map(Device::from).collect(),
+    }))
+}
+
+/// Which sites.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SiteParams {
+    /// Only with this text in their name, upper and lower case alike.
+    search: Option<String>,
+    /// Most sites, 1 to 1000; 1000 where nothing is said.
+    limit: Option<usize>,
+}
+
+/// The sites of the devices, by name, with how many devices of each are in each state.
+#[utoipa::path(
+    get,
+    path = "/api/v1/sites",
+    tag = "devices",
+    operation_id = "list_sites",
+    params(SiteParams),
+    responses(
+        (status = 200, description = "The sites.", body = SiteList),
+        (status = 400, description = "A parameter cannot be.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn sites(
+    State(api): State<Api>,
+    Params(params): Params<SiteParams>,
+) -> Result<Json<SiteList>, Problem> {
+    let limit = limited(params.limit, PAGE_MAX, PAGE_MAX)?;
+    let search = params.search.unwrap_or_default().to_lowercase();
+    let mut found = api.headend().sites();
+    found.retain(|site| site.site.to_lowercase().contains(&search));
     let total = found.len();
-    let seen = params.after.as_deref().map_or(0, |after| found.partition_point(|status| status.id.as_str() <= after));
-    let devices: Vec<Device> = found.into_iter().skip(seen).take(limit).map(Device::from).collect();
-    let next = (seen + devices.len() < total).then(|| devices.last().map(|device| device.id.clone())).flatten();
-    Ok(Json(DeviceList { devices, total, next }))
+    let sites = found.into_iter().take(limit);
+    let sites = sites.map(|site| SiteCounts { site: site.site, devices: PresenceCounts::from(&site.tally) });
+    Ok(Json(SiteList { sites: sites.collect(), total }))
 }
 
 /// One device.
@@ -148,8 +217,10 @@ fn checked(new: NewDevice) -> Result<loggerhead_headend::NewDevice, Problem> {
     let settings = serde_json::Value::Object(new.settings);
     let settings: toml::Table =
         serde_json::from_value(settings).map_err(|error| wrong(format!("settings: {error}")))?;
+    let site = new.site.as_deref().map(Site::new).transpose();
+    let site = site.map_err(|error| wrong(format!("site: {error}")))?;
     let login = new.login.unwrap_or(Login::Secret);
-    Ok(loggerhead_headend::NewDevice { id, protocol: new.protocol, identity, secret, login, settings })
+    Ok(loggerhead_headend::NewDevice { id, protocol: new.protocol, identity, secret, login, settings, site })
 }
 
 /// Reads `text:...` or `hex:...`. What it says of a wrong one never repeats it.
@@ -261,20 +332,7 @@ pub(crate) async fn presence(State(api): State<Api>, Segment(id): Segment<String
     responses((status = 200, description = "Devices by state.", body = PresenceCounts))
 )]
 pub(crate) async fn presence_counts(State(api): State<Api>) -> Json<PresenceCounts> {
-    Json(counts(&api))
-}
-
-/// How many devices are in each state; a state without any is there with 0.
-pub(crate) fn counts(api: &Api) -> PresenceCounts {
-    let mut counts = PresenceCounts::default();
-    for state in loggerhead_model::Presence::ALL {
-        counts.states.insert(state.word().to_owned(), 0);
-    }
-    for status in api.headend().devices() {
-        *counts.states.entry(status.evidence.presence.word().to_owned()).or_default() += 1;
-        counts.pending += u64::from(status.state == DeviceState::Pending);
-    }
-    counts
+    Json(PresenceCounts::from(&api.headend().device_tally()))
 }
 
 #[cfg(test)]

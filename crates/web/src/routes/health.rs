@@ -4,8 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::devices;
-use crate::api::{Listener, ListenerAddress, ListenerList, Pace, Readiness, Status, StoreStatus, Time};
+use crate::api::{Listener, ListenerAddress, ListenerList, Pace, PresenceCounts, Readiness, Status, StoreStatus, Time};
 use crate::state::Api;
 
 /// How the head-end is, at a glance.
@@ -28,7 +27,7 @@ pub(crate) async fn status(State(api): State<Api>) -> Json<Status> {
         started_at: Time(api.started_at()),
         readiness: readiness(&api),
         listeners,
-        devices: devices::counts(&api),
+        devices: PresenceCounts::from(&api.headend().device_tally()),
         pace: Pace::from(&api.headend().metrics()),
         store: StoreStatus::from(api.headend().store().health()),
     })

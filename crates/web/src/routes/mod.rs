@@ -45,6 +45,7 @@ pub(crate) fn describe() -> (Router<Api>, OpenApi) {
         .routes(routes!(devices::refuse))
         .routes(routes!(devices::presence))
         .routes(routes!(devices::presence_counts))
+        .routes(routes!(devices::sites))
         .routes(routes!(channels::list))
         .routes(routes!(channels::latest))
         .routes(routes!(readings::range))

@@ -76,6 +76,44 @@ async fn pages_of_devices_join_without_a_hole_or_a_double() {
 }
 
 #[tokio::test]
+async fn pages_are_counted_sorted_and_filtered_by_the_server() {
+    let site = Site::open().await;
+    for number in 0..7 {
+        let mut device = tower(number);
+        if number % 2 == 1 {
+            device["site"] = json!("North Tower");
+        }
+        site.post("/api/v1/devices", &device).await.good();
+    }
+    let page = async |query: &str| {
+        let page = site.get(&format!("/api/v1/devices?{query}")).await.good();
+        let ids = page["devices"].as_array().expect("a list").iter().filter_map(|device| device["id"].as_str());
+        let numbers: Vec<_> = ids.map(|id| id.trim_start_matches("tower-").to_owned()).collect();
+        (numbers.join(""), page["total"].as_u64().expect("a count"), page["pages"].as_u64().expect("a count"))
+    };
+    assert_eq!(page("limit=3&page=2").await, ("345".to_owned(), 7, 3));
+    assert_eq!(page("limit=3&page=4").await, (String::new(), 7, 3));
+    assert_eq!(page("sort=identity&order=descending&limit=3").await, ("654".to_owned(), 7, 3));
+    assert_eq!(page("sort=site&limit=4").await, ("0246".to_owned(), 7, 2));
+    assert_eq!(page("site=North%20Tower").await, ("135".to_owned(), 3, 1));
+    assert_eq!(page("site=330302D110&search=-4").await, ("4".to_owned(), 1, 1));
+    assert_eq!(page("search=north%20t&order=descending").await, ("531".to_owned(), 3, 1));
+    for bad in ["page=0", "page=1&after=tower-1", "sort=readings&after=tower-1", "sort=colour", "order=up", "page=-1"] {
+        assert_eq!(site.get(&format!("/api/v1/devices?{bad}")).await.problem(), "bad-request", "{bad}");
+    }
+    let sites = site.get("/api/v1/sites").await.good();
+    let count = |place: usize| {
+        (sites["sites"][place]["site"].clone(), sites["sites"][place]["devices"]["states"]["never"].clone())
+    };
+    assert_eq!((count(0), count(1)), ((json!("330302D110"), json!(4)), (json!("North Tower"), json!(3))));
+    assert_eq!(site.get("/api/v1/sites?search=TOWER&limit=1").await.good()["total"], 1);
+    assert_eq!(site.get("/api/v1/devices/tower-1").await.good()["site"], "North Tower");
+    let mut bad = tower(9);
+    bad["site"] = json!("a\nb");
+    assert_eq!(site.post("/api/v1/devices", &bad).await.problem(), "bad-request");
+}
+
+#[tokio::test]
 async fn a_command_is_taken_and_its_key_never_shown() {
     let site = Site::open().await;
     assert_eq!(
