@@ -338,10 +338,12 @@ mod tests {
 
     use loggerhead_model::{CommandState, EventKind, KeyKind, Order, Presence};
     use loggerhead_protocols::CloseReason;
-    use loggerhead_store::EventFilter;
-    use tokio::net::TcpStream;
+    use loggerhead_store::{EventFilter, OnCommit, Options};
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::serve;
+    use crate::identity::Enroll;
     use crate::metrics::ConnectionLimit;
     use crate::testing::{Bench, SECRET};
 
@@ -515,6 +517,67 @@ mod tests {
         assert_eq!(line.rest().await, "bye the head-end is stopping\n");
         drop(line);
         assert!(bench.listener.admit(None).is_err(), "closed");
+    }
+
+    #[tokio::test]
+    async fn a_full_store_stops_its_sender_and_loses_nothing() {
+        // The writer waits in its first commit with readings until it may go on.
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let wait = std::sync::Mutex::new(wait);
+        let on_commit: OnCommit = Box::new(move |_| {
+            // Nobody holds it back any more once the sender is gone.
+            let _released = wait.lock().map(|wait| wait.recv());
+        });
+        let options = Options { queue_readings_max: 1_000, on_commit: Some(on_commit), ..Options::default() };
+        let mut bench = Bench::with(Enroll::Refuse, options).await;
+        bench.device("a");
+        let mut line = bench.connect("10.0.0.1");
+        assert_eq!(line.ask(&format!("login a {SECRET}")).await, "welcome a");
+        let (mut hears, mut says) = line.split();
+        let packets: u64 = 20_000; // more than everything between us and the store can hold
+        let flood = (1..=packets).map(|value| format!("put {value}\n")).collect::<String>();
+        let mut flood = std::pin::pin!(says.write_all(flood.as_bytes()));
+        let taken = tokio::time::timeout(Duration::from_millis(300), &mut flood).await;
+        assert!(taken.is_err(), "the store is full, so the socket is not read: {taken:?}");
+        drop(go_on);
+        let heard = async {
+            let mut line = String::new();
+            for number in 1..=packets {
+                line.clear();
+                hears.read_line(&mut line).await.expect("the head-end writes text");
+                assert_eq!(line, format!("ack {number}\n"));
+            }
+        };
+        let (sent, ()) = tokio::join!(flood, heard);
+        sent.expect("the head-end reads again");
+        assert_eq!(bench.core.store.reader().stats().expect("a store that answers").readings, packets);
+    }
+
+    /// Talks over a real socket and goes on to send after the head-end has closed.
+    async fn check_last_answer(bench: &mut Bench, said: &str, close: impl FnOnce(&Bench), heard: &str) {
+        let door = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = door.local_addr().expect("it is bound");
+        let (theirs, ours) = tokio::join!(TcpStream::connect(address), door.accept());
+        let (ours, _) = ours.expect("somebody connects");
+        bench.serve("10.0.0.1", ours);
+        let (mut hears, mut says) = theirs.expect("somebody listens").into_split();
+        says.write_all(said.as_bytes()).await.expect("the head-end reads");
+        close(bench);
+        // Bytes that nobody reads at the moment of the close would make the system answer with a reset.
+        says.write_all(&[b'x'; 500_000]).await.expect("the head-end takes what was on its way");
+        drop(says);
+        let mut text = String::new();
+        hears.read_to_string(&mut text).await.expect("no reset overtakes the last answer");
+        assert_eq!(text, heard);
+    }
+
+    #[tokio::test]
+    async fn the_last_answer_arrives_though_the_peer_goes_on_sending() {
+        let mut bench = Bench::new().await;
+        bench.device("a");
+        check_last_answer(&mut bench, "login a wrong\n", |_| {}, "no\n").await;
+        let stop = |bench: &Bench| bench.listener.close(&CloseReason::Stopping);
+        check_last_answer(&mut bench, "", stop, "bye the head-end is stopping\n").await;
     }
 
     #[tokio::test]

@@ -39,14 +39,14 @@ enum Arrived {
 }
 
 impl Door {
-    async fn accept(&self) -> io::Result<Arrived> {
+    async fn accept(&self, listener: &Listener) -> io::Result<Arrived> {
         match self {
-            Self::Tcp(listener) => {
-                let (stream, address) = listener.accept().await?;
-                tune(&stream)?;
+            Self::Tcp(door) => {
+                let (stream, address) = door.accept().await?;
+                tune(&stream, &listener.settings().sockets)?;
                 Ok(Arrived::Tcp(stream, address))
             }
-            Self::Unix { listener, .. } => listener.accept().await.map(|(stream, _)| Arrived::Unix(stream)),
+            Self::Unix { listener: door, .. } => door.accept().await.map(|(stream, _)| Arrived::Unix(stream)),
         }
     }
 }
@@ -65,7 +65,7 @@ pub(crate) async fn keep(
         tokio::select! {
             () = stop.cancelled() => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
-            arrived = door.accept() => match arrived {
+            arrived = door.accept(&listener) => match arrived {
                 Ok(arrived) => {
                     pause = PAUSE_MIN;
                     welcome(&core, &listener, tls.as_ref(), arrived, &mut connections);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use arc_swap::ArcSwap;
 use loggerhead_protocols::{Acceptor, CloseReason, Limits};
 
+use crate::config::Sockets;
 use crate::device::SessionNumber;
 use crate::identity::Admittance;
 use crate::mailbox::Mailbox;
@@ -27,6 +28,7 @@ pub(crate) struct Listener {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) admittance: Admittance,
+    pub(crate) sockets: Sockets,
     pub(crate) limits: Limits,
     pub(crate) connections_max: usize,
     pub(crate) connections_per_address_max: usize,

@@ -14,7 +14,7 @@ use crate::door::{self, Door};
 use crate::error::StartError;
 use crate::identity::{Admittance, Enroll};
 use crate::listener::{Listener, Settings};
-use crate::socket::{Families, UNIX_MODE_DEFAULT, listen_tcp, listen_unix};
+use crate::socket::{Families, listen_tcp, listen_unix};
 use crate::status::{BoundAddress, ListenerStatus, ReloadReport};
 use crate::tls::{Certificate, FileError, Files};
 
@@ -175,6 +175,8 @@ impl Running {
             && mine.protocol == config.protocol
             && mine.addresses == config.addresses
             && mine.v6_only == config.v6_only
+            && at_opening(&mine.sockets) == at_opening(&config.sockets)
+            && mine.socket_files == config.socket_files
             && mine.tls == config.tls
     }
 
@@ -202,6 +204,11 @@ impl Running {
             tracing::warn!(listener = self.config.name, left = self.listener.open(), "connections were cut off");
         }
     }
+}
+
+/// What is set when a socket is opened; the rest is set on each accepted connection.
+fn at_opening(options: &config::Sockets) -> (i32, Option<usize>, Option<usize>) {
+    (options.backlog, options.receive_buffer, options.send_buffer)
 }
 
 fn known(config: &config::Listener) -> Result<&'static Protocol, StartError> {
@@ -235,6 +242,7 @@ fn settings(config: &config::Listener, protocol: &'static Protocol) -> Settings 
             },
             secrets: config.secrets.clone(),
         },
+        sockets: config.sockets,
         limits: Limits { first_frame: config.first_frame, login: config.login },
         connections_max: config.connections_max,
         connections_per_address_max: config.connections_per_address_max,
@@ -256,12 +264,12 @@ fn open_door(config: &config::Listener, address: &config::Address) -> Result<(Do
     let opened = match address {
         config::Address::Tcp(address) => {
             let families = if config.v6_only { Families::OwnOnly } else { Families::Both };
-            listen_tcp(*address, families).and_then(|listener| {
+            listen_tcp(*address, families, &config.sockets).and_then(|listener| {
                 let address = BoundAddress::Tcp(listener.local_addr()?);
                 Ok((Door::Tcp(listener), address))
             })
         }
-        config::Address::Unix(path) => listen_unix(path, UNIX_MODE_DEFAULT)
+        config::Address::Unix(path) => listen_unix(path, config.socket_files)
             .map(|(listener, file)| (Door::Unix { listener, _file: file }, BoundAddress::Unix(path.clone()))),
     };
     opened.map_err(|source| StartError::Listen { listener: config.name.clone(), address: address.to_string(), source })

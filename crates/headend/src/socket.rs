@@ -4,22 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
-/// Connections that wait to be accepted. The kernel caps it at `somaxconn`.
-const BACKLOG: i32 = 1024;
-/// A silent connection is probed after this long, this often, and dropped after this many probes: a dead peer is noticed
-/// within two minutes even by a session without a heartbeat. The kernel's own two hours are useless.
-const KEEPALIVE_IDLE: Duration = Duration::from_mins(1);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-const KEEPALIVE_PROBES: u32 = 4;
-/// What we sent must be acknowledged by the peer's kernel within this, or the connection is dead.
-const USER_TIMEOUT: Duration = Duration::from_mins(1);
-/// Who may connect to a socket file, unless the configuration says otherwise: owner and group.
-pub(crate) const UNIX_MODE_DEFAULT: u32 = 0o660;
+use crate::config::{Keepalive, SocketFiles, Sockets};
 
 /// Which families an IPv6 socket takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +23,7 @@ pub(crate) enum Families {
 ///
 /// # Errors
 /// What the system says.
-pub(crate) fn listen_tcp(address: SocketAddr, families: Families) -> io::Result<TcpListener> {
+pub(crate) fn listen_tcp(address: SocketAddr, families: Families, options: &Sockets) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     // Old connections in TIME_WAIT must not keep a restarted head-end from its port.
@@ -42,8 +31,15 @@ pub(crate) fn listen_tcp(address: SocketAddr, families: Families) -> io::Result<
     if address.is_ipv6() {
         socket.set_only_v6(families == Families::OwnOnly)?;
     }
+    // Before a connection is there: how much may be on the way is agreed on at its beginning.
+    if let Some(bytes) = options.receive_buffer {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = options.send_buffer {
+        socket.set_send_buffer_size(bytes)?;
+    }
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(options.backlog)?;
     TcpListener::from_std(socket.into())
 }
 
@@ -51,14 +47,17 @@ pub(crate) fn listen_tcp(address: SocketAddr, families: Families) -> io::Result<
 ///
 /// # Errors
 /// What the system says; mostly that the peer is gone already.
-pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
-    // Small answers go out at once, one write each: many devices read exactly one frame at a time.
-    stream.set_nodelay(true)?;
-    let keepalive =
-        TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_PROBES);
+pub(crate) fn tune(stream: &TcpStream, options: &Sockets) -> io::Result<()> {
+    stream.set_nodelay(options.nodelay)?;
     let socket = SockRef::from(stream);
-    socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
+    match &options.keepalive {
+        None => socket.set_keepalive(false)?,
+        Some(Keepalive { idle, interval, probes }) => {
+            let keepalive = TcpKeepalive::new().with_time(*idle).with_interval(*interval).with_retries(*probes);
+            socket.set_tcp_keepalive(&keepalive)?;
+        }
+    }
+    socket.set_tcp_user_timeout(options.user_timeout)
 }
 
 /// A socket file that is ours; removed when it is dropped, if it is still ours.
@@ -69,13 +68,13 @@ pub(crate) struct SocketFile {
     inode: u64,
 }
 
-/// Opens a listening Unix socket: under another name first, so that nobody connects before its mode is set, and so that
+/// Opens a listening Unix socket: under another name first, so that nobody connects before its mode and owner are set, and so that
 /// the name always leads to a socket that listens.
 ///
 /// # Errors
 /// `AddrInUse` when another process listens there, `AlreadyExists` when the path is something else than a socket, and
 /// what the system says.
-pub(crate) fn listen_unix(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
+pub(crate) fn listen_unix(path: &Path, files: SocketFiles) -> io::Result<(UnixListener, SocketFile)> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push("~");
     let temporary = PathBuf::from(temporary);
@@ -83,7 +82,8 @@ pub(crate) fn listen_unix(path: &Path, mode: u32) -> io::Result<(UnixListener, S
     remove_stale(&temporary)?;
     let listener = UnixListener::bind(&temporary)?;
     let placed = || {
-        std::fs::set_permissions(&temporary, std::fs::Permissions::from_mode(mode))?;
+        std::os::unix::fs::chown(&temporary, files.owner, files.group)?;
+        std::fs::set_permissions(&temporary, std::fs::Permissions::from_mode(files.mode))?;
         std::fs::rename(&temporary, path)?;
         std::fs::symlink_metadata(path)
     };
@@ -129,22 +129,31 @@ impl Drop for SocketFile {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::time::Duration;
 
-    use super::listen_unix;
+    use socket2::SockRef;
+    use tokio::net::TcpStream;
+
+    use super::{Families, listen_tcp, listen_unix, tune};
+    use crate::config::{Keepalive, SocketFiles, Sockets};
+
+    const PRIVATE: SocketFiles = SocketFiles { mode: 0o600, owner: None, group: None };
 
     #[tokio::test]
     async fn a_live_socket_is_never_stolen_and_a_stale_one_is_replaced() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("s.sock");
-        let (listener, file) = listen_unix(&path, 0o600).expect("a socket");
-        let mode = std::fs::metadata(&path).expect("it is there").permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(listen_unix(&path, 0o600).expect_err("it is live").kind(), std::io::ErrorKind::AddrInUse);
+        let (listener, file) = listen_unix(&path, PRIVATE).expect("a socket");
+        let about = std::fs::metadata(&path).expect("it is there");
+        assert_eq!(about.permissions().mode() & 0o777, 0o600);
+        assert_eq!(listen_unix(&path, PRIVATE).expect_err("it is live").kind(), std::io::ErrorKind::AddrInUse);
         // As after a crash: the file stays, nobody listens.
         drop(listener);
         std::mem::forget(file);
-        let (_listener, file) = listen_unix(&path, 0o600).expect("stale, so it is replaced");
+        let owned = SocketFiles { owner: Some(about.uid()), group: Some(about.gid()), mode: 0o666 };
+        let (_listener, file) = listen_unix(&path, owned).expect("stale, so it is replaced");
+        assert_eq!(std::fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o666);
         drop(file);
         assert!(!path.exists(), "ours, so it is removed");
     }
@@ -153,12 +162,53 @@ mod tests {
     async fn only_our_own_socket_file_is_removed() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("s.sock");
-        let (_listener, file) = listen_unix(&path, 0o600).expect("a socket");
+        let (_listener, file) = listen_unix(&path, PRIVATE).expect("a socket");
         std::fs::remove_file(&path).expect("somebody removes it");
         std::fs::write(&path, "and puts something else there").expect("written");
         drop(file);
         assert!(path.exists());
-        let error = listen_unix(&path, 0o600).expect_err("it is no socket");
+        let error = listen_unix(&path, PRIVATE).expect_err("it is no socket");
         assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
+    }
+
+    /// Connects to a listener with these options, and looks at the accepted socket.
+    async fn check(options: Sockets) {
+        let listener = listen_tcp(([127, 0, 0, 1], 0).into(), Families::OwnOnly, &options).expect("a listener");
+        let address = listener.local_addr().expect("it is bound");
+        let (theirs, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (_theirs, (ours, _)) = (theirs.expect("somebody listens"), accepted.expect("somebody connects"));
+        tune(&ours, &options).expect("the peer is there");
+        let socket = SockRef::from(&ours);
+        assert_eq!(ours.nodelay().expect("TCP"), options.nodelay);
+        assert_eq!(socket.keepalive().expect("TCP"), options.keepalive.is_some());
+        if let Some(keepalive) = options.keepalive {
+            assert_eq!(socket.tcp_keepalive_time().expect("TCP"), keepalive.idle);
+            assert_eq!(socket.tcp_keepalive_interval().expect("TCP"), keepalive.interval);
+            assert_eq!(socket.tcp_keepalive_retries().expect("TCP"), keepalive.probes);
+        }
+        assert_eq!(socket.tcp_user_timeout().expect("TCP"), options.user_timeout);
+        // Linux keeps twice the number, for what it needs itself.
+        if let Some(bytes) = options.receive_buffer {
+            assert_eq!(socket.recv_buffer_size().expect("TCP"), bytes * 2);
+        }
+        if let Some(bytes) = options.send_buffer {
+            assert_eq!(socket.send_buffer_size().expect("TCP"), bytes * 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_accepted_connection_has_the_options_of_its_listener() {
+        let keepalive = Keepalive { idle: Duration::from_secs(7), interval: Duration::from_secs(5), probes: 3 };
+        let options = Sockets {
+            backlog: 5,
+            keepalive: Some(keepalive),
+            user_timeout: Some(Duration::from_secs(9)),
+            nodelay: true,
+            receive_buffer: Some(16 * 1024),
+            send_buffer: Some(32 * 1024),
+        };
+        check(options).await;
+        let none = Sockets { keepalive: None, user_timeout: None, nodelay: false, ..options };
+        check(Sockets { receive_buffer: None, send_buffer: None, ..none }).await;
     }
 }

@@ -15,12 +15,13 @@ use loggerhead_protocols::{
 };
 use loggerhead_store::{DeviceSource, DeviceState, Login, Secret};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, ReadHalf, WriteHalf};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::commands::Commands;
-use crate::connection::serve;
+use crate::config::Sockets;
+use crate::connection::{Stream, serve};
 use crate::core::Core;
 use crate::device::{Device, Past, Rules};
 use crate::guest::Peer;
@@ -53,9 +54,15 @@ impl Bench {
         let folder = tempfile::tempdir().expect("a folder");
         let counters = Arc::new(Counters::new());
         let hub = Arc::new(Hub::new(Arc::clone(&counters)));
+        let mut first = options.on_commit.take();
         options.on_commit = Some(Box::new({
             let hub = Arc::clone(&hub);
-            move |committed| hub.publish(committed)
+            move |committed| {
+                if let Some(first) = &mut first {
+                    first(committed.clone());
+                }
+                hub.publish(committed);
+            }
         }));
         let directory = folder.path().join("data");
         let store = tokio::task::spawn_blocking(move || loggerhead_store::Store::open(&directory, options))
@@ -74,6 +81,7 @@ impl Bench {
         });
         let settings = Settings {
             admittance: Admittance { protocol: TOY, enroll, secrets: vec![Secret::new(SECRET.into())] },
+            sockets: Sockets::default(),
             limits: Limits::default(),
             connections_max: 4,
             connections_per_address_max: 3,
@@ -109,11 +117,16 @@ impl Bench {
     /// Connects from this address.
     pub(crate) fn connect(&mut self, address: &str) -> Line {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        self.serve(address, ours);
+        Line { stream: BufReader::new(theirs) }
+    }
+
+    /// Serves a peer at this address.
+    pub(crate) fn serve(&mut self, address: &str, ours: impl Stream + 'static) {
         let address = address.parse().expect("an address");
         let pass = self.listener.admit(Some(address)).expect("within the limits");
         let peer = Peer { text: address.to_string().into(), address: Some(address) };
         self.connections.spawn(serve(Arc::clone(&self.core), pass, peer, ours));
-        Line { stream: BufReader::new(theirs) }
     }
 }
 
@@ -142,6 +155,12 @@ impl Line {
     /// Sends without reading answers; false when that is not taken any more.
     pub(crate) async fn try_flood(&mut self, lines: &str, within: Duration) -> bool {
         matches!(tokio::time::timeout(within, self.stream.write_all(lines.as_bytes())).await, Ok(Ok(())))
+    }
+
+    /// Both directions, for who sends while hearing.
+    pub(crate) fn split(self) -> (BufReader<ReadHalf<DuplexStream>>, WriteHalf<DuplexStream>) {
+        let (reader, writer) = tokio::io::split(self.stream.into_inner());
+        (BufReader::new(reader), writer)
     }
 
     /// Everything until the head-end ends its side.

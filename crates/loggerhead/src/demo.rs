@@ -111,6 +111,8 @@ fn config(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys, port: u16) ->
         protocol: protocol.name.to_owned(),
         addresses: vec![Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))],
         v6_only: true,
+        sockets: config::Sockets::default(),
+        socket_files: config::SocketFiles::default(),
         enroll: Enroll::Accept,
         secrets: vec![Secret::new(keys.md5_key.trim_start_matches("text:").into())],
         connections_max: CONNECTIONS_MAX,

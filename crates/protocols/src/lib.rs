@@ -6,6 +6,7 @@
 mod explain;
 mod fault;
 mod session;
+mod settings;
 mod wire;
 
 pub mod logger;
@@ -18,6 +19,7 @@ pub use session::{
     Acceptor, Admission, Check, Claim, CloseReason, Company, Exchange, Form, Input, Known, Limits, Now, Opening,
     Output, Proof, Question, Refusal, Session, Verdict,
 };
+pub use settings::{SettingsError, hint, near, none_of};
 
 /// Makes the head-end's side of a listener.
 pub type MakeAcceptor =
@@ -56,16 +58,6 @@ pub struct DeviceSettings<'a> {
     pub identity: &'a loggerhead_model::Identity,
     /// Its settings.
     pub table: &'a toml::Table,
-}
-
-/// A setting that cannot be.
-#[derive(Debug, thiserror::Error)]
-#[error("{key}: {reason}")]
-pub struct SettingsError {
-    /// Path of the key below the table that was given: `aes_keys[2]`.
-    pub key: String,
-    /// What is wrong with it and what would be right.
-    pub reason: String,
 }
 
 /// The table of protocols.

@@ -116,16 +116,34 @@ impl Node {
         }
     }
 
+    /// What a word means as TOML, with the word's place; none where it is none.
+    pub(super) fn parsed(&self) -> Option<Self> {
+        let Value::Word(word) = &self.value else { return None };
+        Some(Self::from_toml(typed(word)?, &self.place))
+    }
+
+    fn from_toml(value: toml::Value, place: &Place) -> Self {
+        let value = match value {
+            toml::Value::String(text) => Value::Text(text),
+            toml::Value::Integer(integer) => Value::Integer(integer),
+            toml::Value::Float(float) => Value::Float(float),
+            toml::Value::Boolean(flag) => Value::Flag(flag),
+            toml::Value::Datetime(time) => Value::Time(time),
+            toml::Value::Array(list) => {
+                Value::List(list.into_iter().map(|entry| Self::from_toml(entry, place)).collect())
+            }
+            toml::Value::Table(table) => {
+                Value::Table(table.into_iter().map(|(key, entry)| (key, Self::from_toml(entry, place))).collect())
+            }
+        };
+        Self { value, place: place.clone() }
+    }
+
     /// The same as a protocol takes it.
     pub(super) fn to_toml(&self) -> toml::Value {
         match &self.value {
             Value::Text(text) => toml::Value::String(text.clone()),
-            Value::Word(word) => {
-                let typed = toml::de::ValueDeserializer::parse(word)
-                    .ok()
-                    .and_then(|value| serde::Deserialize::deserialize(value).ok());
-                typed.unwrap_or_else(|| toml::Value::String(word.clone()))
-            }
+            Value::Word(word) => typed(word).unwrap_or_else(|| toml::Value::String(word.clone())),
             Value::Integer(integer) => toml::Value::Integer(*integer),
             Value::Float(float) => toml::Value::Float(*float),
             Value::Flag(flag) => toml::Value::Boolean(*flag),
@@ -139,6 +157,12 @@ impl Node {
     pub(super) fn to_table(&self) -> toml::Table {
         self.entries().iter().map(|(key, node)| (key.clone(), node.to_toml())).collect()
     }
+}
+
+/// A word as the TOML that it may be.
+fn typed(word: &str) -> Option<toml::Value> {
+    let value = toml::de::ValueDeserializer::parse(word).ok()?;
+    serde::Deserialize::deserialize(value).ok()
 }
 
 /// Something that is not TOML.

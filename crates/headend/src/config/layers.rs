@@ -1,5 +1,7 @@
 //! Lays environment and command line over what the files say.
 
+use loggerhead_protocols::hint;
+
 use super::document::{Node, Value};
 use super::problem::{Gravity, Place, Problem};
 use super::schema::{self, Keys, Kind};
@@ -13,15 +15,22 @@ const NOT_KEYS: [&str; 1] = ["LOGGERHEAD_CONFIG"];
 
 /// Puts every variable of ours over the tree.
 pub(super) fn environment(tree: &mut Node, variables: &[(String, String)], problems: &mut Vec<Problem>) {
+    // A whole list or table comes before what is in it.
+    let mut variables: Vec<&(String, String)> = variables.iter().collect();
+    variables.sort_by_key(|(name, _)| name.matches(POINT).count());
     for (name, value) in variables {
         let Some(path) = name.strip_prefix(PREFIX).filter(|_| !NOT_KEYS.contains(&name.as_str())) else { continue };
         let place = Place::Environment(name.clone());
         let steps: Vec<String> = path.split(POINT).map(str::to_lowercase).collect();
-        // Container managers set names such as LOGGERHEAD_SERVICE_HOST by themselves: what cannot be a key of ours in
-        // any spelling must not keep the server from starting.
-        let gravity = if steps.len() > 1 { Gravity::Error } else { Gravity::Warning };
+        let gravity = if is_of_a_container_manager(path) { Gravity::Warning } else { Gravity::Error };
         lay(tree, &steps, value, &place, gravity, problems);
     }
+}
+
+/// Container managers describe a service of our name by themselves, with names such as LOGGERHEAD_SERVICE_HOST and
+/// LOGGERHEAD_PORT_36829_TCP: these must not keep the server from starting.
+fn is_of_a_container_manager(path: &str) -> bool {
+    !path.contains(POINT) && path.split('_').any(|word| matches!(word, "SERVICE" | "PORT" | "ENV"))
 }
 
 /// Puts every `KEY=VALUE` over the tree.
@@ -48,16 +57,26 @@ fn lay(tree: &mut Node, steps: &[String], value: &str, place: &Place, gravity: G
 fn put(tree: &mut Node, keys: Keys, steps: &[String], node: Node) -> Result<(), String> {
     let Some((first, rest)) = steps.split_first() else { return Err("a value is missing".to_owned()) };
     let Some(key) = schema::find(keys, first) else {
-        return Err(format!("there is no such key{}", schema::hint(first, schema::words(keys))));
+        return Err(format!("there is no such key{}", hint(first, schema::words(keys))));
     };
     match key.kind {
+        Kind::Tables(_) if rest.is_empty() => {
+            let list = node.parsed().filter(|node| matches!(node.value, Value::List(_)));
+            tree.put(steps, list.ok_or("takes a list of tables: [{ KEY = VALUE, .. }]")?);
+            Ok(())
+        }
+        Kind::Table(_) if rest.is_empty() => {
+            let table = node.parsed().filter(|node| matches!(node.value, Value::Table(_)));
+            tree.put(steps, table.ok_or("takes a table: { KEY = VALUE, .. }")?);
+            Ok(())
+        }
         Kind::Tables(below) => {
             let Some((name, rest)) = rest.split_first().filter(|(_, rest)| !rest.is_empty()) else {
                 return Err(format!("name one of them and a key: {first}.NAME.KEY"));
             };
             let entry = named(tree, first, name)?;
             if rest.first().is_some_and(|step| loggerhead_protocols::find(step).is_some()) {
-                entry.put(rest, node);
+                entry.put(rest, node.parsed().unwrap_or(node));
                 return Ok(());
             }
             put(entry, below, rest, node)
@@ -97,7 +116,7 @@ fn named<'a>(tree: &'a mut Node, list: &str, name: &str) -> Result<&'a mut Node,
     let position = tables.iter().position(|table| name_of(table).is_some_and(|name| fold(&name) == folded));
     match position.and_then(|position| tables.get_mut(position)) {
         Some(table) => Ok(table),
-        None => Err(format!("no {list} is called {name:?}{}", schema::hint(name, names.iter().map(String::as_str)))),
+        None => Err(format!("no {list} is called {name:?}{}", hint(name, names.iter().map(String::as_str)))),
     }
 }
 

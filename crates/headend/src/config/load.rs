@@ -45,6 +45,13 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Adds a problem with a value that only its user can judge, at the place where it is set.
+    pub fn refuse(&mut self, key: &str, text: String) {
+        let place = self.settings.iter().find(|setting| setting.key == key).map(|setting| setting.place.clone());
+        let place = place.unwrap_or(Place::Default);
+        self.problems.push(Problem { gravity: Gravity::Error, place, key: key.to_owned(), text });
+    }
+
     /// The configuration, when it can be used, and what somebody should look at.
     ///
     /// # Errors

@@ -6,11 +6,13 @@ mod document;
 mod explain;
 mod layers;
 mod load;
+mod own;
 mod problem;
 mod read;
 mod schema;
 mod secret;
 mod section;
+mod sockets;
 mod types;
 
 pub use self::explain::{example, explain};
@@ -19,6 +21,7 @@ pub use self::problem::{Gravity, Place, Problem, Problems};
 pub use self::schema::DATA_DIR_DEFAULT;
 pub use self::secret::parse_secret;
 pub use self::section::Setting;
+pub use self::sockets::{Keepalive, SocketFiles, Sockets};
 pub use self::types::{API_SOCKET, Address, Config, Device, Enroll, Listener, Log, LogFormat, Tls, Web};
 
 #[cfg(test)]

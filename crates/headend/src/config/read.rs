@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use loggerhead_model::{DeviceId, Identity, Site};
-use loggerhead_protocols::{ALL, DeviceSettings, Protocol, SettingsError};
+use loggerhead_protocols::{ALL, DeviceSettings, Protocol, hint};
 use loggerhead_store::{FrameKeeping, Limits, Login, Retention, Secret};
 
 use super::document::{Node, Value};
+use super::own;
 use super::problem::{Gravity, Place};
 use super::schema::{self, DATA_DIR_DEFAULT, Keys};
 use super::secret::{self, parse_secret};
 use super::section::{Findings, Section};
+use super::sockets::{socket_files, sockets};
 use super::types::{Address, Config, Device, Enroll, Listener, Log, LogFormat, Tls, Web};
 
 /// Longest name of a listener.
@@ -151,50 +153,10 @@ fn protocol(section: &Section<'_>) -> Option<&'static Protocol> {
     let name = section.text("protocol").unwrap_or_default();
     let protocol = loggerhead_protocols::find(&name);
     if protocol.is_none() {
-        let hint = schema::hint(&name, ALL.iter().map(|protocol| protocol.name));
+        let hint = hint(&name, ALL.iter().map(|protocol| protocol.name));
         section.error("protocol", format!("there is no protocol {name:?}{hint}"));
     }
     protocol
-}
-
-/// The protocol's own settings in a table, and where they stand.
-fn settings<'a>(section: &Section<'a>, protocol: &Protocol) -> (toml::Table, &'a Node) {
-    for other in ALL.iter().filter(|other| other.name != protocol.name && section.node.entry(other.name).is_some()) {
-        section.error(other.name, format!("settings of another protocol: this one speaks {}", protocol.name));
-    }
-    let Some(node) = section.node.entry(protocol.name) else { return (toml::Table::new(), section.node) };
-    if !matches!(node.value, Value::Table(_)) {
-        section.error(protocol.name, "takes a table of the protocol's own settings");
-    }
-    settle_settings(section.findings, node, &format!("{}{}", section.path, protocol.name));
-    (node.to_table(), node)
-}
-
-/// Notes a protocol's own settings without what may be a secret.
-fn settle_settings(findings: &Findings, node: &Node, path: &str) {
-    for (key, entry) in node.entries() {
-        let path = format!("{path}.{key}");
-        let value = match &entry.value {
-            Value::Table(_) => {
-                settle_settings(findings, entry, &path);
-                continue;
-            }
-            Value::List(_) => "[..]".to_owned(),
-            Value::Text(text) | Value::Word(text) if text.starts_with("text:") || text.starts_with("hex:") => {
-                "(secret)".to_owned()
-            }
-            Value::Word(_) | Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Flag(_) | Value::Time(_) => {
-                entry.to_toml().to_string()
-            }
-        };
-        findings.settle(path, value, &entry.place);
-    }
-}
-
-/// Notes what a protocol says against its settings, at the line of the key.
-fn refuse(section: &Section<'_>, node: &Node, protocol: &Protocol, error: &SettingsError) {
-    let key = format!("{}{}.{}", section.path, protocol.name, error.key);
-    section.findings.add(Gravity::Error, &node.follow(&error.key).place, key, error.reason.clone());
 }
 
 fn devices<'a>(root: &Section<'a>) -> Vec<(Device, Section<'a>)> {
@@ -231,11 +193,7 @@ fn device(section: &Section<'_>) -> Option<Device> {
     let site = section.text("site").map(|site| Site::new(&site)).transpose();
     let site = site.map_err(|error| section.error("site", error.to_string())).ok()?;
     let protocol = protocol?;
-    let (settings, node) = settings(section, protocol);
-    if let Err(error) = (protocol.check_device)(&settings) {
-        refuse(section, node, protocol, &error);
-        return None;
-    }
+    let settings = own::settings(section, protocol, protocol.check_device);
     Some(Device { id, protocol: protocol.name.to_owned(), identity, secret, login, site, settings })
 }
 
@@ -308,6 +266,8 @@ fn listener(section: &Section<'_>, devices: &[(Device, Section<'_>)]) -> Option<
         protocol: protocol.name.to_owned(),
         addresses: addresses(section, protocol),
         v6_only: section.flag("v6_only"),
+        sockets: sockets(section),
+        socket_files: socket_files(section),
         enroll,
         secrets: secrets(section),
         connections_max: bounded("connections_max"),
@@ -318,14 +278,13 @@ fn listener(section: &Section<'_>, devices: &[(Device, Section<'_>)]) -> Option<
         tls: section.node.entry("tls").and_then(|_| tls(&section.below("tls", &empty))),
         settings: toml::Table::new(),
     };
-    let (settings, node) = settings(section, protocol);
-    let mut theirs = devices
-        .iter()
-        .filter(|(device, _)| device.protocol == protocol.name)
-        .map(|(device, _)| DeviceSettings { identity: &device.identity, table: &device.settings });
-    if let Err(error) = (protocol.acceptor)(&settings, &mut theirs) {
-        refuse(section, node, protocol, &error);
-    }
+    let settings = own::settings(section, protocol, |settings| {
+        let mut theirs = devices
+            .iter()
+            .filter(|(device, _)| device.protocol == protocol.name)
+            .map(|(device, _)| DeviceSettings { identity: &device.identity, table: &device.settings });
+        (protocol.acceptor)(settings, &mut theirs).map(|_| ())
+    });
     Some(Listener { settings, ..listener })
 }
 

@@ -28,6 +28,23 @@ const CONNECTIONS_PER_DEVICE_DEFAULT: u64 = 4;
 const FIRST_FRAME_S_DEFAULT: u64 = 5;
 const LOGIN_S_DEFAULT: u64 = 10;
 const WAIT_S_MAX: u64 = 3_600;
+/// Connections that may wait to be accepted: all devices of a middle-sized site come back at once after an outage.
+const BACKLOG_DEFAULT: u64 = 1_024;
+/// No kernel is set to more.
+const BACKLOG_MAX: u64 = 65_535;
+/// A dead peer is noticed within two minutes, even by a session without a heartbeat. The kernel's own two hours are useless.
+const KEEPALIVE_IDLE_S_DEFAULT: u64 = 60;
+const KEEPALIVE_INTERVAL_S_DEFAULT: u64 = 15;
+const KEEPALIVE_PROBES_DEFAULT: u64 = 4;
+/// What Linux takes.
+const KEEPALIVE_S_MAX: u64 = 32_767;
+const KEEPALIVE_PROBES_MAX: u64 = 127;
+/// Some seconds of a mobile network without reception are outlived; a peer that is gone is not waited for.
+const USER_TIMEOUT_S_DEFAULT: u64 = 60;
+/// Who may connect to a socket file: owner and group.
+const UNIX_MODE_DEFAULT: &str = "0660";
+/// More for one connection takes it from the others.
+const BUFFER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// What a key may be.
 #[derive(Clone, Copy, Debug)]
@@ -261,6 +278,79 @@ pub(super) const LISTENER: Keys = &[
     ),
     count("login_s", 1, WAIT_S_MAX, LOGIN_S_DEFAULT, "seconds from the connection to the login"),
     table("tls", TLS, "TLS on every address of this listener; both files are read again when they change"),
+    table("socket", SOCKET, "how the TCP sockets of this listener behave"),
+    table("unix", UNIX, "who may connect to the socket files of this listener"),
+];
+
+pub(super) const SOCKET: Keys = &[
+    count(
+        "backlog",
+        1,
+        BACKLOG_MAX,
+        BACKLOG_DEFAULT,
+        "connections that may wait to be accepted; net.core.somaxconn caps it",
+    ),
+    count(
+        "keepalive_idle_s",
+        0,
+        KEEPALIVE_S_MAX,
+        KEEPALIVE_IDLE_S_DEFAULT,
+        "seconds of silence after which the kernel asks whether the peer is there; 0: never",
+    ),
+    count(
+        "keepalive_interval_s",
+        1,
+        KEEPALIVE_S_MAX,
+        KEEPALIVE_INTERVAL_S_DEFAULT,
+        "seconds from one such question to the next",
+    ),
+    count(
+        "keepalive_probes",
+        1,
+        KEEPALIVE_PROBES_MAX,
+        KEEPALIVE_PROBES_DEFAULT,
+        "questions without an answer after which the connection is dropped",
+    ),
+    count(
+        "user_timeout_s",
+        0,
+        WAIT_S_MAX,
+        USER_TIMEOUT_S_DEFAULT,
+        "seconds for which what we sent may stay without the acknowledgement of the peer's kernel; 0: as long as the system waits",
+    ),
+    key("nodelay", Kind::Flag, Some(Default::Flag(true)), "", "answers go out at once, and do not wait for more"),
+    count(
+        "receive_buffer_bytes",
+        0,
+        BUFFER_BYTES_MAX,
+        0,
+        "bytes that the kernel receives ahead for a connection; 0: as it finds right",
+    ),
+    count(
+        "send_buffer_bytes",
+        0,
+        BUFFER_BYTES_MAX,
+        0,
+        "bytes that the kernel takes to send for a connection; 0: as it finds right",
+    ),
+];
+
+pub(super) const UNIX: Keys = &[
+    key(
+        "mode",
+        Kind::Text,
+        Some(Default::Text(UNIX_MODE_DEFAULT)),
+        "",
+        "permission bits, octal; to connect takes the right to write",
+    ),
+    key(
+        "owner",
+        Kind::Text,
+        None,
+        "\"loggerhead\"",
+        "the user who owns them, by name or number; default: the server's",
+    ),
+    key("group", Kind::Text, None, "\"meters\"", "the group who owns them, by name or number; default: the server's"),
 ];
 
 pub(super) const TLS: Keys = &[
@@ -310,15 +400,4 @@ pub(super) fn find(keys: Keys, name: &str) -> Option<&'static Key> {
 /// Every word that may stand in the table.
 pub(super) fn words(keys: Keys) -> impl Iterator<Item = &'static str> {
     keys.iter().map(|key| key.name)
-}
-
-/// `; did you mean "frames"?`, or what there is when nothing is near.
-pub(super) fn hint<'a>(wrong: &str, words: impl Iterator<Item = &'a str>) -> String {
-    let words: Vec<&str> = words.collect();
-    let near = words.iter().map(|word| (strsim::damerau_levenshtein(wrong, word), word)).min();
-    match near {
-        Some((distance, word)) if distance <= word.len().div_ceil(3) => format!("; did you mean {word:?}?"),
-        _ if words.is_empty() => String::new(),
-        _ => format!("; there are {}", words.join(", ")),
-    }
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 
-use loggerhead_protocols::ALL;
+use loggerhead_protocols::{ALL, hint, none_of};
 
 use super::document::{Node, Value};
 use super::problem::{Gravity, Place, Problem};
@@ -59,7 +59,7 @@ impl<'a> Section<'a> {
             let known = schema::find(keys, name).is_some() || protocols.iter().any(|protocol| protocol.name == name);
             if !known {
                 let words = schema::words(keys).chain(protocols.iter().map(|protocol| protocol.name));
-                let text = format!("there is no such key{}", schema::hint(name, words));
+                let text = format!("there is no such key{}", hint(name, words));
                 findings.add(Gravity::Error, &entry.place, format!("{path}{name}"), text);
             }
         }
@@ -151,8 +151,7 @@ impl<'a> Section<'a> {
         };
         let text = self.text(name).unwrap_or_default();
         if !words.contains(&text.as_str()) {
-            let hint = schema::hint(&text, words.iter().copied());
-            self.error(name, format!("{text:?} is none of {}{hint}", words.join(", ")));
+            self.error(name, none_of(&text, words.iter().copied()));
         }
         text
     }

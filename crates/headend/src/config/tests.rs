@@ -53,6 +53,65 @@ fn every_problem_is_named_at_once_with_its_line() {
 }
 
 #[test]
+fn every_problem_of_a_protocols_own_settings_is_named_at_once_with_its_line_and_the_nearest_word() {
+    let text = "[[listener]]\n[listener.logger]\ndialct = \"national\"\ncrc = \"lern\"\ngap_ms = 20000\naes_keys = [\n  \"IJKL\",\n  \"text:0000000000123456\",\n  { key = \"text:0000000000123456\", iv = \"text:1\" },\n]\naes_iv = \"text:1\"\n[[device]]\nidentity = \"b/1\"\n[device.logger]\naes_key = \"text:IJKL\"\naes_iv = \"text:IJKL\"\nidle_s = true\n[[listener]]\nprotocol = \"mqtt\"\n[listener.mqtt]\npacket_byte_max = 1\nreceive_max = 0\n";
+    let expected = [
+        "3: listener[0].logger.dialct: there is no such key; did you mean \"dialect\"?",
+        "4: listener[0].logger.crc: \"lern\" is none of learn, off, a1, a2, a3, a4; did you mean \"learn\"?",
+        "5: listener[0].logger.gap_ms: 20000 is over 10000",
+        "7: listener[0].logger.aes_keys[0]: written without `text:` or `hex:` in front",
+        "9: listener[0].logger.aes_keys[2].iv: 1 bytes, 16 needed: write text:<16 characters> or hex:<32 digits>",
+        "11: listener[0].logger.aes_iv: belongs to a device; a listener has a list: aes_keys = [..]",
+        "15: device.b/1.logger.aes_key: 4 bytes, 16 needed: write text:<16 characters> or hex:<32 digits>",
+        "17: device.b/1.logger.idle_s: wrong type, expected f64",
+        "21: listener.mqtt.mqtt.packet_byte_max: there is no such key; did you mean \"packet_bytes_max\"?",
+        "22: listener.mqtt.mqtt.receive_max: takes 1 to 65535",
+    ];
+    assert_eq!(errors(&loaded(text, &[], &[])), expected);
+}
+
+#[test]
+fn every_key_can_be_set_from_the_environment_also_lists_and_tables() {
+    let environment = [
+        ("LOGGERHEAD_LISTENER", "[{ name = \"North-1\", address = \"127.0.0.1:0\" }, { protocol = \"mqtt\" }]"),
+        ("LOGGERHEAD_LISTENER__NORTH_1__SECRETS", "text:IJKL,hex:4d4e"),
+        ("LOGGERHEAD_LISTENER__NORTH_1__LOGGER__AES_KEYS", "[\"text:0000000000123456\"]"),
+        ("LOGGERHEAD_LISTENER__MQTT__MQTT__PUBLISH", "[\"a/#\"]"),
+        ("LOGGERHEAD_DEVICE", "[{ identity = \"b/1\", secret = \"text:IJKL\" }]"),
+        ("LOGGERHEAD_DEVICE__B_1__LOGGER", "{ crc = \"off\" }"),
+        ("LOGGERHEAD_STORE__RETENTION", "{ frames_days = 7, readings_days = 8 }"),
+        ("LOGGERHEAD_WEB__ADDRESS", "off"),
+    ];
+    let loaded = loaded("", &environment, &["store.retention.readings_days=9"]);
+    assert_eq!(errors(&loaded), Vec::<String>::new());
+    let config = &loaded.config;
+    let [north, mqtt] = config.listeners.as_slice() else { panic!("{:?}", config.listeners) };
+    assert_eq!((north.secrets.len(), north.settings.contains_key("aes_keys")), (2, true));
+    assert!(mqtt.settings.contains_key("publish"));
+    assert!(config.devices.first().is_some_and(|device| device.settings.contains_key("crc")));
+    let days = |days: u64| Some(std::time::Duration::from_hours(24 * days));
+    assert_eq!((config.retention.frames, config.retention.readings), (days(7), days(9)));
+}
+
+#[test]
+fn a_variable_that_is_no_key_is_refused_unless_a_container_manager_sets_it() {
+    let environment = [
+        ("LOGGERHEAD_STOPS", "1"),
+        ("LOGGERHEAD_LISTENER", "[1"),
+        ("LOGGERHEAD_SERVICE_PORT_DEVICES", "36829"),
+        ("LOGGERHEAD_PORT_36829_TCP_ADDR", "10.0.0.1"),
+    ];
+    let found = errors(&loaded("", &environment, &[]));
+    assert_eq!(
+        found,
+        [
+            "error: environment LOGGERHEAD_STOPS: stops: there is no such key; did you mean \"stop_s\"?",
+            "error: environment LOGGERHEAD_LISTENER: listener: takes a list of tables: [{ KEY = VALUE, .. }]",
+        ]
+    );
+}
+
+#[test]
 fn the_console_is_served_on_this_host_only_unless_its_passwords_are_safe() {
     let served = |text: &str| {
         let loaded = loaded(text, &[], &[]);

@@ -8,6 +8,8 @@ use std::time::Duration;
 use loggerhead_model::{DeviceId, Identity, Site};
 use loggerhead_store::{FrameKeeping, Limits, Login, Options, Retention, Secret};
 
+use super::sockets::{SocketFiles, Sockets};
+
 /// Everything that a head-end needs to know.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -133,6 +135,10 @@ pub struct Listener {
     pub addresses: Vec<Address>,
     /// IPv6 addresses take no IPv4 peers.
     pub v6_only: bool,
+    /// How its TCP sockets behave.
+    pub sockets: Sockets,
+    /// Who may connect to its socket files.
+    pub socket_files: SocketFiles,
     /// What becomes of unknown devices.
     pub enroll: Enroll,
     /// What unknown devices, and known ones without a secret of their own, may prove.

@@ -10,9 +10,10 @@ use super::crc::CrcVariant;
 use super::dialect::{AfterLogin, CipherUse, DataAnswer, Dialect};
 use super::identity::ProofOrder;
 use super::message::{Envelope, IdStyle, NAME_CHARS_MAX};
-use super::settings::{dialect_of, own_key, read, refused, wait};
+use super::settings::{dialect_of, own_key, refused, wait};
 use super::time::Zone;
 use crate::SettingsError;
+use crate::settings::read;
 
 /// Most packets that a device may have unacknowledged.
 const WINDOW_MAX: usize = 1024;
@@ -58,7 +59,7 @@ pub(super) enum Introduction {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 struct Written {
     dialect: String,
     building: String,

@@ -14,6 +14,7 @@ use super::dialect::{self, AfterLogin, DataAnswer, Dialect, LoginScope};
 use super::identity::ProofOrder;
 use super::time::Zone;
 use crate::SettingsError;
+use crate::settings::{none_of, read};
 
 /// Largest frame that is taken unless settings say otherwise; reports of 50 meters are of 5 to 20 kB.
 const FRAME_BYTES_MAX: usize = 1024 * 1024;
@@ -167,7 +168,7 @@ pub(super) struct NamedKey {
 
 /// The table as it is written. Every word is optional, in a listener's table and in a device's.
 #[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 struct Written {
     dialect: Option<String>,
     crc: Option<String>,
@@ -196,7 +197,7 @@ struct Written {
 
 /// A candidate key: alone, or with an initialisation vector of its own.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a key is text:... or hex:..., alone or as { key = \"...\", iv = \"...\" }")]
 enum WrittenKey {
     Alone(String),
     Pair(WrittenPair),
@@ -216,8 +217,10 @@ impl Settings {
     /// `SettingsError` with the key's path, when a word is unknown or its value cannot be.
     pub(super) fn of_listener(table: &toml::Table) -> Result<(Self, Vec<NamedKey>), SettingsError> {
         let mut written: Written = read(table)?;
-        if written.aes_key.is_some() || written.aes_iv.is_some() {
-            return Err(refused("aes_key", "belongs to a device; a listener has a list: aes_keys = [..]"));
+        for (key, value) in [("aes_key", &written.aes_key), ("aes_iv", &written.aes_iv)] {
+            if value.is_some() {
+                return Err(refused(key, "belongs to a device; a listener has a list: aes_keys = [..]"));
+            }
         }
         let keys = candidates(&std::mem::take(&mut written.aes_keys))?;
         Ok((Self::default().with(written)?, keys))
@@ -341,30 +344,10 @@ fn paddings() -> Vec<(&'static str, Option<Padding>)> {
         .collect()
 }
 
-/// Reads a table whose words are all known.
-pub(super) fn read<'a, T: Deserialize<'a>>(table: &toml::Table) -> Result<T, SettingsError> {
-    serde_path_to_error::deserialize(toml::Value::Table(table.clone())).map_err(|error| {
-        let key = error.path().to_string();
-        // A value of the wrong type may be a secret, so it is named but not repeated.
-        let reason = match error.into_inner().message() {
-            reason if reason.starts_with("invalid type") => wrong_type(reason),
-            reason => reason.to_owned(),
-        };
-        SettingsError { key, reason }
-    })
-}
-
-/// `invalid type: integer 5, expected a string` without the value.
-fn wrong_type(reason: &str) -> String {
-    let expected = reason.rsplit_once(", expected ").map_or("another type", |(_, expected)| expected);
-    format!("wrong type, expected {expected}")
-}
-
 fn set<T: Copy>(place: &mut T, key: &str, word: Option<&str>, words: &Words<T>) -> Result<(), SettingsError> {
     let Some(word) = word else { return Ok(()) };
     let Some(&(_, value)) = words.iter().find(|(known, _)| *known == word) else {
-        let known: Vec<&str> = words.iter().map(|(known, _)| *known).collect();
-        return Err(refused(key, &format!("{word:?} is none of {}", known.join(", "))));
+        return Err(refused(key, &none_of(word, words.iter().map(|(known, _)| *known))));
     };
     *place = value;
     Ok(())
@@ -372,10 +355,8 @@ fn set<T: Copy>(place: &mut T, key: &str, word: Option<&str>, words: &Words<T>) 
 
 /// The dialect of that name.
 pub(super) fn dialect_of(name: &str) -> Result<&'static Dialect, SettingsError> {
-    dialect::find(name).ok_or_else(|| {
-        let known: Vec<&str> = dialect::ALL_DIALECTS.iter().map(|dialect| dialect.name).collect();
-        refused("dialect", &format!("{name:?} is none of {}", known.join(", ")))
-    })
+    let known = || dialect::ALL_DIALECTS.iter().map(|dialect| dialect.name);
+    dialect::find(name).ok_or_else(|| refused("dialect", &none_of(name, known())))
 }
 
 /// A wait in seconds.

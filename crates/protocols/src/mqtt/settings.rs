@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use super::access::Rules;
 use super::broker::client::QueueLimits;
 use super::frame::BODY_BYTES_MAX;
 use super::topic;
 use crate::SettingsError;
+use crate::settings::read;
 
 /// Longest packet, unless set otherwise: above what sensors and gateways send, below what a flood may take of memory.
 const PACKET_BYTES_DEFAULT: usize = 1024 * 1024;
@@ -48,7 +48,7 @@ pub(super) struct Settings {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 struct Written {
     packet_bytes_max: usize,
     receive_max: u16,
@@ -82,7 +82,7 @@ impl Default for Written {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 struct WrittenOfDevice {
     publish: Option<Vec<String>>,
     subscribe: Option<Vec<String>>,
@@ -136,7 +136,7 @@ impl Settings {
 
 /// The settings of a simulated client.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub(super) struct DeviceSide {
     /// 4 for version 3.1.1, 5 for version 5.
     pub(super) level: u8,
@@ -220,11 +220,4 @@ fn filters(key: &str, written: Option<Vec<String>>) -> Result<Option<Vec<Box<str
 
 fn wrong(key: &str, reason: String) -> SettingsError {
     SettingsError { key: key.to_owned(), reason }
-}
-
-fn read<T: DeserializeOwned>(table: &toml::Table) -> Result<T, SettingsError> {
-    serde_path_to_error::deserialize(table.clone()).map_err(|error| {
-        let key = error.path().to_string();
-        SettingsError { key, reason: error.into_inner().to_string().trim().to_owned() }
-    })
 }

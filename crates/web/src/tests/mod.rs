@@ -79,6 +79,8 @@ fn settings(directory: &TempDir) -> Config {
         protocol: "logger".to_owned(),
         addresses: vec![config::Address::Unix(directory.path().join("loggers.sock"))],
         v6_only: true,
+        sockets: config::Sockets::default(),
+        socket_files: config::SocketFiles::default(),
         enroll: config::Enroll::Refuse,
         secrets: Vec::new(),
         connections_max: 10,
