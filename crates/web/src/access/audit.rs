@@ -41,7 +41,7 @@ pub(super) async fn write(
         target,
         outcome: outcome.to_owned(),
     };
-    tracing::info!(who = entry.who, peer = entry.peer, action, target = entry.target, outcome, "audit");
+    tracing::info!(who = entry.who, peer = entry.peer, action, object = entry.target, outcome, "audit");
     api.headend().store().write(Change::Access(AccessChange::Audit(entry))).await?;
     Ok(())
 }
