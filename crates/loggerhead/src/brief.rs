@@ -1,13 +1,14 @@
 //! Asks the running server; where none runs, serves the store itself for the one question.
 //!
-//! Accounts and tokens are needed before a server was ever started, and when nobody can sign in. The question takes the
-//! same way in both cases, so what it changes is in the audit log.
+//! Devices, accounts and tokens are prepared before a server was ever started, and looked at while none runs. The question
+//! takes the same way in both cases, so what it changes is in the audit log.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use loggerhead_headend::HeadEnd;
 use loggerhead_headend::config::Config;
+use loggerhead_store::{Reader, StoreError};
 use loggerhead_web::{Server, Settings};
 
 use crate::client::{Client, ClientError};
@@ -16,7 +17,7 @@ use crate::server::ServerArgs;
 /// Nothing is connected to a server for one question, so it ends at once.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
-/// Asks the running server, or one that is started for it and has no listeners.
+/// Asks the running server, or one that is started for it and has no listeners. Where there is no store yet, one is made.
 ///
 /// # Errors
 /// What the question says, or why the store cannot be opened.
@@ -31,6 +32,24 @@ pub(crate) async fn ask<T>(
             serve_once(config, async |client| question(client).await).await
         }
         answered => Ok(answered?),
+    }
+}
+
+/// The same about something that has to be there: where there is no store, nobody answers.
+///
+/// # Errors
+/// As `ask`.
+pub(crate) async fn ask_existing<T>(
+    server: &ServerArgs,
+    question: impl AsyncFn(&Client) -> Result<T, ClientError>,
+) -> anyhow::Result<T> {
+    match server.brief_config()? {
+        Some(config)
+            if Reader::open(&config.data_dir).is_err_and(|error| matches!(error, StoreError::Missing { .. })) =>
+        {
+            Ok(question(&server.client()?).await?)
+        }
+        _ => ask(server, question).await,
     }
 }
 

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use loggerhead_headend::config::{self, Config, Loaded, Problem, Sources};
+use loggerhead_headend::config::{self, Config, Loaded, Sources};
 
-use crate::exit::{Exit, Failure};
+use crate::logging;
 
 /// Options of every verb that reads the configuration.
 #[derive(Clone, Debug, clap::Args)]
@@ -27,20 +27,16 @@ impl ConfigurationArgs {
         let variables = std::env::vars_os();
         let environment =
             variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        config::load(&Sources {
+        let mut loaded = config::load(&Sources {
             file: self.config.clone(),
             environment: environment.collect(),
             set: self.set.clone(),
             data_dir: self.data.clone(),
-        })
-    }
-
-    /// A configuration that can be used, and what somebody should look at.
-    ///
-    /// # Errors
-    /// `Usage` with everything that is wrong.
-    pub(crate) fn usable(&self) -> anyhow::Result<(Config, Vec<Problem>)> {
-        self.load().usable().map_err(|problems| Failure::new(Exit::Usage, problems.to_string()).into())
+        });
+        if let Err(text) = logging::parse(&loaded.config.log.level) {
+            loaded.refuse("log.level", text);
+        }
+        loaded
     }
 }
 

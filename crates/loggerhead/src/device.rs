@@ -1,4 +1,4 @@
-//! `device`: who may log in, and whether they are there; asked of the running server.
+//! `device`: who may log in, and whether they are there; asked of the running server, or of the store where none runs.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use loggerhead_store::{DeviceSource, DeviceState, Login};
 use loggerhead_web::api::{Device, DeviceList, NewDevice, Time};
 
-use crate::client::{Client, encoded};
+use crate::brief;
+use crate::client::{Client, ClientError, encoded};
 use crate::exit::{Exit, Failure};
 use crate::server::ServerArgs;
 use crate::terminal::{say, say_json};
@@ -107,22 +108,26 @@ pub(crate) struct NameArgs {
 /// Runs the verb.
 ///
 /// # Errors
-/// `Unreachable` without a server, `NotFound` for an unknown device, otherwise what the server finds wrong.
+/// `Unreachable` without a server and a store, `NotFound` for an unknown device, otherwise what the server finds wrong.
 pub(crate) async fn run(verb: DeviceVerb) -> anyhow::Result<ExitCode> {
     match verb {
         DeviceVerb::Add(args) => add(args).await?,
         DeviceVerb::List(args) => list(&args).await?,
         DeviceVerb::Show(args) => {
-            let device: Device = args.server.client()?.get(&path(&args.device)).await?;
+            let path = path(&args.device);
+            let device: Device = brief::ask_existing(&args.server, async |client| client.get(&path).await).await?;
             show(&device, args.json)?;
         }
         DeviceVerb::Accept(args) => {
             let path = format!("{}/accept", path(&args.device));
-            let device: Device = args.server.client()?.post(&path, &serde_json::Map::new()).await?;
+            let nothing = serde_json::Map::new();
+            let device: Device =
+                brief::ask_existing(&args.server, async |client| client.post(&path, &nothing).await).await?;
             show(&device, args.json)?;
         }
         DeviceVerb::Remove(args) => {
-            args.server.client()?.delete(&path(&args.device)).await?;
+            let path = path(&args.device);
+            brief::ask_existing(&args.server, async |client| client.delete(&path).await).await?;
             if args.json {
                 say_json(&serde_json::json!({ "removed": args.device }))?;
             } else {
@@ -154,7 +159,7 @@ async fn add(args: AddArgs) -> anyhow::Result<()> {
     });
     let (id, protocol, identity, site) = (args.id, args.protocol, args.identity, args.site);
     let new = NewDevice { id, protocol, identity, secret, login, settings, site };
-    let device: Device = args.server.client()?.post("/api/v1/devices", &new).await?;
+    let device: Device = brief::ask(&args.server, async |client| client.post("/api/v1/devices", &new).await).await?;
     show(&device, args.json)
 }
 
@@ -182,7 +187,7 @@ fn setting(assignment: &str) -> anyhow::Result<(String, serde_json::Value)> {
 }
 
 async fn list(args: &ListArgs) -> anyhow::Result<()> {
-    let devices = all(&args.server.client()?).await?;
+    let devices = brief::ask_existing(&args.server, all).await?;
     if args.json {
         say_json(&devices)?;
         return Ok(());
@@ -209,7 +214,7 @@ async fn list(args: &ListArgs) -> anyhow::Result<()> {
 }
 
 /// Every device, page by page.
-async fn all(client: &Client) -> anyhow::Result<Vec<Device>> {
+async fn all(client: &Client) -> Result<Vec<Device>, ClientError> {
     let mut devices = Vec::new();
     let mut after = String::new();
     loop {

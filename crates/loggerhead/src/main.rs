@@ -25,7 +25,9 @@ mod verify;
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser as _;
+use tokio::runtime::Runtime;
 
 /// Ten thousand idle connections are many small allocations: of three allocators this one took the least memory for them,
 /// see `docs/performance.md`.
@@ -37,11 +39,13 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[unsafe(export_name = "_rjem_malloc_conf")]
 static ALLOCATOR_OPTIONS: &[u8; 37] = b"dirty_decay_ms:1000,muzzy_decay_ms:0\0";
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let command = cli::Cli::parse();
-    match command.run().await {
-        Ok(code) => code,
-        Err(error) => exit::report(&error),
-    }
+    let done = Runtime::new().context("the threads of this program").and_then(|runtime| {
+        let done = runtime.block_on(command.run());
+        // Whatever still waits for a disk that hangs is left behind: a stop has its bound.
+        runtime.shutdown_background();
+        done
+    });
+    done.unwrap_or_else(|error| exit::report(&error))
 }

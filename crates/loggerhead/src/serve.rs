@@ -1,10 +1,11 @@
 //! `serve`: the head-end, until it is told to stop.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use loggerhead_headend::config::{Config, Enroll, Problem};
+use loggerhead_headend::config::{Config, Enroll, Loaded, Problem};
 use loggerhead_headend::tls::{Certificate, Files};
 use loggerhead_headend::{HeadEnd, StartError};
 use loggerhead_web::{Server, Settings, Token, Transport, Web};
@@ -14,6 +15,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::configuration::ConfigurationArgs;
 use crate::exit::{Exit, Failure};
+use crate::logging::Level;
 use crate::{limits, logging, terminal};
 
 /// Pings of systemd's watchdog per its period: one may be lost.
@@ -22,6 +24,9 @@ const PINGS_A_PERIOD: u32 = 2;
 const REVIEW_EVERY: Duration = Duration::from_secs(5);
 /// Of the time to stop, what the API has for its last answers.
 const API_WITHIN: Duration = Duration::from_secs(2);
+
+/// Keys and tables that take effect at the start only: what they change is open or under way all the time.
+const FIXED: [&str; 5] = ["data_dir", "command_s", "log.format", "store", "web"];
 
 /// Options of `serve`.
 #[derive(Debug, clap::Args)]
@@ -41,8 +46,10 @@ pub(crate) struct ServeArgs {
 /// # Errors
 /// When the configuration is wrong, or a listener or the store cannot be opened.
 pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let (mut config, warnings) = args.configuration.usable()?;
-    logging::start(&config.log)?;
+    let loaded = args.configuration.load();
+    let fixed = fixed(&loaded);
+    let (mut config, warnings) = usable(loaded)?;
+    let level = logging::start(&config.log)?;
     log_warnings(&warnings);
     limits::raise_files();
     let mut signals = Signals::catch()?;
@@ -54,7 +61,7 @@ pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     tell_systemd(&[NotifyState::Ready, NotifyState::Status("serving")]);
     tracing::info!("ready");
 
-    let mut running = Running { head_end, config, api: &api, arguments: &args.configuration };
+    let mut running = Running { head_end, config, fixed, level, api: &api, arguments: &args.configuration };
     running.until_told(&mut signals).await;
 
     tracing::info!(within_s = running.config.stop_within.as_secs(), "stopping");
@@ -67,11 +74,12 @@ pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     tokio::select! {
         stopped = tokio::time::timeout(within, stop) => if stopped.is_err() {
             tracing::error!("not everything ended in time; what was acknowledged is stored");
-            return Ok(Exit::Failed.into());
+            // Without the ends of what is still open: the store's would wait for its disk.
+            std::process::exit(Exit::Failed as i32);
         },
         () = signals.stop() => {
             tracing::warn!("told to stop again: stopping at once; what was acknowledged is stored");
-            return Ok(Exit::Failed.into());
+            std::process::exit(Exit::Failed as i32);
         }
     }
     tracing::info!("stopped");
@@ -82,6 +90,9 @@ pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 struct Running<'a> {
     head_end: HeadEnd,
     config: Config,
+    /// What takes effect at the start only, as it was then.
+    fixed: BTreeMap<String, String>,
+    level: Level,
     api: &'a Server,
     arguments: &'a ConfigurationArgs,
 }
@@ -137,20 +148,17 @@ impl Running<'_> {
     }
 
     async fn try_reload(&mut self) -> anyhow::Result<()> {
-        let (config, warnings) = self.arguments.usable()?;
+        let loaded = self.arguments.load();
+        let fixed = fixed(&loaded);
+        let (config, warnings) = usable(loaded)?;
         log_warnings(&warnings);
-        let fixed = [
-            ("data_dir", config.data_dir != self.config.data_dir),
-            ("command_s", config.command_within != self.config.command_within),
-            ("log", config.log != self.config.log),
-            ("store", (config.frames, config.retention) != (self.config.frames, self.config.retention)),
-            ("web", config.web != self.config.web),
-        ];
-        for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
-            tracing::warn!(key, "takes effect at the next start only");
-        }
         let report = self.head_end.reload(config.clone()).await?;
         self.api.reload_certificate();
+        self.level.set(&config.log.level)?;
+        let keys: BTreeSet<&String> = fixed.keys().chain(self.fixed.keys()).collect();
+        for key in keys.into_iter().filter(|key| fixed.get(*key) != self.fixed.get(*key)) {
+            tracing::warn!(key, "takes effect at the next start only");
+        }
         tracing::info!(
             listeners_opened = ?report.listeners_opened,
             listeners_closed = ?report.listeners_closed,
@@ -164,6 +172,17 @@ impl Running<'_> {
         self.config.listeners = config.listeners;
         Ok(())
     }
+}
+
+/// What takes effect at the start only, and is read again for nothing.
+fn fixed(loaded: &Loaded) -> BTreeMap<String, String> {
+    let is_fixed = |key: &str| FIXED.iter().any(|fixed| key == *fixed || key.starts_with(&format!("{fixed}.")));
+    let settings = loaded.settings.iter().filter(|setting| is_fixed(&setting.key));
+    settings.map(|setting| (setting.key.clone(), setting.value.clone())).collect()
+}
+
+fn usable(loaded: Loaded) -> anyhow::Result<(Config, Vec<Problem>)> {
+    loaded.usable().map_err(|problems| Failure::new(Exit::Usage, problems.to_string()).into())
 }
 
 /// What a signal means.

@@ -45,6 +45,6 @@ impl ServerArgs {
             return Ok(None);
         }
         let config = self.data.config()?;
-        Ok(Some(Config { listeners: Vec::new(), devices: Vec::new(), web: Web::default(), ..config }))
+        Ok(Some(Config { listeners: Vec::new(), web: Web::default(), ..config }))
     }
 }

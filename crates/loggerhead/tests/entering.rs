@@ -60,7 +60,7 @@ fn accounts_and_tokens_are_managed_without_a_server_and_with_one() {
     assert!(added.contains("\"admin\"") && !added.contains("correct horse"), "{added}");
     assert_eq!(names(&json(&["user", "list", "--json", "--data", &data])), ["ada"]);
 
-    let (head_end, address) = with_console(directory.path());
+    let (mut head_end, address) = with_console(directory.path());
     let api = Api::Tcp(address, None);
     let body = "{\"name\": \"ada\", \"password\": \"correct horse battery\"}";
     let signed_in = api.ask("POST", "/api/v1/session", "", body);
@@ -74,6 +74,8 @@ fn accounts_and_tokens_are_managed_without_a_server_and_with_one() {
     let unknown = outcome(&["token", "revoke", "billing", "--data", &data]);
     assert_eq!(unknown.status.code(), Some(3), "{unknown:?}");
 
+    let audit = head_end.wait_for("audit");
+    assert!(audit.get("object").is_some() && audit.get("target").is_some(), "{audit}");
     let last = outcome(&["user", "remove", "ada", "--data", &data]);
     assert!(String::from_utf8_lossy(&last.stderr).contains("last administrator"), "{last:?}");
     printed(&with_password(&["user", "add", "bob", "--role", "viewer", "--data", &data], PASSWORD));

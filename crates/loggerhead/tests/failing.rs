@@ -1,10 +1,12 @@
 //! A disk that takes nothing more: what a head-end says, and what it does when there is room again.
 
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::{
-    Api, HeadEnd, LOGGERS, Simulation, assert_same, exported, exported_by, journalled, loggerhead, metric, prlimit, run,
+    Api, HeadEnd, LOGGERS, Signal, Simulation, assert_same, exported, exported_by, journalled, loggerhead, metric,
+    prlimit, run, signal, simulate,
 };
 
 /// Devices that send all the time and keep what is not acknowledged.
@@ -89,6 +91,71 @@ fn a_disk_without_room_is_told_and_outlived() {
     beside.args(["--user", "--mount", "--preserve-credentials", "--target", &head_end.id().to_string()]);
     beside.arg(loggerhead().get_program());
     assert_same(&exported_by(beside, &data), &journalled(&journal));
+    assert!(head_end.stop().success());
+}
+
+/// What stands between the program and the system: as long as a file is there, no disk ever answers.
+const HANG: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <unistd.h>
+static int sync_later(const char *name, int file) {
+    while (access(getenv("HANG_WHILE"), F_OK) == 0) usleep(10000);
+    return ((int (*)(int))dlsym(RTLD_NEXT, name))(file);
+}
+int fsync(int file) { return sync_later("fsync", file); }
+int fdatasync(int file) { return sync_later("fdatasync", file); }
+"#;
+
+#[test]
+fn a_disk_that_never_answers_holds_no_stop_up() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let (configuration, socket) = configuration(directory.path());
+    let file = |name: &str| directory.path().join(name);
+    std::fs::write(file("hang.c"), HANG).expect("a directory of this test");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o"]).arg(file("hang.so")).arg(file("hang.c")).arg("-ldl");
+    assert!(compiler.status().is_ok_and(|status| status.success()), "a C compiler, which the store is built with");
+    let mut command = loggerhead();
+    command.env("LD_PRELOAD", file("hang.so")).env("HANG_WHILE", file("hang"));
+    let mut head_end = HeadEnd::spawn_by(command, directory.path(), &format!("stop_s = 3\n{configuration}"));
+    head_end.wait_ready();
+    let data = head_end.data();
+    let mut simulation = Simulation::start(&socket, &LOAD.split(' ').collect::<Vec<_>>());
+    simulation.wait_acknowledged(500);
+    std::fs::write(file("hang"), "").expect("a directory of this test");
+    signal(head_end.id(), Signal::SIGTERM);
+    head_end.wait_for("the store did not close in time");
+    head_end.wait_end();
+    std::fs::remove_file(file("hang")).expect("it was written");
+    let head_end = HeadEnd::start(directory.path(), &configuration);
+    simulation.wait_acknowledged(500);
+    let (_, journal) = simulation.finish();
+    assert!(head_end.stop().success());
+    assert_same(&exported(&data), &journalled(&journal));
+}
+
+#[test]
+fn who_cannot_be_accepted_for_want_of_files_waits_and_the_others_go_on() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let (configuration, socket) = configuration(directory.path());
+    let mut head_end = HeadEnd::start(directory.path(), &configuration);
+    let path = socket.trim_start_matches("unix:");
+    let mut simulation = Simulation::start(&socket, &["--rate", "50", "--seconds", "3600", "--reconnect-ms", "50"]);
+    simulation.wait_acknowledged(50);
+    let open = std::fs::read_dir(format!("/proc/{}/fd", head_end.id())).expect("it runs").count();
+    prlimit(head_end.id(), &format!("--nofile={}:", open + 4));
+    let guests: Vec<_> = (0..32).map(|_| UnixStream::connect(path).expect("the backlog has room")).collect();
+    head_end.wait_for("cannot accept a connection");
+    simulation.wait_acknowledged(50);
+    drop(guests);
+    prlimit(head_end.id(), "--nofile=512:");
+    simulate(&socket, &["--first-gateway", "2", "--packets", "1"]);
+    let errors = metric(&Api::Unix(head_end.data()).get("/metrics").body, "loggerhead_accept_errors_total");
+    // It pauses after each: without that there would be some hundred thousand in a second.
+    assert!((1..10_000).contains(&errors), "{errors}");
+    simulation.finish();
     assert!(head_end.stop().success());
 }
 

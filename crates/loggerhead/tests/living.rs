@@ -69,6 +69,30 @@ fn a_stop_keeps_what_was_acknowledged_and_refuses_nothing_that_was_sent() {
 }
 
 #[test]
+fn a_reload_applies_what_can_be_and_names_what_takes_a_restart() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let mut head_end = HeadEnd::start(directory.path(), LOGGERS);
+    let address = head_end.address();
+    let top = "stop_s = 7\n[log]\nlevel = \"info,loggerhead_headend=debug\"\n[store]\nframes = false\n";
+    let device = "[[device]]\nidentity = \"330302D110/77\"\n";
+    let listener = LOGGERS.replace("[listener.logger]", "[listener.socket]\nkeepalive_idle_s = 5\n[listener.logger]");
+    HeadEnd::configure(directory.path(), &format!("{top}{listener}{device}"));
+    signal(head_end.id(), Signal::SIGHUP);
+    let warned = head_end.wait_for("takes effect at the next start only");
+    assert_eq!(warned.get("key").and_then(Value::as_str), Some("store.frames"), "{warned}");
+    let reloaded = head_end.wait_for("reloaded");
+    assert_eq!((count(&reloaded, "devices_added"), count(&reloaded, "devices_changed")), (1, 0), "{reloaded}");
+    assert_eq!(reloaded.get("listeners_changed").and_then(Value::as_str), Some("[\"loggers\"]"), "{reloaded}");
+    simulate(&address, &["--packets", "1"]);
+    assert_eq!(head_end.wait_for("closed").get("level").and_then(Value::as_str), Some("DEBUG"));
+    HeadEnd::configure(directory.path(), &format!("[log]\nlevel = \"inof\"\n{LOGGERS}"));
+    signal(head_end.id(), Signal::SIGHUP);
+    let refused = head_end.wait_for_level("ERROR").to_string();
+    assert!(refused.contains("log.level") && refused.contains("did you mean"), "{refused}");
+    assert!(head_end.stop().success());
+}
+
+#[test]
 fn a_reload_opens_and_closes_listeners_and_keeps_connections() {
     let directory = tempfile::tempdir().expect("a directory for this test");
     let second = format!("unix:{}", directory.path().join("second.sock").display());

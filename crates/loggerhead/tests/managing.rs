@@ -64,7 +64,39 @@ fn a_device_is_let_in_from_when_it_is_added_until_it_is_removed() {
     assert_fails(&[&["device", "show", "tower-1"], &at[..]].concat(), 3, "loggerhead device list");
     assert_fails(&[&["device", "remove", "330302D110-06"], &at[..]].concat(), 1, "configuration");
     assert!(head_end.stop().success());
+}
+
+#[test]
+fn devices_are_managed_while_no_server_runs() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    HeadEnd::configure(directory.path(), &closed());
+    let config = directory.path().join("loggerhead.toml").display().to_string();
+    let data = directory.path().join("data");
+    let at = ["--config", &config];
     assert_fails(&[&["device", "list"], &at[..]].concat(), 4, "loggerhead serve");
+    assert!(!data.exists(), "a look makes no store");
+
+    let add = ["device", "add", "330302D110/01", "--id", "tower-1", "--secret", "text:IJKLMNOPQRSTUVWX", "--json"];
+    assert_eq!(word(&json(&[&add[..], &at[..]].concat()), "/presence/state"), "never");
+    assert_fails(&[&add[..], &at[..]].concat(), 1, "tower-1");
+    let listed = json(&[&["device", "list", "--json"], &at[..]].concat());
+    assert_eq!(listed.as_array().map(Vec::len), Some(2), "the one of the configuration and this one: {listed}");
+    let mut head_end = HeadEnd::start(directory.path(), &closed().replace("\"refuse\"", "\"pending\""));
+    simulate(&head_end.address(), &["--packets", "1"]);
+    let simulation = Simulation::start(&head_end.address(), &["--first-gateway", "2", "--seconds", "3600"]);
+    head_end.wait_for_kind("pending");
+    simulation.kill();
+    assert!(head_end.stop().success());
+
+    let shown = json(&[&["device", "show", "tower-1", "--json"], &at[..]].concat());
+    assert_eq!(word(&shown, "/presence/state"), "offline");
+    let accepted = json(&[&["device", "accept", "330302D110-02", "--json"], &at[..]].concat());
+    assert_eq!(word(&accepted, "/state"), "active");
+    run(&[&["device", "remove", "tower-1"], &at[..]].concat());
+    assert_fails(&[&["device", "show", "tower-1"], &at[..]].concat(), 3, "loggerhead device list");
+    let head_end = HeadEnd::start(directory.path(), &closed());
+    simulate(&head_end.address(), &["--first-gateway", "2", "--packets", "1"]);
+    assert!(head_end.stop().success());
 }
 
 #[test]

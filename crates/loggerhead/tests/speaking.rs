@@ -4,7 +4,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{DIALECTS, HeadEnd, LOGGERS, assert_same, exported, journalled, outcome, simulate};
+use crate::support::{
+    DIALECTS, HeadEnd, LOGGERS, Signal, assert_same, exported, journalled, outcome, signal, simulate,
+};
 
 /// Sends packets with `arguments` to `to` and compares what was acknowledged with what is stored in the end.
 fn check(directory: &Path, head_end: HeadEnd, simulations: &[(&str, &[&str])]) {
@@ -94,4 +96,40 @@ fn devices_reach_a_head_end_over_tls() {
     let certificate = file("cert.pem");
     let arguments = ["--tls", "--ca", &certificate, "--packets", "5", "--loggers", "3", "--window", "2"];
     check(directory.path(), head_end, &[(&address, &arguments)]);
+}
+
+#[test]
+fn a_certificate_is_read_again_when_its_file_changes_and_when_the_server_is_told() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let file = |name: &str| directory.path().join(name).to_str().expect("a path of this test").to_owned();
+    // Both at once, as who renews certificates does, and a copy for those who believe this one.
+    let issue = |copy: &str| {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+        let texts =
+            [("cert.pem", made.cert.pem()), ("key.pem", made.signing_key.serialize_pem()), (copy, made.cert.pem())];
+        for (name, text) in texts {
+            std::fs::write(file("new"), text).expect("a directory of this test");
+            std::fs::rename(file("new"), file(name)).expect("a directory of this test");
+        }
+        file(copy)
+    };
+    let first = issue("first.pem");
+    let tls =
+        format!("[listener.tls]\ncertificate = {:?}\nkey = {:?}\n[listener.logger]", file("cert.pem"), file("key.pem"));
+    let mut head_end = HeadEnd::start(directory.path(), &LOGGERS.replace("[listener.logger]", &tls));
+    let address = head_end.address().replace("127.0.0.1", "localhost");
+    let believing = |authority: &str| {
+        let to = ["simulate", "logger", "--to", &address, "--tls", "--ca", authority, "--packets", "1"];
+        outcome(&[&to[..], &["--patience", "1", "--reconnect-ms", "100"]].concat())
+    };
+    assert!(believing(&first).status.success());
+    let second = issue("second.pem");
+    head_end.wait_for("certificate read");
+    assert!(believing(&second).status.success());
+    let refused = believing(&first);
+    let said = format!("{}{}", String::from_utf8_lossy(&refused.stdout), String::from_utf8_lossy(&refused.stderr));
+    assert!(!refused.status.success() && said.contains("TLS: nobody in the file of --ca signed"), "{said}");
+    signal(head_end.id(), Signal::SIGHUP);
+    head_end.wait_for("certificate read");
+    assert!(head_end.stop().success());
 }

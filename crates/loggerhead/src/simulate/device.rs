@@ -22,6 +22,7 @@ use super::link::{Stream, Target};
 use super::meters::Meters;
 use super::plan::{Packet, Plan, Progress};
 use super::tally::Tally;
+use super::trust;
 
 /// What one read takes at most. One such buffer serves all devices of a thread.
 const READ_BYTES: usize = 64 * 1024;
@@ -278,7 +279,7 @@ impl Device {
                 self.hear(now, Input::Connected);
             }
             Err(error) => {
-                self.tally().error(format!("connect: {}", error.kind()));
+                self.tally().error(format!("connect: {}", trust::words(&error)));
                 self.link = Link::Down;
                 self.hear(now, Input::Disconnected);
             }
@@ -382,7 +383,7 @@ impl Device {
         let mut tally = self.tally();
         tally.connected = tally.connected.saturating_sub(1);
         if let Some((doing, error)) = error {
-            tally.error(format!("{doing}: {}", error.kind()));
+            tally.error(format!("{doing}: {}", trust::words(&error)));
         }
         drop(tally);
         self.hear(now, Input::Disconnected);

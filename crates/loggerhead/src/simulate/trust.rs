@@ -1,5 +1,6 @@
 //! Whom a simulated device believes when it speaks TLS.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 /// TLS towards a head-end whose certificate is signed by one in `authorities`, or by anybody when there is no such file:
 /// a simulated device has nothing to lose.
@@ -41,6 +42,32 @@ fn roots(path: &Path) -> anyhow::Result<RootCertStore> {
         return Err(io::Error::other(format!("no certificate in {}", path.display())).into());
     }
     Ok(roots)
+}
+
+/// What went wrong with a connection, in words that are the same every time: for TLS what it found and what to do, otherwise
+/// the kind of the error.
+pub(crate) fn words(error: &io::Error) -> Cow<'static, str> {
+    let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
+        return error.kind().to_string().into();
+    };
+    match error {
+        // The signature is wrong when the issuer has the name of one in the file, and is another.
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            "TLS: nobody in the file of --ca signed the server's certificate; name its authority there".into()
+        }
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => "TLS: the server's certificate is not for the name in --to; connect by a name that stands in it".into(),
+        rustls::Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            "TLS: the server's certificate has expired; renew it".into()
+        }
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+        ) => "TLS: the server's certificate is not valid yet; look at both clocks".into(),
+        rustls::Error::InvalidMessage(_) => "TLS: the server does not speak it there; leave --tls out".into(),
+        rustls::Error::AlertReceived(alert) => format!("TLS: the server refused, {alert:?}; its log says why").into(),
+        other => format!("TLS: {other}").into(),
+    }
 }
 
 /// Believes any certificate whose key signed the handshake.

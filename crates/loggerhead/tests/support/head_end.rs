@@ -1,14 +1,15 @@
 //! A head-end as its own process.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
+use std::fmt::{Formatter, Write as _};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
-use serde_json::Value;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::{Map, Value};
 
 use super::{PATIENCE, Signal, loggerhead, signal};
 
@@ -44,6 +45,35 @@ pub(crate) struct HeadEnd {
     directory: PathBuf,
 }
 
+/// A line of the log, in which no key stands twice: programs that read it would each take another one.
+struct Line(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Line {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(LineVisitor)
+    }
+}
+
+struct LineVisitor;
+
+impl<'de> Visitor<'de> for LineVisitor {
+    type Value = Line;
+
+    fn expecting(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("an object in which no key stands twice")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Line, A::Error> {
+        let mut line = Map::new();
+        while let Some((key, value)) = entries.next_entry::<String, Value>()? {
+            if line.insert(key.clone(), value).is_some() {
+                return Err(A::Error::custom(format!("{key} stands twice")));
+            }
+        }
+        Ok(Line(line))
+    }
+}
+
 impl HeadEnd {
     /// Starts one in `directory` with `configuration`, and waits until it is ready.
     pub(crate) fn start(directory: &Path, configuration: &str) -> Self {
@@ -67,7 +97,8 @@ impl HeadEnd {
         let (said, lines) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                let line =
+                    serde_json::from_str::<Line>(&line).map_or(Value::String(line), |Line(line)| Value::Object(line));
                 if said.send(line).is_err() {
                     return;
                 }
@@ -167,6 +198,11 @@ impl HeadEnd {
     /// Ends it in the middle of whatever it does.
     pub(crate) fn kill(mut self) {
         self.process.kill().expect("it is ours");
+        self.process.wait().expect("it is ours");
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn wait_end(mut self) {
         self.process.wait().expect("it is ours");
     }
 
