@@ -114,7 +114,6 @@ mod tests {
 
     #[derive(Debug, Default, Deserialize)]
     #[serde(default)]
-    #[expect(dead_code, reason = "what is read is not looked at")]
     struct Written {
         window: usize,
         queue: Option<Vec<u8>>,
