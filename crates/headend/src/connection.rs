@@ -535,7 +535,7 @@ mod tests {
         assert_eq!(line.ask(&format!("login a {SECRET}")).await, "welcome a");
         let (mut hears, mut says) = line.split();
         let packets: u64 = 20_000; // more than everything between us and the store can hold
-        let flood = (1..=packets).map(|value| format!("put {value}\n")).collect::<String>();
+        let flood = (1..=packets).map(|value| format!("put {value}")).collect::<Vec<_>>().join("\n") + "\n";
         let mut flood = std::pin::pin!(says.write_all(flood.as_bytes()));
         let taken = tokio::time::timeout(Duration::from_millis(300), &mut flood).await;
         assert!(taken.is_err(), "the store is full, so the socket is not read: {taken:?}");
@@ -564,7 +564,7 @@ mod tests {
         says.write_all(said.as_bytes()).await.expect("the head-end reads");
         close(bench);
         // Bytes that nobody reads at the moment of the close would make the system answer with a reset.
-        says.write_all(&[b'x'; 500_000]).await.expect("the head-end takes what was on its way");
+        says.write_all(&vec![b'x'; 500_000]).await.expect("the head-end takes what was on its way");
         drop(says);
         let mut text = String::new();
         hears.read_to_string(&mut text).await.expect("no reset overtakes the last answer");

@@ -105,12 +105,11 @@ fn known(section: &Section<'_>, key: &str, find: impl FnOnce(&str) -> nix::Resul
     if let Ok(number) = name.parse() {
         return Some(number);
     }
-    match find(&name) {
+    let text = match find(&name) {
         Ok(Some(number)) => return Some(number),
-        Ok(None) => {
-            section.error(key, format!("this system knows no {name:?}: write a name or a number that it knows"))
-        }
-        Err(error) => section.error(key, format!("{name:?}: {error}")),
-    }
+        Ok(None) => format!("this system knows no {name:?}: write a name or a number that it knows"),
+        Err(error) => format!("{name:?}: {error}"),
+    };
+    section.error(key, text);
     None
 }

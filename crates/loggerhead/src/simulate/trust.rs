@@ -46,6 +46,7 @@ fn roots(path: &Path) -> anyhow::Result<RootCertStore> {
 
 /// What went wrong with a connection, in words that are the same every time: for TLS what it found and what to do, otherwise
 /// the kind of the error.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library has many more, each with words of its own")]
 pub(crate) fn words(error: &io::Error) -> Cow<'static, str> {
     let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
         return error.kind().to_string().into();
