@@ -27,8 +27,9 @@ pub(crate) enum Checks {
 /// How many choices `head_end` and `device` know.
 pub(crate) const SETTINGS: u8 = 6;
 
-/// The first `SETTINGS` rows are those of the data loggers: every dialect, and every rule about checks and answers.
-const ROWS: [Settings; SETTINGS as usize] = [
+/// Every dialect of the data loggers, and every rule about checks and answers; then lines in another encoding and with
+/// other ends.
+const ROWS: [Settings; 9] = [
     Settings {
         protocol: "logger",
         listener: "aes_keys = ['text:0000000000123456']",
@@ -71,6 +72,21 @@ const ROWS: [Settings; SETTINGS as usize] = [
         simulated: "dialect = 'plain'\nlive = 'continuous'",
         checks: Checks::Absent,
     },
+    Settings { protocol: "line", listener: "", device: "", simulated: "", checks: Checks::Absent },
+    Settings {
+        protocol: "line",
+        listener: "encoding = 'utf-8'\nterminator = 'lf'\non_oversize = 'discard_line'\nchat_text = 'rest'",
+        device: "",
+        simulated: "encoding = 'utf-8'",
+        checks: Checks::Absent,
+    },
+    Settings {
+        protocol: "line",
+        listener: "punctuation = 'full-width'\ncontrols = 'keep'\non_oversize = 'error_then_close'\nrate = 2",
+        device: "",
+        simulated: "punctuation = 'full-width'",
+        checks: Checks::Absent,
+    },
 ];
 
 const NONE: Settings = Settings { protocol: "", listener: "", device: "", simulated: "", checks: Checks::Absent };
@@ -80,12 +96,14 @@ const IDENTITY: &str = "330302D110/01";
 const ENCIPHERED: &str = "logger";
 /// The protocols whose packets carry no check of their own: they rest on the transport's, which a line that changes single
 /// bytes does not have.
-const UNCHECKED: [&str; 1] = ["mqtt"];
+const UNCHECKED: [&str; 2] = ["mqtt", "line"];
 const SECRET: &str = "text:IJKLMNOPQRSTUVWX";
 const KEY: &str = "text:0000000000123456";
 
 fn settings(protocol: &Protocol, choice: u8) -> &'static Settings {
-    ROWS.get(usize::from(choice)).filter(|row| row.protocol == protocol.name).unwrap_or(&NONE)
+    let rows = || ROWS.iter().filter(|row| row.protocol == protocol.name);
+    let place = usize::from(choice).checked_rem(rows().count());
+    place.and_then(|place| rows().nth(place)).unwrap_or(&NONE)
 }
 
 fn table(text: &str) -> toml::Table {

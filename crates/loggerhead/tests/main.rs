@@ -14,4 +14,5 @@ mod speaking;
 mod supervised;
 mod support;
 mod telling;
+mod texting;
 mod tidy;

@@ -9,6 +9,7 @@ mod session;
 mod settings;
 mod wire;
 
+pub mod line;
 pub mod logger;
 pub mod mqtt;
 pub mod pair;
@@ -39,6 +40,8 @@ pub struct Protocol {
     pub title: &'static str,
     /// The TCP port on which its devices expect a head-end.
     pub port: u16,
+    /// How long a peer may take to say who it is, unless a listener says otherwise.
+    pub limits: Limits,
     /// Makes the head-end's side of a listener from its settings and those of the devices that it serves.
     pub acceptor: MakeAcceptor,
     /// Makes what its sessions share across listeners, where they share anything.
@@ -61,7 +64,7 @@ pub struct DeviceSettings<'a> {
 }
 
 /// The table of protocols.
-pub static ALL: &[Protocol] = &[logger::PROTOCOL, mqtt::PROTOCOL];
+pub static ALL: &[Protocol] = &[logger::PROTOCOL, mqtt::PROTOCOL, line::PROTOCOL];
 
 /// The protocol of that name.
 #[must_use]

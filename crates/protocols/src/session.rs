@@ -97,9 +97,14 @@ pub struct Limits {
     pub login: Duration,
 }
 
+impl Limits {
+    /// For programs, which speak at once.
+    pub const PROGRAMS: Self = Self { first_frame: Duration::from_secs(5), login: Duration::from_secs(10) };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self { first_frame: Duration::from_secs(5), login: Duration::from_secs(10) }
+        Self::PROGRAMS
     }
 }
 

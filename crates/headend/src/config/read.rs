@@ -273,8 +273,8 @@ fn listener(section: &Section<'_>, devices: &[(Device, Section<'_>)]) -> Option<
         connections_max: bounded("connections_max"),
         connections_per_address_max: bounded("connections_per_address_max"),
         connections_per_device_max: bounded("connections_per_device_max"),
-        first_frame: Duration::from_secs(section.count("first_frame_s")),
-        login: Duration::from_secs(section.count("login_s")),
+        first_frame: Duration::from_secs(section.count_or("first_frame_s", protocol.limits.first_frame.as_secs())),
+        login: Duration::from_secs(section.count_or("login_s", protocol.limits.login.as_secs())),
         tls: section.node.entry("tls").and_then(|_| tls(&section.below("tls", &empty))),
         settings: toml::Table::new(),
     };

@@ -24,9 +24,6 @@ const CONNECTIONS_LIMIT: u64 = 1_000_000;
 const CONNECTIONS_PER_ADDRESS_DEFAULT: u64 = 1_024;
 /// Connections of one device that opens a new one for every message.
 const CONNECTIONS_PER_DEVICE_DEFAULT: u64 = 4;
-/// Seconds to the first frame and to the login.
-const FIRST_FRAME_S_DEFAULT: u64 = 5;
-const LOGIN_S_DEFAULT: u64 = 10;
 const WAIT_S_MAX: u64 = 3_600;
 /// Connections that may wait to be accepted: all devices of a middle-sized site come back at once after an outage.
 const BACKLOG_DEFAULT: u64 = 1_024;
@@ -269,14 +266,20 @@ pub(super) const LISTENER: Keys = &[
         CONNECTIONS_PER_DEVICE_DEFAULT,
         "connections at once of a device that opens one for every message",
     ),
-    count(
+    key(
         "first_frame_s",
-        1,
-        WAIT_S_MAX,
-        FIRST_FRAME_S_DEFAULT,
-        "seconds from the connection to the first whole frame",
+        Kind::Count(1, WAIT_S_MAX),
+        None,
+        "5",
+        "seconds from the connection to the first whole frame; default: 5, more where people type",
     ),
-    count("login_s", 1, WAIT_S_MAX, LOGIN_S_DEFAULT, "seconds from the connection to the login"),
+    key(
+        "login_s",
+        Kind::Count(1, WAIT_S_MAX),
+        None,
+        "10",
+        "seconds from the connection to the login; default: 10, more where people type",
+    ),
     table("tls", TLS, "TLS on every address of this listener; both files are read again when they change"),
     table("socket", SOCKET, "how the TCP sockets of this listener behave"),
     table("unix", UNIX, "who may connect to the socket files of this listener"),

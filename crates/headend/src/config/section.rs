@@ -180,6 +180,11 @@ impl<'a> Section<'a> {
             Some(Default::Count(count)) => count,
             Some(Default::Text(_) | Default::Flag(_)) | None => 0,
         };
+        self.count_or(name, fallback)
+    }
+
+    /// A whole number within the limits of its key, or `fallback`.
+    pub(super) fn count_or(&self, name: &str, fallback: u64) -> u64 {
         let (min, max) = match schema::find(self.keys, name).map(|key| key.kind) {
             Some(Kind::Count(min, max)) => (min, max),
             _ => (0, u64::MAX),

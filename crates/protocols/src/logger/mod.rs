@@ -33,13 +33,14 @@ pub mod time;
 pub mod xml;
 pub mod xml_write;
 
-use crate::Protocol;
+use crate::{Limits, Protocol};
 
 /// The row for the table of protocols.
 pub const PROTOCOL: Protocol = Protocol {
     name: "logger",
     title: "building-energy data loggers, six dialects",
     port: 36829,
+    limits: Limits::PROGRAMS,
     acceptor: acceptor::acceptor,
     exchange: None,
     check_device: acceptor::check_device,

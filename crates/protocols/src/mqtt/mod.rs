@@ -20,13 +20,14 @@ pub mod properties;
 pub mod reason;
 pub mod topic;
 
-use crate::Protocol;
+use crate::{Limits, Protocol};
 
 /// The row for the table of protocols.
 pub const PROTOCOL: Protocol = Protocol {
     name: "mqtt",
     title: "MQTT 3.1, 3.1.1 and 5 broker",
     port: 1883,
+    limits: Limits::PROGRAMS,
     acceptor: acceptor::acceptor,
     exchange: Some(acceptor::exchange),
     check_device: acceptor::check_device,

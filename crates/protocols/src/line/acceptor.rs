@@ -1,0 +1,95 @@
+//! A listener of users, and the office behind all listeners.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use loggerhead_model::{DeviceId, Reading};
+
+use super::office::Office;
+use super::office::steward::Steward;
+use super::program::{Program, Small};
+use super::session::HeadEnd;
+use super::settings::{self, Settings};
+use crate::session::{Acceptor, Exchange, Opening, Session};
+use crate::{DeviceSettings, Now, SettingsError};
+
+/// The office as all listeners share it.
+#[derive(Default)]
+struct Shared {
+    office: Arc<Office>,
+}
+
+/// Makes the sessions of one listener.
+struct LineAcceptor {
+    office: Arc<Office>,
+    settings: Arc<Settings>,
+}
+
+impl Acceptor for LineAcceptor {
+    fn open(&self, now: Now, opening: Opening) -> Box<dyn Session> {
+        match self.settings.program {
+            Program::Chat => Box::new(HeadEnd::new(Arc::clone(&self.office), Arc::clone(&self.settings), now, opening)),
+            Program::Small(program) => Box::new(Small::new(program, &self.settings, now, &opening)),
+        }
+    }
+}
+
+impl Exchange for Shared {
+    fn recall(&self, _now: Now, notes: &mut dyn Iterator<Item = (Bytes, Bytes)>) {
+        self.office.with(|inside| inside.recall(notes));
+    }
+
+    fn acceptor(
+        &self,
+        settings: &toml::Table,
+        devices: &mut dyn Iterator<Item = DeviceSettings<'_>>,
+    ) -> Result<Box<dyn Acceptor>, SettingsError> {
+        let settings = Settings::of_listener(settings)?;
+        for device in devices {
+            check_device(device.table).map_err(|error| SettingsError {
+                key: format!("{}: {}", device.identity, error.key),
+                reason: error.reason,
+            })?;
+        }
+        Ok(Box::new(LineAcceptor { office: Arc::clone(&self.office), settings: Arc::new(settings) }))
+    }
+
+    fn wants_readings(&self) -> bool {
+        false
+    }
+
+    fn stored(&self, _now: Now, _device: &DeviceId, _reading: &Reading<'_>) {}
+
+    fn steward(&self, now: Now, opening: Opening) -> Box<dyn Session> {
+        Box::new(Steward::new(Arc::clone(&self.office), now, &opening))
+    }
+}
+
+/// Makes an office.
+pub(super) fn exchange() -> Arc<dyn Exchange> {
+    Arc::new(Shared::default())
+}
+
+/// Makes a listener with an office of its own.
+///
+/// # Errors
+/// `SettingsError` with the key's path, below that of the account where it is one of an account's.
+pub(super) fn acceptor(
+    table: &toml::Table,
+    devices: &mut dyn Iterator<Item = DeviceSettings<'_>>,
+) -> Result<Box<dyn Acceptor>, SettingsError> {
+    exchange().acceptor(table, devices)
+}
+
+/// An account has no settings of this protocol.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfAccount {}
+
+/// Checks an account's settings.
+///
+/// # Errors
+/// `SettingsError` with the first key that there is.
+pub(super) fn check_device(table: &toml::Table) -> Result<(), SettingsError> {
+    settings::read::<OfAccount>(table).map(|OfAccount {}| ())
+}
