@@ -6,6 +6,9 @@ use super::document::{Node, Value};
 use super::problem::Gravity;
 use super::section::{Findings, Section};
 
+/// Most problems of one table that are named: nobody mends more at a time, and each takes a look at the whole table.
+const REFUSED_MAX: usize = 100;
+
 /// The protocol's own settings in the table of a listener or a device, without what it refuses, all of which is noted.
 ///
 /// A protocol names one thing at a time: what it names is left out, and it is asked again.
@@ -26,22 +29,23 @@ pub(super) fn settings(
     let path = format!("{}{}", section.path, protocol.name);
     settle(section.findings, &left, &path);
     let mut refused = Vec::new();
-    loop {
+    while refused.len() < REFUSED_MAX {
         let table = left.to_table();
         let Err(error) = check(&table) else { return table };
         let (step, reason) = (Step::first(&error.key), error.reason);
         // Such as a vector whose key was refused: nobody has to mend it.
-        let follows = refused.iter().any(|step: &Step| reason.contains(&step.name));
+        let follows = refused.iter().any(|step: &Step| reason == format!("stands without {}", step.name));
         let taken = left.take(&step);
         if !follows {
             let place = &taken.as_ref().map_or(&left, |taken| taken.follow(&step.rest)).place;
             section.findings.add(Gravity::Error, place, format!("{path}.{}", step.written(&refused)), reason);
         }
         if taken.is_none() {
-            return toml::Table::new();
+            break;
         }
         refused.push(step);
     }
+    toml::Table::new()
 }
 
 /// Where in a table the path of a refused setting begins: an entry, or one of its list.

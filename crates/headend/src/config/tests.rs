@@ -54,7 +54,7 @@ fn every_problem_is_named_at_once_with_its_line() {
 
 #[test]
 fn every_problem_of_a_protocols_own_settings_is_named_at_once_with_its_line_and_the_nearest_word() {
-    let text = "[[listener]]\n[listener.logger]\ndialct = \"national\"\ncrc = \"lern\"\ngap_ms = 20000\naes_keys = [\n  \"IJKL\",\n  \"text:0000000000123456\",\n  { key = \"text:0000000000123456\", iv = \"text:1\" },\n]\naes_iv = \"text:1\"\n[[device]]\nidentity = \"b/1\"\n[device.logger]\naes_key = \"text:IJKL\"\naes_iv = \"text:IJKL\"\nidle_s = true\n[[listener]]\nprotocol = \"mqtt\"\n[listener.mqtt]\npacket_byte_max = 1\nreceive_max = 0\n";
+    let text = "[[listener]]\n[listener.logger]\ndialct = \"national\"\ncrc = \"lern\"\ngap_ms = 20000\naes_keys = [\n  \"IJKL\",\n  \"text:0000000000123456\",\n  { key = \"text:0000000000123456\", iv = \"text:1\" },\n]\naes_iv = \"text:1\"\n[[device]]\nidentity = \"b/1\"\n[device.logger]\naes_key = \"text:IJKL\"\naes_iv = \"text:IJKL\"\nidle_s = true\nresult = \"x\"\nheartbeat_answer = \"x\"\n[[listener]]\nprotocol = \"mqtt\"\n[listener.mqtt]\npacket_byte_max = 1\nreceive_max = 0\n";
     let expected = [
         "3: listener[0].logger.dialct: there is no such key; did you mean \"dialect\"?",
         "4: listener[0].logger.crc: \"lern\" is none of learn, off, a1, a2, a3, a4; did you mean \"learn\"?",
@@ -64,8 +64,10 @@ fn every_problem_of_a_protocols_own_settings_is_named_at_once_with_its_line_and_
         "11: listener[0].logger.aes_iv: belongs to a device; a listener has a list: aes_keys = [..]",
         "15: device.b/1.logger.aes_key: 4 bytes, 16 needed: write text:<16 characters> or hex:<32 digits>",
         "17: device.b/1.logger.idle_s: wrong type, expected f64",
-        "21: listener.mqtt.mqtt.packet_byte_max: there is no such key; did you mean \"packet_bytes_max\"?",
-        "22: listener.mqtt.mqtt.receive_max: takes 1 to 65535",
+        "18: device.b/1.logger.result: \"x\" is none of with-time, alone",
+        "19: device.b/1.logger.heartbeat_answer: \"x\" is none of by-id, time, heart-result",
+        "23: listener.mqtt.mqtt.packet_byte_max: there is no such key; did you mean \"packet_bytes_max\"?",
+        "24: listener.mqtt.mqtt.receive_max: takes 1 to 65535",
     ];
     assert_eq!(errors(&loaded(text, &[], &[])), expected);
 }

@@ -241,7 +241,7 @@ impl Settings {
         let mut settings = self.clone();
         settings.aes_key = match (written.aes_key.take(), written.aes_iv.take()) {
             (Some(key), iv) => Some(Arc::new(own_key(&key, iv.as_deref())?)),
-            (None, Some(_)) => return Err(refused("aes_iv", "stands without an aes_key")),
+            (None, Some(_)) => return Err(refused("aes_iv", "stands without aes_key")),
             (None, None) => None,
         };
         settings.with(written)
