@@ -89,10 +89,11 @@ impl Serving {
         Ok(())
     }
 
-    /// Goes over to a new configuration. Listeners of the same name and sockets keep their connections.
+    /// Goes over to a new configuration. Listeners of the same name and sockets keep their connections; one that cannot be
+    /// opened stays as it was before.
     ///
     /// # Errors
-    /// `StartError` names the listener that cannot be; what was done before it stays done.
+    /// `StartError` names the first listener that cannot be; all others are as they are to be.
     pub(crate) async fn reload(
         &mut self,
         core: &Arc<Core>,
@@ -102,14 +103,25 @@ impl Serving {
         let stays = |running: &Running| listeners.iter().any(|config| running.is_same_door(config));
         let (kept, closed): (Vec<_>, Vec<_>) = std::mem::take(&mut self.running).into_iter().partition(stays);
         self.running = kept;
+        let mut before = Vec::with_capacity(closed.len());
         for running in closed {
             report.listeners_closed.push(running.config.name.clone());
+            before.push(running.config.clone());
             running.close(CloseReason::Reconfigured, RECONFIGURE_WITHIN).await;
         }
+        let mut failed = None;
         for config in listeners {
             let Some(running) = self.running.iter_mut().find(|running| running.is_same_door(config)) else {
-                self.running.push(Running::open(core, config)?);
-                report.listeners_opened.push(config.name.clone());
+                match Running::open(core, config) {
+                    Ok(running) => {
+                        self.running.push(running);
+                        report.listeners_opened.push(config.name.clone());
+                    }
+                    Err(error) => {
+                        self.reopen(core, before.iter().find(|before| before.name == config.name));
+                        failed = failed.or(Some(error));
+                    }
+                }
                 continue;
             };
             let protocol = known(config)?;
@@ -120,7 +132,16 @@ impl Serving {
                 running.config = config.clone();
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Opens a listener again as it was: its devices are better served by that than by none.
+    fn reopen(&mut self, core: &Arc<Core>, before: Option<&config::Listener>) {
+        match before.map(|before| Running::open(core, before)) {
+            Some(Ok(running)) => self.running.push(running),
+            Some(Err(error)) => tracing::error!(%error, "it cannot be opened again as it was either"),
+            None => {}
+        }
     }
 
     /// Closes all sockets, tells all sessions to end, and waits for them until `within` is over.

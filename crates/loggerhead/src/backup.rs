@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use loggerhead_store::Reader;
 
 use crate::configuration::DataArgs;
+use crate::exit::{Exit, Failure};
 use crate::terminal;
 
 /// Options of `backup`.
@@ -31,6 +32,10 @@ pub(crate) struct BackupArgs {
 /// Without a store, when the file is there already, or when it cannot be written.
 pub(crate) fn run(args: &BackupArgs) -> anyhow::Result<ExitCode> {
     let reader = Reader::open(&args.data.directory()?)?;
+    if args.file.exists() {
+        let text = format!("{} is there already, and is not written over: choose another name", args.file.display());
+        return Err(Failure::new(Exit::Failed, text).into());
+    }
     let bar = terminal::byte_bar("copying");
     let copied = reader.backup(&args.file, &mut |progress| terminal::advance(&bar, progress));
     bar.finish_and_clear();

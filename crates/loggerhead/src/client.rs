@@ -94,6 +94,7 @@ pub(crate) enum ClientError {
 /// What to do about a problem, in words of the command line where the server's are those of its API.
 fn remedy(problem: &ProblemDetails) -> &str {
     match problem.kind.rsplit('/').next() {
+        Some("bad-request") => "correct it; --help of the verb has examples",
         Some("unknown-device") => "`loggerhead device list` shows the devices, `loggerhead device add` adds one",
         _ => &problem.remedy,
     }

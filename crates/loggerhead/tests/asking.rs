@@ -111,7 +111,8 @@ fn the_api_of_a_head_end_is_private() {
     assert_eq!(mode(&head_end.data().join("api.sock")) & 0o077, 0, "nobody else may open it");
     let data = head_end.data();
     assert!(head_end.stop().success());
-    let gone = loggerhead().args(["device", "list", "--data"]).arg(&data).output().expect("the binary was built");
+    let ask = ["command", "330302D110-06", "list", "--data"];
+    let gone = loggerhead().args(ask).arg(&data).output().expect("the binary was built");
     assert_eq!(gone.status.code(), Some(4), "{}", String::from_utf8_lossy(&gone.stderr));
 }
 

@@ -93,6 +93,25 @@ fn a_reload_applies_what_can_be_and_names_what_takes_a_restart() {
 }
 
 #[test]
+fn a_listener_that_cannot_move_stays_where_it_was() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let address = |name: &str| format!("unix:{}", directory.path().join(name).display());
+    let (here, there) = (address("here.sock"), address("there.sock"));
+    let mut head_end = HeadEnd::start(directory.path(), &LOGGERS.replace("127.0.0.1:0", &here));
+    std::fs::write(directory.path().join("there.sock"), "no socket").expect("a directory of this test");
+    HeadEnd::configure(directory.path(), &LOGGERS.replace("127.0.0.1:0", &there));
+    signal(head_end.id(), Signal::SIGHUP);
+    let refused = head_end.wait_for_level("ERROR").to_string();
+    assert!(refused.contains(&there), "{refused}");
+    simulate(&here, &["--packets", "1"]);
+    std::fs::remove_file(directory.path().join("there.sock")).expect("it was written");
+    signal(head_end.id(), Signal::SIGHUP);
+    head_end.wait_for("reloaded");
+    simulate(&there, &["--packets", "1"]);
+    assert!(head_end.stop().success());
+}
+
+#[test]
 fn a_reload_opens_and_closes_listeners_and_keeps_connections() {
     let directory = tempfile::tempdir().expect("a directory for this test");
     let second = format!("unix:{}", directory.path().join("second.sock").display());

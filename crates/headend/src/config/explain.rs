@@ -30,9 +30,7 @@ pub fn explain(loaded: &Loaded) -> String {
     line(console(&config.web));
     config.listeners.iter().for_each(|listener| line(door(listener)));
     line(match config.devices.len() {
-        0 => {
-            "knows no device from the configuration; `loggerhead device add` adds one to the running server".to_owned()
-        }
+        0 => "knows no device from the configuration; `loggerhead device add` adds one".to_owned(),
         count => format!("knows {count} devices from the configuration:"),
     });
     for device in config.devices.iter().take(DEVICES_SHOWN_MAX) {

@@ -49,7 +49,9 @@ fn roots(path: &Path) -> anyhow::Result<RootCertStore> {
 #[expect(clippy::wildcard_enum_match_arm, reason = "the library has many more, each with words of its own")]
 pub(crate) fn words(error: &io::Error) -> Cow<'static, str> {
     let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
-        return error.kind().to_string().into();
+        // What is not of the system, such as a name that nobody knows, has no kind that says it.
+        let is_of_the_system = error.raw_os_error().is_some();
+        return if is_of_the_system { error.kind().to_string() } else { error.to_string() }.into();
     };
     match error {
         // The signature is wrong when the issuer has the name of one in the file, and is another.
@@ -65,6 +67,9 @@ pub(crate) fn words(error: &io::Error) -> Cow<'static, str> {
         rustls::Error::InvalidCertificate(
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
         ) => "TLS: the server's certificate is not valid yet; look at both clocks".into(),
+        rustls::Error::InvalidCertificate(_) => {
+            format!("TLS: {error}; have it made anew, or leave --ca out to believe any").into()
+        }
         rustls::Error::InvalidMessage(_) => "TLS: the server does not speak it there; leave --tls out".into(),
         rustls::Error::AlertReceived(alert) => format!("TLS: the server refused, {alert:?}; its log says why").into(),
         other => format!("TLS: {other}").into(),
