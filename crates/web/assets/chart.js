@@ -99,6 +99,7 @@ async function course(box, from, to, signal) {
         min: bucket.min,
         max: bucket.max,
         bad: bucket.bad > 0,
+        resumed: bucket.resumed > 0,
         known: bucket,
       })),
   };

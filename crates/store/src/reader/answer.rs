@@ -78,6 +78,8 @@ pub struct Bucket {
     pub count: u64,
     /// Readings in it that are not numbers, or not of good quality.
     pub bad: u64,
+    /// Readings in it, good and bad, that the device kept while it could not send, and sent later.
+    pub resumed: u64,
     /// The least; `None` without a good number.
     pub min: Option<f64>,
     /// The greatest; `None` without a good number.

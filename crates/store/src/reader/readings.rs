@@ -176,6 +176,7 @@ impl Reader {
             let (Some(bucket), Some(sum)) = (buckets.get_mut(index), sums.get_mut(index)) else {
                 return Ok(ControlFlow::Break(()));
             };
+            bucket.resumed += u64::from(row.origin() == Origin::Resumed);
             let good = tags.tag(row.tag)?.quality == loggerhead_model::Quality::Good;
             match row.value(texts).number().filter(|_| good) {
                 Some(number) => {
@@ -375,6 +376,7 @@ fn empty_buckets(from: i64, to: i64, count: usize) -> Vec<Bucket> {
             to: edge(index + 1),
             count: 0,
             bad: 0,
+            resumed: 0,
             min: None,
             max: None,
             mean: None,

@@ -121,6 +121,8 @@ pub struct Bucket {
     pub count: u64,
     /// Readings in it that are not numbers, or not of good quality.
     pub bad: u64,
+    /// Readings in it, good and bad, that the device kept while it could not send, and sent later.
+    pub resumed: u64,
     /// The least.
     pub min: Option<f64>,
     /// The greatest.
@@ -295,6 +297,7 @@ impl From<loggerhead_store::Bucket> for Bucket {
             to: Time(bucket.to),
             count: bucket.count,
             bad: bucket.bad,
+            resumed: bucket.resumed,
             min: bucket.min,
             max: bucket.max,
             mean: bucket.mean,

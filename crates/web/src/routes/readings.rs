@@ -233,9 +233,10 @@ fn piece(
     Ok(piece)
 }
 
-/// A span of one channel, cut into equal parts: least, greatest, mean and count of each.
+/// A span of one channel, cut into equal parts: least, greatest, mean and count of each, and how many of its readings are
+/// bad or were resumed.
 ///
-/// A part without readings has none of them, so that a gap stays a gap.
+/// A part without readings is empty and never zero, so that a gap stays a gap.
 #[utoipa::path(
     get,
     path = "/api/v1/buckets",

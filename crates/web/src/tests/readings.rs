@@ -1,6 +1,6 @@
 //! History: exact texts, whole pages, gaps that stay gaps.
 
-use loggerhead_model::{Direction, EventKind, Quality, RawFrame};
+use loggerhead_model::{Direction, EventKind, Origin, Quality, RawFrame};
 use serde_json::{Value as Json, json};
 
 use super::{Site, at, event, packet, reading};
@@ -56,13 +56,16 @@ async fn a_gap_stays_a_gap_in_buckets() {
     let site = Site::open().await;
     let mut bad = reading(21, "999");
     bad.quality = Quality::Bad;
-    site.store(packet("d", &[reading(0, "1"), reading(5, "4"), reading(20, "-2"), bad])).await;
+    site.store(packet("d", &[reading(0, "1"), reading(20, "-2"), bad])).await;
+    let mut late = packet("d", &[reading(5, "4")]);
+    late.report.as_mut().expect("a report").origin = Origin::Resumed;
+    site.store(late).await;
     let path = format!("/api/v1/buckets?{CHANNEL}&count=3&from={}&to={}", at(0), at(30));
     let buckets = site.get(&path).await.good();
     let expected = [
-        json!({"from": at(0).to_string(), "to": at(10).to_string(), "count": 2, "bad": 0, "min": 1.0, "max": 4.0, "mean": 2.5}),
-        json!({"from": at(10).to_string(), "to": at(20).to_string(), "count": 0, "bad": 0, "min": null, "max": null, "mean": null}),
-        json!({"from": at(20).to_string(), "to": at(30).to_string(), "count": 1, "bad": 1, "min": -2.0, "max": -2.0, "mean": -2.0}),
+        json!({"from": at(0).to_string(), "to": at(10).to_string(), "count": 2, "bad": 0, "resumed": 1, "min": 1.0, "max": 4.0, "mean": 2.5}),
+        json!({"from": at(10).to_string(), "to": at(20).to_string(), "count": 0, "bad": 0, "resumed": 0, "min": null, "max": null, "mean": null}),
+        json!({"from": at(20).to_string(), "to": at(30).to_string(), "count": 1, "bad": 1, "resumed": 0, "min": -2.0, "max": -2.0, "mean": -2.0}),
     ];
     assert_eq!(buckets["buckets"], json!(expected));
     let short = format!("/api/v1/buckets?{CHANNEL}&count=500&from={}&to=2026-01-01T00:00:00.010Z", at(0));
