@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use loggerhead_headend::HeadEnd;
 use loggerhead_headend::config::Config;
 use loggerhead_store::{Reader, StoreError};
-use loggerhead_web::{Server, Settings};
+use loggerhead_web::{Server, Settings, Waits};
 
 use crate::client::{Client, ClientError};
 use crate::server::ServerArgs;
@@ -59,7 +59,8 @@ async fn serve_once<T>(
 ) -> anyhow::Result<T> {
     let socket = config.api_socket();
     let head_end = HeadEnd::start(config).await.context("no server runs, and its store cannot be opened")?;
-    let api = Server::start(head_end.clone(), Settings { socket: socket.clone(), web: None }).await;
+    let api =
+        Server::start(head_end.clone(), Settings { socket: socket.clone(), web: None, waits: Waits::default() }).await;
     let answered = match &api {
         Ok(_) => question(&Client::unix(&socket)).await.map_err(anyhow::Error::from),
         Err(error) => Err(anyhow::anyhow!("{error}")),

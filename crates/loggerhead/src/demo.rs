@@ -15,7 +15,7 @@ use loggerhead_model::Role;
 use loggerhead_protocols::Protocol;
 use loggerhead_protocols::logger::dialect::{self, ProofStep};
 use loggerhead_store::{FrameKeeping, Limits, Login, Retention, Secret};
-use loggerhead_web::{ServeError, Server, Settings, Transport, Web};
+use loggerhead_web::{ServeError, Server, Settings, Transport, Waits, Web};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::table::{Row, Table};
@@ -77,7 +77,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         started => started,
     };
     let headend = headend.context("starting the head-end")?;
-    let settings = |port| Settings { socket: socket.clone(), web: Some(web(port)) };
+    let settings = |port| Settings { socket: socket.clone(), web: Some(web(port)), waits: Waits::default() };
     let api = match Server::start(headend.clone(), settings(CONSOLE_PORT)).await {
         Err(ServeError::Web { .. }) => Server::start(headend.clone(), settings(0)).await,
         started => started,

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use loggerhead_headend::config::{Config, Enroll, Loaded, Problem};
 use loggerhead_headend::tls::{Certificate, Files};
 use loggerhead_headend::{HeadEnd, StartError};
-use loggerhead_web::{Server, Settings, Token, Transport, Web};
+use loggerhead_web::{Server, Settings, Token, Transport, Waits, Web};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
@@ -226,7 +226,7 @@ impl Signals {
 
 async fn start_api(head_end: &HeadEnd, config: &Config) -> anyhow::Result<Server> {
     let socket = config.api_socket();
-    let settings = Settings { socket: socket.clone(), web: web(config)? };
+    let settings = Settings { socket: socket.clone(), web: web(config)?, waits: Waits::default() };
     let server = Server::start(head_end.clone(), settings).await.context("the API")?;
     tracing::info!(address = %format_args!("unix:{}", socket.display()), "api");
     for address in server.addresses() {

@@ -29,8 +29,7 @@ pub use access::{
     PASSWORD_BYTES_MIN, Password, SESSION_IDLE_MAX, SESSION_MAX, SESSIONS_PER_ACCOUNT_MAX, TOKEN_BYTES_MAX,
     TOKEN_BYTES_MIN, TOKENS_MAX, Token, TokenError, Transport,
 };
-pub use live::KEEP_ALIVE;
 pub use problem::{PROBLEM_TYPE, PROBLEMS_PATH};
-pub use routes::{ANSWER_MAX, BODY_BYTES_MAX};
-pub use server::{CONNECTIONS_MAX, HEAD_MAX, ServeError, Server, Settings, Web};
+pub use routes::BODY_BYTES_MAX;
+pub use server::{CONNECTIONS_MAX, ServeError, Server, Settings, Waits, Web};
 pub use state::{QUERIES_MAX, REQUESTS_MAX, STREAMS_MAX};

@@ -7,6 +7,7 @@
 
 mod frame;
 mod press;
+mod threads;
 pub(crate) mod websocket;
 
 use std::convert::Infallible;
@@ -34,8 +35,6 @@ use crate::extract::{Params, device_id};
 use crate::problem::{Problem, ProblemKind};
 use crate::state::Api;
 
-/// After this long without a message a comment is sent, so that both ends notice when the other is gone.
-pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// What is ready is written together until it is this long.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// The header with which a reader comes back.
@@ -196,6 +195,7 @@ pub(crate) async fn stream(
         subscription: api.headend().subscribe(filter, Some(place.cursor())),
         place,
         begun: false,
+        silence: api.waits().ping,
         stopping: api.stopping(),
         viewer_ended: Box::pin(viewer.ended()),
         _permit: permit,
@@ -219,6 +219,9 @@ struct Stream {
     /// What the reader saw before it came, and is not told again.
     place: Place,
     begun: bool,
+    /// After this long without a message it is said that the stream goes on, so that both ends notice when the other is
+    /// gone.
+    silence: Duration,
     stopping: CancellationToken,
     /// The sign-in or token that it was opened with does not hold any more.
     viewer_ended: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -240,7 +243,7 @@ impl Stream {
                 () = self.stopping.cancelled() => return None,
                 () = self.viewer_ended.as_mut() => return None,
                 live = self.subscription.next() => self.write(&mut chunk, live?),
-                () = tokio::time::sleep(KEEP_ALIVE) => self.keep_alive(&mut chunk),
+                () = tokio::time::sleep(self.silence) => self.keep_alive(&mut chunk),
             }
         }
         while chunk.len() < CHUNK_BYTES

@@ -195,7 +195,7 @@ fn api(text: &mut Text, api: &Api) {
         text.sample(name, &[("route", &route), ("status", &status.to_string())], count);
     }
     let figures = api.figures();
-    let rows: [(Kind, &str, &str, u64); 4] = [
+    let rows: [(Kind, &str, &str, u64); 6] = [
         (Kind::Counter, "wrong_tokens_total", "Requests with a wrong token.", figures.wrong_tokens.value()),
         (Kind::Counter, "throttled_total", "Requests refused unheard after wrong tokens.", figures.throttled.value()),
         (
@@ -204,6 +204,13 @@ fn api(text: &mut Text, api: &Api) {
             "Requests and streams refused because a limit was reached.",
             figures.busy.value(),
         ),
+        (
+            Kind::Counter,
+            "connections_evicted_total",
+            "Idle connections that made place for new ones.",
+            figures.evicted.value(),
+        ),
+        (Kind::Counter, "connections_refused_total", "Connections that found no place.", figures.turned_away.value()),
         (Kind::Gauge, "streams_open", "Live streams that are open now.", api.streams_open() as u64),
     ];
     for (kind, name, help, value) in rows {

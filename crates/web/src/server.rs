@@ -34,8 +34,6 @@ use crate::state::{Api, Front, STREAMS_MAX};
 /// Connections on each listener at a time. Beyond it the one that is idle for longest is closed for a new one; when none
 /// is idle, the new one is turned away.
 pub const CONNECTIONS_MAX: usize = STREAMS_MAX + 512;
-/// From a connection, or from the answer before, to the whole head of a request.
-pub const HEAD_MAX: Duration = Duration::from_secs(15);
 /// Bytes of a request's head, and of what is buffered of a connection.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// Headers of a request.
@@ -57,6 +55,33 @@ pub struct Settings {
     pub socket: PathBuf,
     /// TCP addresses beside it.
     pub web: Option<Web>,
+    /// For how long peers are waited for.
+    pub waits: Waits,
+}
+
+/// For how long peers are waited for. The defaults are right for people, browsers and proxies; tests take shorter ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// From a connection, or from the answer before, to the whole head of a request; with TLS to the end of the handshake.
+    pub head: Duration,
+    /// To the head of an answer, which begins when the whole body of the request is there. Bodies that are streamed go on.
+    pub answer: Duration,
+    /// How often a WebSocket is asked whether it is there; one that says nothing until the next time is gone. After as long
+    /// without a message server-sent events say that they go on.
+    pub ping: Duration,
+    /// A subscriber that takes nothing for so long is gone.
+    pub write: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(15),
+            answer: Duration::from_secs(30),
+            ping: Duration::from_secs(15),
+            write: Duration::from_secs(30),
+        }
+    }
 }
 
 /// Where the console and the API are served to people.
@@ -96,6 +121,9 @@ pub enum ServeError {
     /// The store cannot say who may sign in.
     #[error("reading who may sign in: {0}")]
     Store(#[from] StoreError),
+    /// The system gave no threads.
+    #[error("starting the threads for live push: {0}")]
+    Threads(#[source] io::Error),
     /// A certificate that cannot be used.
     #[error("the console's certificate: {0}")]
     Tls(#[from] FileError),
@@ -135,14 +163,15 @@ impl Server {
     /// when the system refuses an address, `Tls` for a certificate, `Store` when accounts cannot be read.
     pub async fn start(headend: HeadEnd, settings: Settings) -> Result<Self, ServeError> {
         let (unix, file) = socket::listen(&settings.socket)?;
+        let waits = settings.waits;
         let mut doors = Vec::new();
         for address in settings.web.iter().flat_map(|web| &web.addresses) {
             doors.push(bind(*address).await?);
         }
         let addresses = doors.iter().map(|(_, address)| *address).collect();
         let front = match settings.web {
-            Some(web) => Front { token: web.token, transport: web.transport },
-            None => Front { token: None, transport: Transport::Plain },
+            Some(web) => Front { token: web.token, transport: web.transport, waits },
+            None => Front { token: None, transport: Transport::Plain, waits },
         };
         let tls = match &front.transport {
             Transport::Tls(certificate) => Some(certificate.acceptor()?),
@@ -154,10 +183,10 @@ impl Server {
             listeners.push(tokio::spawn(tls::watch(vec![Arc::clone(certificate)], stopping.clone())));
         }
         let api = Api::open(headend, front, stopping.clone()).await?;
-        let router = routes::router(&api);
-        listeners.push(tokio::spawn(accept(unix, None, router.clone(), stopping.clone())));
+        let reception = Reception { api: api.clone(), router: routes::router(&api), stopping: stopping.clone() };
+        listeners.push(tokio::spawn(accept(unix, None, reception.clone())));
         for (door, _) in doors {
-            listeners.push(tokio::spawn(accept(door, tls.clone(), router.clone(), stopping.clone())));
+            listeners.push(tokio::spawn(accept(door, tls.clone(), reception.clone())));
         }
         Ok(Self { addresses, api, stopping: stopping.drop_guard(), listeners, _file: file })
     }
@@ -269,25 +298,33 @@ impl Listener for TcpListener {
     }
 }
 
+/// What every connection is met with.
+#[derive(Clone)]
+struct Reception {
+    api: Api,
+    router: Router,
+    stopping: CancellationToken,
+}
+
 /// Accepts until the server stops, then waits for the connections that are open.
-async fn accept<L: Listener>(listener: L, tls: Option<TlsAcceptor>, router: Router, stopping: CancellationToken) {
+async fn accept<L: Listener>(listener: L, tls: Option<TlsAcceptor>, reception: Reception) {
     let places = Places::new(CONNECTIONS_MAX);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            () = stopping.cancelled() => break,
+            () = reception.stopping.cancelled() => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, caller)) => match places.enter() {
-                    Some(place) => {
-                        let (tls, router, stopping) = (tls.clone(), router.clone(), stopping.clone());
-                        connections.spawn(greet(stream, caller, place, tls, router, stopping));
-                    }
-                    // Everybody who is in is being served: this one is told, and nobody loses anything.
-                    None => {
+                Ok((stream, caller)) => {
+                    if let Some(place) = places.enter() {
+                        connections.spawn(greet(stream, caller, place, tls.clone(), reception.clone()));
+                    } else {
+                        // Everybody who is in is being served: this one is told, and nobody loses anything.
+                        reception.api.figures().turned_away.count();
+                        tracing::debug!(?caller, "no place for a connection to the API: all are busy");
                         connections.spawn(turn_away(stream));
                     }
-                },
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the API cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -305,23 +342,28 @@ async fn turn_away(mut stream: impl AsyncWrite + Unpin) {
     let _told = tokio::time::timeout(TURN_AWAY_MAX, stream.write_all(NO_PLACE)).await;
 }
 
+/// Notes that an idle connection made place for a new one.
+fn evicted(api: &Api, caller: Caller) {
+    api.figures().evicted.count();
+    tracing::debug!(?caller, "an idle connection to the API made place for a new one");
+}
+
 /// Serves one connection, after its handshake where there is one.
 async fn greet<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     caller: Caller,
     place: Place,
     tls: Option<TlsAcceptor>,
-    router: Router,
-    stopping: CancellationToken,
+    reception: Reception,
 ) {
-    let Some(tls) = tls else { return serve(stream, caller, place, router, stopping).await };
+    let Some(tls) = tls else { return serve(stream, caller, place, reception).await };
     let shaken = tokio::select! {
-        shaken = tokio::time::timeout(HEAD_MAX, tls.accept(stream)) => shaken,
-        () = place.evicted() => return,
-        () = stopping.cancelled() => return,
+        shaken = tokio::time::timeout(reception.api.waits().head, tls.accept(stream)) => shaken,
+        () = place.evicted() => return evicted(&reception.api, caller),
+        () = reception.stopping.cancelled() => return,
     };
     match shaken {
-        Ok(Ok(stream)) => serve(stream, caller, place, router, stopping).await,
+        Ok(Ok(stream)) => serve(stream, caller, place, reception).await,
         Ok(Err(error)) => tracing::debug!(?caller, %error, "no TLS with a peer of the API"),
         Err(_) => tracing::debug!(?caller, "a peer of the API did not finish its TLS handshake"),
     }
@@ -332,9 +374,9 @@ async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     caller: Caller,
     place: Place,
-    router: Router,
-    stopping: CancellationToken,
+    reception: Reception,
 ) {
+    let Reception { api, router, stopping } = reception;
     let place = Arc::new(place);
     let answer = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(caller);
@@ -344,7 +386,7 @@ async fn serve(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_MAX)
+        .header_read_timeout(api.waits().head)
         .max_buf_size(BUFFER_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), answer)
@@ -352,7 +394,7 @@ async fn serve(
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = place.evicted() => return,
+        () = place.evicted() => return evicted(&api, caller),
         () = stopping.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{Book, Hasher, Throttle, Token, Transport};
 use crate::live::Press;
 use crate::problem::{Problem, ProblemKind};
+use crate::server::{ServeError, Waits};
 
 /// Requests that are worked on at a time, live streams not counted.
 pub const REQUESTS_MAX: usize = 256;
@@ -51,6 +52,8 @@ pub(crate) struct Front {
     pub(crate) token: Option<Token>,
     /// How bytes travel.
     pub(crate) transport: Transport,
+    /// For how long peers are waited for.
+    pub(crate) waits: Waits,
 }
 
 /// One counter.
@@ -78,6 +81,10 @@ pub(crate) struct Figures {
     pub(crate) wrong_tokens: Counter,
     pub(crate) throttled: Counter,
     pub(crate) busy: Counter,
+    /// Idle connections that made place for new ones.
+    pub(crate) evicted: Counter,
+    /// Connections that found no place.
+    pub(crate) turned_away: Counter,
     /// By route and status. Routes are a closed list, so this is bounded.
     answers: Mutex<BTreeMap<(String, u16), u64>>,
 }
@@ -98,13 +105,13 @@ impl Api {
     /// What requests to this head-end share. Streams end with `stopping`.
     ///
     /// # Errors
-    /// When the store cannot say who may sign in.
-    pub(crate) async fn open(headend: HeadEnd, front: Front, stopping: CancellationToken) -> Result<Self, StoreError> {
+    /// `Store` when the store cannot say who may sign in, `Threads` when the system gives none for live push.
+    pub(crate) async fn open(headend: HeadEnd, front: Front, stopping: CancellationToken) -> Result<Self, ServeError> {
         let store = headend.store().clone();
         let book = tokio::task::spawn_blocking(move || Book::load(&store)).await;
         let book = book.map_err(|_| StoreError::Closed)??;
         Ok(Self(Arc::new(Shared {
-            press: Press::new(headend.clone()),
+            press: Press::start(headend.clone()).map_err(ServeError::Threads)?,
             headend,
             front,
             book,
@@ -130,6 +137,11 @@ impl Api {
 
     pub(crate) fn transport(&self) -> &Transport {
         &self.0.front.transport
+    }
+
+    /// For how long peers are waited for.
+    pub(crate) fn waits(&self) -> Waits {
+        self.0.front.waits
     }
 
     /// Who may sign in.

@@ -172,8 +172,7 @@ impl Book {
     // Sign-ins.
 
     /// Whose cookie this is, while its sign-in holds.
-    pub(super) async fn by_cookie(&self, secret: &str) -> Option<Viewer> {
-        let now = now();
+    pub(crate) async fn by_cookie(&self, secret: &str, now: Timestamp) -> Option<Viewer> {
         let (viewer, seen) = {
             let mut inside = self.inside();
             let Inside { accounts, sessions, .. } = &mut *inside;

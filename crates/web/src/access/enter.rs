@@ -15,7 +15,7 @@ use super::password::Password;
 use super::throttle::{FAILURES_MAX, Throttle};
 use super::viewer::Viewer;
 use crate::problem::{Problem, ProblemKind};
-use crate::state::Api;
+use crate::state::{Api, now};
 
 /// How much of what a browser says it is is kept.
 const AGENT_BYTES_MAX: usize = 200;
@@ -148,7 +148,7 @@ async fn enter(api: &Api, guest: Guest<'_>, name: &str, action: &str) -> Result<
         api.book().end_session(before).await?;
     }
     audit::write(api, name, guest.caller, action, String::new(), DONE).await?;
-    let viewer = api.book().by_cookie(secret.expose()).await;
+    let viewer = api.book().by_cookie(secret.expose(), now()).await;
     let viewer = viewer.ok_or_else(|| Problem::new(ProblemKind::Unauthorized, "the account was removed meanwhile"))?;
     Ok(Entered { viewer, cookie: cookie::set(secret.expose(), api.transport()) })
 }

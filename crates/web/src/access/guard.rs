@@ -18,7 +18,7 @@ use super::secret::same;
 use super::throttle::{FAILURES_MAX, network};
 use super::viewer::Viewer;
 use crate::problem::{Problem, ProblemKind};
-use crate::state::Api;
+use crate::state::{Api, now};
 
 /// Where whoever is not signed in is led to.
 const SIGN_IN: &str = "/login?next=";
@@ -146,7 +146,7 @@ async fn by_cookie(api: &Api, asked: &Parts) -> Result<Option<Viewer>, Problem> 
         return Err(Problem::new(ProblemKind::ForeignPage, "the request comes from a page of another site"));
     }
     let Some(secret) = cookie::read(headers, api.transport()) else { return Ok(None) };
-    let Some(viewer) = api.book().by_cookie(secret).await else { return Ok(None) };
+    let Some(viewer) = api.book().by_cookie(secret, now()).await else { return Ok(None) };
     let open = rule(asked).is_some_and(|rule| rule.need == Need::Nobody);
     let sent = headers.get(CSRF_HEADER).map(HeaderValue::as_bytes).unwrap_or_default();
     if change && !open && !viewer.csrf().is_some_and(|csrf| same(csrf.as_bytes(), sent)) {

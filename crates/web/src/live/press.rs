@@ -1,20 +1,27 @@
 //! Writes every message once for all subscribers who want to see the same.
 //!
-//! For each filter that somebody has there is one task. It takes from the hub, writes a sheet of ready WebSocket frames,
-//! and hands it to all of them; they share its bytes. The sheets that are not taken yet are bounded: who falls behind
-//! loses sheets, notices, and goes to the store.
+//! For each filter that somebody has there is one task. It takes from the hub what comes within a moment, writes a sheet of
+//! ready WebSocket frames, and hands it to all of them; they share its bytes. The sheets that are not taken yet are
+//! bounded: who falls behind loses sheets, notices, and goes to the store.
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use loggerhead_headend::{Filter, HeadEnd, Live, Subscription};
 use tokio::sync::{Semaphore, broadcast};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
+use super::threads::Threads;
 use super::{Place, frame, message_of};
 
-/// Sheets that wait for the slowest of those who share them: about a second of a busy store.
-const SHEETS_MAX: usize = 128;
+/// Sheets that wait for the slowest of those who share them: two seconds of a store with 10,000 readings a second.
+const SHEETS_MAX: usize = 64;
+/// What comes within this time of the first goes out together: every subscriber costs one write a sheet, not one a commit.
+/// Nobody sees the difference.
+const SHEET_TIME: Duration = Duration::from_millis(25);
 /// A sheet is ended when it is this long.
 const SHEET_BYTES: usize = 64 * 1024;
 /// Filters that are followed at a time. Each costs a task, and sheets as long as what it lets through.
@@ -41,6 +48,7 @@ pub(super) struct Writing {
 /// Everything that is followed.
 pub(crate) struct Press {
     headend: HeadEnd,
+    threads: Threads,
     inside: Mutex<Inside>,
     /// Places for reading the store.
     pub(super) catch_ups: Semaphore,
@@ -87,9 +95,11 @@ impl Sheet {
 }
 
 impl Press {
-    pub(crate) fn new(headend: HeadEnd) -> Arc<Self> {
+    /// # Errors
+    /// When the system gives no threads.
+    pub(crate) fn start(headend: HeadEnd) -> io::Result<Arc<Self>> {
         let catch_ups = Semaphore::new(CATCH_UPS_MAX);
-        Arc::new(Self { headend, inside: Mutex::default(), catch_ups })
+        Ok(Arc::new(Self { headend, threads: Threads::start()?, inside: Mutex::default(), catch_ups }))
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
@@ -110,7 +120,8 @@ impl Press {
         inside.followed.push((filter.clone(), sheets.downgrade()));
         // Before the place of whoever asks is looked up, so that nothing is between.
         let subscription = self.headend.subscribe(filter.clone(), None);
-        inside.tasks.spawn(feed(Arc::downgrade(self), filter.clone(), subscription, sheets));
+        let feeding = feed(Arc::downgrade(self), filter.clone(), subscription, sheets);
+        inside.tasks.spawn_on(feeding, self.threads.handle());
         Some(first)
     }
 
@@ -129,7 +140,7 @@ impl Press {
     pub(super) fn keep(&self, serving: impl Future<Output = ()> + Send + 'static) {
         let mut inside = self.inside();
         while inside.tasks.try_join_next().is_some() {}
-        inside.tasks.spawn(serving);
+        inside.tasks.spawn_on(serving, self.threads.handle());
     }
 
     /// Waits until every subscriber was told that the server stops.
@@ -159,8 +170,9 @@ async fn feed(
         let Some(live) = live else { return };
         let mut writing = Writing::default();
         writing.add(live);
+        let end = Instant::now() + SHEET_TIME;
         while !writing.is_full()
-            && let Some(live) = subscription.try_next()
+            && let Ok(Some(live)) = timeout_at(end, subscription.next()).await
         {
             writing.add(live);
         }

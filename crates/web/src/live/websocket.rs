@@ -8,13 +8,14 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytes::BytesMut;
-use hyper::upgrade::OnUpgrade;
+use bytes::{Bytes, BytesMut};
+use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
 use hyper_util::rt::TokioIo;
 use loggerhead_headend::{Filter, Kinds};
 use loggerhead_model::Cursor;
 use sha1::{Digest, Sha1};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -25,12 +26,9 @@ use crate::access::Viewer;
 use crate::api::ProblemDetails;
 use crate::extract::Params;
 use crate::problem::{Problem, ProblemKind};
+use crate::server::Waits;
 use crate::state::{Api, RETRY_AFTER_S};
 
-/// How often a subscriber is asked whether it is there. One that says nothing until the next time is gone.
-const PING_EVERY: Duration = Duration::from_secs(15);
-/// A subscriber that takes nothing for so long is gone.
-const WRITE_MAX: Duration = Duration::from_secs(30);
 /// How long saying goodbye may take.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 /// Pings that wait for their answer; who sends more at once is let go.
@@ -78,7 +76,7 @@ pub(crate) async fn open(
     let stream = Stream::begin(&api, filter, place, permit)?;
     api.press().keep(async move {
         match upgrade.await {
-            Ok(io) => stream.run(TokioIo::new(io), viewer).await,
+            Ok(upgraded) => stream.serve(upgraded, viewer).await,
             Err(error) => tracing::debug!(%error, "a WebSocket did not come about"),
         }
     });
@@ -125,6 +123,7 @@ fn base64(bytes: &[u8]) -> String {
 /// One subscriber.
 struct Stream {
     api: Api,
+    waits: Waits,
     filter: Filter,
     /// What it has seen.
     seen: Place,
@@ -161,11 +160,41 @@ impl Stream {
         })?;
         let last = api.headend().store().health().cursor.number();
         let seen = place.filter(|place| place.batch <= last).unwrap_or(Place { batch: last, item: None });
-        Ok(Self { api: api.clone(), filter, seen, sheets, _permit: permit })
+        Ok(Self { api: api.clone(), waits: api.waits(), filter, seen, sheets, _permit: permit })
     }
 
-    /// Serves until one side ends it.
-    async fn run(mut self, io: impl AsyncRead + AsyncWrite + Send + 'static, viewer: Viewer) {
+    /// Serves until one side ends it. A plain socket is looked after by the threads that push; what TLS holds cannot be
+    /// taken out of it, and stays with the threads that accepted it.
+    async fn serve(self, upgraded: Upgraded, viewer: Viewer) {
+        let upgraded = match upgraded.downcast::<TokioIo<UnixStream>>() {
+            Ok(Parts { io, read_buf, .. }) => {
+                let moved = io.into_inner().into_std().and_then(UnixStream::from_std);
+                return self.serve_moved(moved, read_buf, viewer).await;
+            }
+            Err(upgraded) => upgraded,
+        };
+        match upgraded.downcast::<TokioIo<TcpStream>>() {
+            Ok(Parts { io, read_buf, .. }) => {
+                let moved = io.into_inner().into_std().and_then(TcpStream::from_std);
+                self.serve_moved(moved, read_buf, viewer).await;
+            }
+            Err(upgraded) => self.run(TokioIo::new(upgraded), BytesMut::new(), viewer).await,
+        }
+    }
+
+    async fn serve_moved(
+        self,
+        moved: io::Result<impl AsyncRead + AsyncWrite + Send + 'static>,
+        received: Bytes,
+        viewer: Viewer,
+    ) {
+        match moved {
+            Ok(io) => self.run(io, received.into(), viewer).await,
+            Err(error) => tracing::warn!(%error, "a WebSocket cannot be handed over to the threads that push"),
+        }
+    }
+
+    async fn run(mut self, io: impl AsyncRead + AsyncWrite + Send + 'static, received: BytesMut, viewer: Viewer) {
         let (reader, mut writer) = tokio::io::split(io);
         let (pongs, mut answers) = mpsc::channel(PONGS_MAX);
         let heard = Heard { alive: AtomicBool::new(true), pongs };
@@ -173,7 +202,7 @@ impl Stream {
         let end = tokio::select! {
             () = stopping.cancelled() => End::Close(CloseCode::GoingAway),
             () = viewer.ended() => End::Close(CloseCode::Policy),
-            end = listen(reader, &heard) => end,
+            end = listen(reader, received, &heard) => end,
             Err(end) = self.tell(&mut writer, &mut answers, &heard.alive) => end,
         };
         if let End::Close(code) = end {
@@ -191,30 +220,31 @@ impl Stream {
     ) -> Result<(), End> {
         let mut first = Vec::new();
         frame::text(&mut first, &start_message(self.seen));
-        write(writer, &first).await?;
+        self.write(writer, &first).await?;
         self.catch_up(writer).await?;
-        let mut pings = tokio::time::interval_at(tokio::time::Instant::now() + PING_EVERY, PING_EVERY);
+        let ping = self.waits.ping;
+        let mut pings = tokio::time::interval_at(tokio::time::Instant::now() + ping, ping);
         loop {
             tokio::select! {
                 sheet = self.sheets.recv() => match sheet {
                     Ok(sheet) => {
-                        write(writer, &sheet.unseen(self.seen)).await?;
+                        self.write(writer, &sheet.unseen(self.seen)).await?;
                         self.seen = sheet.place().map_or(self.seen, |place| self.seen.later(place));
                     }
                     Err(RecvError::Lagged(_)) => {
                         let mut cut = Vec::new();
                         frame::text(&mut cut, &cut_message(self.seen));
-                        write(writer, &cut).await?;
+                        self.write(writer, &cut).await?;
                         self.catch_up(writer).await?;
                     }
                     Err(RecvError::Closed) => return Err(End::Close(CloseCode::GoingAway)),
                 },
-                Some(pong) = answers.recv() => write(writer, &pong).await?,
+                Some(pong) = answers.recv() => self.write(writer, &pong).await?,
                 _ = pings.tick() => {
                     if !alive.swap(false, Ordering::Relaxed) {
                         return Err(End::Gone);
                     }
-                    write(writer, &frame::ping()).await?;
+                    self.write(writer, &frame::ping()).await?;
                 }
             }
         }
@@ -237,43 +267,47 @@ impl Stream {
             }
             let mut writing = Writing::default();
             writing.add(live);
+            while !writing.is_full()
+                && let Some(live) = subscription.try_next()
+            {
+                writing.add(live);
+            }
             let sheet = writing.done();
-            write(writer, &sheet.unseen(self.seen)).await?;
+            self.write(writer, &sheet.unseen(self.seen)).await?;
             self.seen = sheet.place().map_or(self.seen, |place| self.seen.later(place));
         }
         let reached = subscription.position().max(Cursor::new(self.seen.batch));
         self.seen = self.seen.later(Place { batch: reached.number(), item: None });
         Ok(())
     }
+
+    async fn write(&self, writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result<(), End> {
+        let written = async {
+            writer.write_all(bytes).await?;
+            writer.flush().await
+        };
+        tokio::time::timeout(self.waits.write, written).await.map_err(|_| End::Gone)?.map_err(End::from)
+    }
 }
 
-async fn write(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result<(), End> {
-    let written = async {
-        writer.write_all(bytes).await?;
-        writer.flush().await
-    };
-    tokio::time::timeout(WRITE_MAX, written).await.map_err(|_| End::Gone)?.map_err(End::from)
-}
-
-/// Hears what a subscriber sends, until it ends.
-async fn listen(mut reader: impl AsyncRead + Unpin, heard: &Heard) -> End {
-    let mut received = BytesMut::with_capacity(READ_BYTES);
+/// Hears what a subscriber sends after what was `received` from it already, until it ends.
+async fn listen(mut reader: impl AsyncRead + Unpin, mut received: BytesMut, heard: &Heard) -> End {
     loop {
-        match reader.read_buf(&mut received).await {
-            Ok(0) | Err(_) => return End::Gone,
-            Ok(_) => heard.alive.store(true, Ordering::Relaxed),
-        }
-        loop {
-            match frame::cut(&mut received) {
-                Ok(Some(Incoming::Ping(payload))) => {
-                    if heard.pongs.try_send(frame::pong(&payload)).is_err() {
-                        return End::Close(CloseCode::Policy);
-                    }
+        match frame::cut(&mut received) {
+            Ok(Some(Incoming::Ping(payload))) => {
+                if heard.pongs.try_send(frame::pong(&payload)).is_err() {
+                    return End::Close(CloseCode::Policy);
                 }
-                Ok(Some(Incoming::Pong | Incoming::Message)) => {}
-                Ok(Some(Incoming::Close)) => return End::Close(CloseCode::GoingAway),
-                Ok(None) => break,
-                Err(_) => return End::Close(CloseCode::Protocol),
+            }
+            Ok(Some(Incoming::Pong | Incoming::Message)) => {}
+            Ok(Some(Incoming::Close)) => return End::Close(CloseCode::GoingAway),
+            Err(_) => return End::Close(CloseCode::Protocol),
+            Ok(None) => {
+                received.reserve(READ_BYTES);
+                match reader.read_buf(&mut received).await {
+                    Ok(0) | Err(_) => return End::Gone,
+                    Ok(_) => heard.alive.store(true, Ordering::Relaxed),
+                }
             }
         }
     }

@@ -20,7 +20,6 @@ use axum::http::Uri;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use std::time::Duration;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
@@ -33,8 +32,6 @@ use crate::{access, console, live, metrics, openapi};
 
 /// Largest body of a request. The largest thing to be said is a control order for a few hundred meters.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
-/// Longest time to the head of an answer. Bodies that are streamed go on after it.
-pub const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// Every path, and the description of all of them.
 pub(crate) fn describe() -> (Router<Api>, OpenApi) {
@@ -101,12 +98,13 @@ pub(crate) fn router(api: &Api) -> Router {
         .with_state(api.clone())
 }
 
-/// Answers within `ANSWER_MAX`, and with at most `REQUESTS_MAX` others.
+/// Answers within its time, and with at most `REQUESTS_MAX` others.
 async fn limit(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Problem> {
     let _place = api.enter()?;
-    tokio::time::timeout(ANSWER_MAX, next.run(request))
+    let within = api.waits().answer;
+    tokio::time::timeout(within, next.run(request))
         .await
-        .map_err(|_| Problem::new(ProblemKind::TooSlow, format!("no answer within {} s", ANSWER_MAX.as_secs())))
+        .map_err(|_| Problem::new(ProblemKind::TooSlow, format!("no answer within {within:?}")))
 }
 
 /// Counts answers by route and status.

@@ -4,6 +4,7 @@ mod access;
 mod asking;
 mod devices;
 mod live;
+mod network;
 mod readings;
 mod serving;
 mod websocket;
@@ -27,6 +28,7 @@ use tower::ServiceExt;
 
 use crate::access::{Caller, Token, Transport};
 use crate::routes;
+use crate::server::Waits;
 use crate::state::{Api, Front};
 
 /// Nothing here takes so long; a test that hangs fails instead.
@@ -111,7 +113,7 @@ impl Site {
         let headend = HeadEnd::start(settings(&directory)).await.expect("a head-end");
         let stopping = CancellationToken::new();
         let token = Token::new(TOKEN).expect("a token");
-        let front = Front { token: Some(token), transport: Transport::Plain };
+        let front = Front { token: Some(token), transport: Transport::Plain, waits: Waits::default() };
         let api = Api::open(headend.clone(), front, stopping.clone()).await.expect("a readable store");
         let router = routes::router(&api);
         Self { headend, api, router, stopping, directory }

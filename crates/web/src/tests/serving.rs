@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use super::{PATIENCE, Site};
-use crate::{ServeError, Server, Settings};
+use crate::{ServeError, Server, Settings, Waits};
 
 async fn exchange(stream: &mut UnixStream, request: &str) -> String {
     stream.write_all(request.as_bytes()).await.expect("sent");
@@ -18,7 +18,7 @@ async fn exchange(stream: &mut UnixStream, request: &str) -> String {
 #[tokio::test]
 async fn the_private_socket_is_served_and_removed() {
     let site = Site::open().await;
-    let settings = Settings { socket: site.directory.path().join("api.sock"), web: None };
+    let settings = Settings { socket: site.directory.path().join("api.sock"), web: None, waits: Waits::default() };
     let server = Server::start(site.headend.clone(), settings.clone()).await.expect("a server");
     assert!(server.addresses().is_empty());
     let second = Server::start(site.headend.clone(), settings.clone()).await;
@@ -33,7 +33,7 @@ async fn the_private_socket_is_served_and_removed() {
 #[tokio::test]
 async fn stopping_ends_streams_and_idle_connections() {
     let site = Site::open().await;
-    let settings = Settings { socket: site.directory.path().join("api.sock"), web: None };
+    let settings = Settings { socket: site.directory.path().join("api.sock"), web: None, waits: Waits::default() };
     let server = Server::start(site.headend.clone(), settings.clone()).await.expect("a server");
     let mut idle = UnixStream::connect(&settings.socket).await.expect("connected");
     let mut live = UnixStream::connect(&settings.socket).await.expect("connected");

@@ -1,5 +1,7 @@
 //! The live stream over WebSocket, on a real socket.
 
+use std::time::Duration;
+
 use bytes::{Buf, BytesMut};
 use loggerhead_model::{EventKind, Reading, Records};
 use serde_json::Value as Json;
@@ -7,15 +9,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use super::{PATIENCE, Site, event, packet, reading};
-use crate::{Server, Settings};
+use crate::{Server, Settings, Waits};
 
 /// A packet of this size is about 30 KB on the wire, so a few fill the buffers of a socket.
 const LARGE_READINGS: usize = 200;
 /// More packets than buffers and sheets hold for a subscriber that does not read.
-const MANY_PACKETS: i64 = 220;
+const MANY_PACKETS: i64 = 320;
 
 async fn serve(site: &Site) -> (Server, Settings) {
-    let settings = Settings { socket: site.directory.path().join("api.sock"), web: None };
+    serve_with(site, Waits::default()).await
+}
+
+async fn serve_with(site: &Site, waits: Waits) -> (Server, Settings) {
+    let settings = Settings { socket: site.directory.path().join("api.sock"), web: None, waits };
     (Server::start(site.headend.clone(), settings.clone()).await.expect("a server"), settings)
 }
 
@@ -165,4 +171,53 @@ async fn pings_are_answered_and_broken_frames_end_the_connection() {
     let mut other = Socket::open(&settings, "kinds=presence&device=nobody").await;
     server.shutdown(PATIENCE).await;
     assert_eq!(other.frame().await, Frame { opcode: 8, payload: 1001_u16.to_be_bytes().to_vec() });
+}
+
+#[tokio::test]
+async fn whoever_answers_no_ping_is_let_go_and_whoever_does_stays() {
+    let site = Site::open().await;
+    let waits = Waits { ping: Duration::from_secs(1), ..Waits::default() };
+    let (_server, settings) = serve_with(&site, waits).await;
+    let mut silent = Socket::open(&settings, "kinds=presence&device=nobody").await;
+    let mut there = Socket::open(&settings, "kinds=presence&device=nobody").await;
+    let gone = async {
+        assert_eq!(silent.frame().await.opcode, 9, "it is asked once");
+        assert_eq!(silent.read().await, 0, "and let go");
+    };
+    let stays = async {
+        for _ in 0..2 {
+            assert_eq!(there.frame().await.opcode, 9);
+            there.stream.write_all(&[0x8a, 0x80, 0, 0, 0, 0]).await.expect("sent");
+        }
+        assert_eq!(there.frame().await.opcode, 9, "it is asked again and again");
+    };
+    tokio::join!(gone, stays);
+}
+
+#[tokio::test]
+async fn whoever_takes_nothing_is_let_go() {
+    let site = Site::open().await;
+    let waits = Waits { write: Duration::from_millis(100), ..Waits::default() };
+    let (_server, settings) = serve_with(&site, waits).await;
+    let mut full = Socket::open(&settings, "kinds=readings&device=d").await;
+    let names: Vec<String> = (0..LARGE_READINGS).map(|number| format!("f{number}")).collect();
+    let mut number = 0;
+    let open = "loggerhead_api_streams_open 0\n";
+    // Its buffers fill, and then it has a tenth of a second.
+    while !ask(&settings, "/metrics").await.contains(open) {
+        let readings: Vec<_> = names.iter().map(|function| Reading { function, ..reading(number, "1.5") }).collect();
+        site.store(packet("d", &readings)).await;
+        number += 1;
+    }
+    while full.read().await > 0 {}
+}
+
+/// Asks over a connection of its own.
+async fn ask(settings: &Settings, path: &str) -> String {
+    let mut stream = UnixStream::connect(&settings.socket).await.expect("connected");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("in time").expect("text");
+    answer
 }

@@ -1,0 +1,151 @@
+//! The server on real sockets: TLS from end to end, and peers that are slow, too long or too many.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use loggerhead_headend::tls::{Certificate, Files};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use super::{PATIENCE, Site};
+use crate::access::Transport;
+use crate::{CONNECTIONS_MAX, Server, Settings, Waits, Web};
+
+/// Idle sockets that somebody opens.
+const IDLE: usize = 10_000;
+/// Files that a test process opens besides: the store, the sockets of the test, what the server holds.
+const FILES_BESIDE: usize = CONNECTIONS_MAX + 500;
+
+fn settings(site: &Site, waits: Waits) -> Settings {
+    Settings { socket: site.directory.path().join("api.sock"), web: None, waits }
+}
+
+async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &str) -> String {
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    // Some close without a word when they are refused.
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("in time");
+    drop(read);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Speaks TLS with a peer that has this certificate.
+async fn secured(address: &str, trusted: &CertificateDer<'static>) -> TlsStream<TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.clone()).expect("a certificate");
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the library's own")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address).await.expect("connected");
+    let name = ServerName::try_from("localhost").expect("a name");
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("TLS")
+}
+
+#[tokio::test]
+async fn over_tls_people_sign_in_and_follow_and_nobody_else_understands() {
+    let site = Site::open().await;
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let files =
+        Files { certificate: site.directory.path().join("cert.pem"), key: site.directory.path().join("key.pem") };
+    std::fs::write(&files.certificate, made.cert.pem()).expect("written");
+    std::fs::write(&files.key, made.signing_key.serialize_pem()).expect("written");
+    let transport = Transport::Tls(Certificate::load(files).expect("it was just written"));
+    let web = Web { addresses: vec!["127.0.0.1:0".parse().expect("an address")], transport, token: None };
+    let settings = Settings { web: Some(web), ..settings(&site, Waits::default()) };
+    let server = Server::start(site.headend.clone(), settings).await.expect("a server");
+    let address = server.addresses().first().expect("one").to_string();
+    let link = server.sign_in_link("ada", loggerhead_model::Role::Viewer).await.expect("an account").expect("a link");
+    let (page, secret) = link.split_once('#').expect("a secret behind it");
+    assert_eq!(page, format!("https://{address}/sign-in-link"));
+
+    let body = format!("{{\"link\":\"{secret}\"}}");
+    let host = format!("Host: {address}\r\nOrigin: https://{address}\r\n");
+    let request = format!(
+        "POST /api/v1/session/link HTTP/1.1\r\n{host}Content-Type: application/json\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let trusted = made.cert.der().clone();
+    let answer = exchange(&mut secured(&address, &trusted).await, &request).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).expect("a cookie");
+    assert!(cookie.starts_with("__Host-loggerhead=") && cookie.ends_with("; Secure"), "{cookie}");
+    let cookie = cookie.split(';').next().expect("a pair");
+
+    let mut live = secured(&address, &trusted).await;
+    let request = format!(
+        "GET /api/v1/live/ws HTTP/1.1\r\n{host}Cookie: {cookie}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    live.write_all(request.as_bytes()).await.expect("sent");
+    let mut received = Vec::new();
+    while !String::from_utf8_lossy(&received).contains("\"event\":\"start\"") {
+        let read = tokio::time::timeout(PATIENCE, live.read_buf(&mut received)).await.expect("in time");
+        assert_ne!(read.expect("a stream"), 0, "{}", String::from_utf8_lossy(&received));
+    }
+
+    let mut plain = TcpStream::connect(&address).await.expect("connected");
+    let answer = exchange(&mut plain, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(!answer.contains("HTTP/"), "{answer}");
+}
+
+#[tokio::test]
+async fn slow_and_endless_requests_are_ended() {
+    let site = Site::open().await;
+    let waits = Waits { head: Duration::from_millis(200), answer: Duration::from_millis(200), ..Waits::default() };
+    let settings = settings(&site, waits);
+    let _server = Server::start(site.headend.clone(), settings.clone()).await.expect("a server");
+    let open = async || UnixStream::connect(&settings.socket).await.expect("connected");
+    let half = exchange(&mut open().await, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ").await;
+    assert!(!half.starts_with("HTTP/1.1 200"), "{half}");
+    let post = "POST /api/v1/devices HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n";
+    let slow = exchange(&mut open().await, &format!("{post}Content-Length: 100\r\n\r\n{{")).await;
+    assert!(slow.contains("/api/v1/problems/too-slow"), "{slow}");
+    let long = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(1024 * 1024));
+    let mut stream = open().await;
+    // The server may be gone before all of it is sent.
+    let (mut reading, mut writing) = stream.split();
+    let mut answer = Vec::new();
+    let (_sent, read) = tokio::join!(writing.write_all(long.as_bytes()), reading.read_to_end(&mut answer));
+    drop(read);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    let healthy = exchange(&mut open().await, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(healthy.starts_with("HTTP/1.1 200 OK"), "{healthy}");
+}
+
+#[tokio::test]
+async fn idle_sockets_are_bounded_and_keep_nobody_out() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    setrlimit(Resource::Nofile, raised).expect("up to the maximum is allowed");
+    let files = limit.maximum.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+    // A system that allows fewer files sees fewer sockets, still more than there are places.
+    let count = IDLE.min(files.saturating_sub(FILES_BESIDE));
+    assert!(count > CONNECTIONS_MAX, "raise the limit of open files ({files}) to run this test");
+    let site = Site::open().await;
+    let settings = settings(&site, Waits { head: PATIENCE * 10, ..Waits::default() });
+    let _server = Server::start(site.headend.clone(), settings.clone()).await.expect("a server");
+    let mut idle = Vec::with_capacity(count);
+    for _ in 0..count {
+        idle.push(UnixStream::connect(&settings.socket).await.expect("connected"));
+        // The server, on this same thread, accepts.
+        tokio::task::yield_now().await;
+    }
+    let mut stream = UnixStream::connect(&settings.socket).await.expect("connected");
+    let metrics = exchange(&mut stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    let evicted = metrics.lines().find_map(|line| line.strip_prefix("loggerhead_api_connections_evicted_total "));
+    let evicted: usize = evicted.and_then(|count| count.trim().parse().ok()).expect("a count");
+    assert!(evicted + CONNECTIONS_MAX <= count + 1 && evicted > 0, "{evicted} of {count}");
+    // The first were idle for longest.
+    let first = idle.first_mut().expect("one");
+    assert_eq!(exchange(first, "").await, "");
+}
