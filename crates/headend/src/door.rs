@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection::{Stream, serve};
 use crate::core::Core;
+use crate::datagrams::{Conversation, Datagrams};
 use crate::guest::Peer;
 use crate::listener::{Listener, Pass};
 use crate::socket::{SocketFile, tune};
@@ -26,6 +27,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// One listening socket.
 pub(crate) enum Door {
     Tcp(TcpListener),
+    Udp(Datagrams),
     /// The file is removed when the listener is dropped.
     Unix {
         listener: UnixListener,
@@ -35,16 +37,21 @@ pub(crate) enum Door {
 
 enum Arrived {
     Tcp(TcpStream, SocketAddr),
+    Udp(Conversation, SocketAddr),
     Unix(UnixStream),
 }
 
 impl Door {
-    async fn accept(&self, listener: &Listener) -> io::Result<Arrived> {
+    async fn accept(&mut self, listener: &Listener) -> io::Result<Arrived> {
         match self {
             Self::Tcp(door) => {
                 let (stream, address) = door.accept().await?;
                 tune(&stream, &listener.settings().sockets)?;
                 Ok(Arrived::Tcp(stream, address))
+            }
+            Self::Udp(door) => {
+                let peers_max = listener.settings().connections_max;
+                door.accept(peers_max).await.map(|(conversation, address)| Arrived::Udp(conversation, address))
             }
             Self::Unix { listener: door, .. } => door.accept().await.map(|(stream, _)| Arrived::Unix(stream)),
         }
@@ -55,7 +62,7 @@ impl Door {
 pub(crate) async fn keep(
     core: Arc<Core>,
     listener: Arc<Listener>,
-    door: Door,
+    mut door: Door,
     tls: Option<TlsAcceptor>,
     stop: CancellationToken,
 ) {
@@ -119,7 +126,7 @@ fn welcome(
     connections: &mut JoinSet<()>,
 ) {
     let peer = match &arrived {
-        Arrived::Tcp(_, address) => {
+        Arrived::Tcp(_, address) | Arrived::Udp(_, address) => {
             // An IPv4 peer on an IPv6 socket is an IPv4 peer to people and to limits.
             let address = SocketAddr::new(address.ip().to_canonical(), address.port());
             Peer { text: address.to_string().into(), address: Some(address.ip()) }
@@ -137,6 +144,8 @@ fn welcome(
     let core = Arc::clone(core);
     match (arrived, tls.cloned()) {
         (Arrived::Tcp(stream, _), None) => connections.spawn(serve(core, pass, peer, stream)),
+        // The configuration has no TLS on UDP.
+        (Arrived::Udp(conversation, _), _) => connections.spawn(serve(core, pass, peer, conversation)),
         (Arrived::Unix(stream), None) => connections.spawn(serve(core, pass, peer, stream)),
         (Arrived::Tcp(stream, _), Some(tls)) => connections.spawn(serve_tls(core, pass, peer, stream, tls)),
         (Arrived::Unix(stream), Some(tls)) => connections.spawn(serve_tls(core, pass, peer, stream, tls)),

@@ -12,6 +12,7 @@ mod commands;
 pub mod config;
 mod connection;
 mod core;
+mod datagrams;
 mod device;
 mod directory;
 mod door;

@@ -49,6 +49,8 @@ pub struct ProtocolMetrics {
     pub connections_limited: Vec<(&'static str, u64)>,
     /// TLS handshakes that failed or took too long.
     pub handshakes_failed: u64,
+    /// Datagrams that found no room: their peer's queue, the table of peers or the system's buffer was full.
+    pub datagrams_dropped: u64,
     /// Devices let in.
     pub logins: u64,
     /// Claims not believed, by reason.
@@ -187,6 +189,7 @@ pub(crate) struct ProtocolCounters {
     pub(crate) connections_accepted: Counter,
     limited: Tally<{ ConnectionLimit::WORDS.len() }>,
     pub(crate) handshakes_failed: Counter,
+    pub(crate) datagrams_dropped: Counter,
     pub(crate) logins: Counter,
     refusals: Tally<{ REFUSALS.len() }>,
     faults: Tally<{ FaultKind::ALL.len() }>,
@@ -240,6 +243,7 @@ impl ProtocolCounters {
             connections_accepted: self.connections_accepted.value(),
             connections_limited: self.limited.read(ConnectionLimit::WORDS),
             handshakes_failed: self.handshakes_failed.value(),
+            datagrams_dropped: self.datagrams_dropped.value(),
             logins: self.logins.value(),
             refusals: self.refusals.read(REFUSALS.map(refusal_word)),
             faults: self.faults.read(FaultKind::ALL.map(FaultKind::word)),

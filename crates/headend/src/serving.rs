@@ -10,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config;
 use crate::core::Core;
+use crate::datagrams::Datagrams;
 use crate::door::{self, Door};
 use crate::error::StartError;
 use crate::identity::{Admittance, Enroll};
 use crate::listener::{Listener, Settings};
-use crate::socket::{Families, listen_tcp, listen_unix};
+use crate::socket::{Families, bind_udp, listen_tcp, listen_unix};
 use crate::status::{BoundAddress, ListenerStatus, ReloadReport};
 use crate::tls::{Certificate, FileError, Files};
 
@@ -166,7 +167,7 @@ impl Running {
             certificate.as_ref().map(Certificate::acceptor).transpose().map_err(|error| tls_error(config, error))?;
         let mut opened = Vec::new();
         for address in &config.addresses {
-            opened.push(open_door(config, address)?);
+            opened.push(open_door(&listener, config, address)?);
         }
         let mut running = Self {
             config: config.clone(),
@@ -281,15 +282,21 @@ fn tls_error(config: &config::Listener, error: FileError) -> StartError {
     StartError::Tls { listener: config.name.clone(), path: error.path, reason: error.reason }
 }
 
-fn open_door(config: &config::Listener, address: &config::Address) -> Result<(Door, BoundAddress), StartError> {
+fn open_door(
+    listener: &Listener,
+    config: &config::Listener,
+    address: &config::Address,
+) -> Result<(Door, BoundAddress), StartError> {
+    let families = if config.v6_only { Families::OwnOnly } else { Families::Both };
     let opened = match address {
-        config::Address::Tcp(address) => {
-            let families = if config.v6_only { Families::OwnOnly } else { Families::Both };
-            listen_tcp(*address, families, &config.sockets).and_then(|listener| {
-                let address = BoundAddress::Tcp(listener.local_addr()?);
-                Ok((Door::Tcp(listener), address))
-            })
-        }
+        config::Address::Udp(address) => bind_udp(*address, families, &config.sockets).and_then(|socket| {
+            let address = BoundAddress::Udp(socket.local_addr()?);
+            Ok((Door::Udp(Datagrams::new(socket, Arc::clone(&listener.counters))), address))
+        }),
+        config::Address::Tcp(address) => listen_tcp(*address, families, &config.sockets).and_then(|listener| {
+            let address = BoundAddress::Tcp(listener.local_addr()?);
+            Ok((Door::Tcp(listener), address))
+        }),
         config::Address::Unix(path) => listen_unix(path, config.socket_files)
             .map(|(listener, file)| (Door::Unix { listener, _file: file }, BoundAddress::Unix(path.clone()))),
     };

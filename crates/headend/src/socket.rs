@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixListener};
 
 use crate::config::{Keepalive, SocketFiles, Sockets};
 
@@ -41,6 +41,26 @@ pub(crate) fn listen_tcp(address: SocketAddr, families: Families, options: &Sock
     socket.bind(&address.into())?;
     socket.listen(options.backlog)?;
     TcpListener::from_std(socket.into())
+}
+
+/// Opens a UDP socket.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn bind_udp(address: SocketAddr, families: Families, options: &Sockets) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(families == Families::OwnOnly)?;
+    }
+    if let Some(bytes) = options.receive_buffer {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = options.send_buffer {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    socket.bind(&address.into())?;
+    UdpSocket::from_std(socket.into())
 }
 
 /// Sets what every accepted TCP connection has.

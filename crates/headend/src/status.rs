@@ -102,6 +102,8 @@ pub struct CommandStatus {
 pub enum BoundAddress {
     /// With the real port where the configuration said 0.
     Tcp(SocketAddr),
+    /// The same for UDP.
+    Udp(SocketAddr),
     /// A socket file.
     Unix(PathBuf),
 }
@@ -111,6 +113,7 @@ impl fmt::Display for BoundAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(formatter),
+            Self::Udp(address) => write!(formatter, "udp:{address}"),
             Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
         }
     }

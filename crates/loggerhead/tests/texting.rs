@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -139,6 +139,47 @@ fn the_example_is_right_and_its_small_servers_answer() {
         line.read_exact(&mut answer).expect("it answers");
         assert_eq!(answer, expected, "{program}");
     }
+}
+
+#[test]
+fn datagrams_are_answered_to_their_sender_and_each_sender_is_another_user() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let settings = configuration("udp:127.0.0.1:0", "reply_end = \"none\"");
+    let echo = "[[listener]]\nname = \"echo\"\nprotocol = \"line\"\naddress = [\"udp:[::1]:0\"]\n\
+                [listener.line]\nprogram = \"echo\"\n";
+    let head_end = HeadEnd::start(directory.path(), &format!("{echo}{settings}"));
+    let peer = |listener: &str| {
+        let address = head_end.addresses_of(listener).first().expect("the listener listens").clone();
+        let address = address.strip_prefix("udp:").expect("UDP").to_owned();
+        let host = if address.starts_with('[') { "[::1]:0" } else { "127.0.0.1:0" };
+        let socket = UdpSocket::bind(host).expect("a free port");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a socket has one");
+        socket.connect(address).expect("UDP connects to anything");
+        socket
+    };
+    let ask = |socket: &UdpSocket, sent: &str| {
+        socket.send(sent.as_bytes()).expect("sent");
+    };
+    let hear = |socket: &UdpSocket| {
+        let mut bytes = [0; 2_000];
+        let count = socket.recv(&mut bytes).expect("an answer");
+        String::from_utf8_lossy(bytes.get(..count).expect("it fits")).into_owned()
+    };
+    let (one, two) = (peer("chat"), peer("chat"));
+    for (socket, name) in [(&one, "1"), (&two, "2")] {
+        ask(socket, &format!("Check {name} 123456\r\n"));
+        assert_eq!(hear(socket), "Welcome to SuperSocket Chat Server");
+        assert_eq!(hear(socket), LOGGED_IN);
+    }
+    ask(&one, "Chat 2 hello\r\nHB R\r\n");
+    assert_eq!(hear(&one), "R");
+    assert!(hear(&two).starts_with("1 给你发消息:hello "));
+    let echo = peer("echo");
+    for sent in ["first", "second"] {
+        ask(&echo, sent);
+        assert_eq!(hear(&echo), sent);
+    }
+    assert!(head_end.stop().success());
 }
 
 /// A user of our own, over a Unix socket, which connects again as long as it has to.

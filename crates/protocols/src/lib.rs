@@ -40,6 +40,8 @@ pub struct Protocol {
     pub title: &'static str,
     /// The TCP port on which its devices expect a head-end.
     pub port: u16,
+    /// Whether its peers may come over UDP: nothing in it rests on bytes arriving, or in order.
+    pub takes_datagrams: bool,
     /// How long a peer may take to say who it is, unless a listener says otherwise.
     pub limits: Limits,
     /// Makes the head-end's side of a listener from its settings and those of the devices that it serves.

@@ -234,7 +234,7 @@ fn listeners<'a>(root: &Section<'a>, devices: &[(Device, Section<'a>)]) -> Vec<(
             section.error("name", format!("{:?} is the listener at {before} already", listener.name));
         }
         for address in &listener.addresses {
-            let any_port = matches!(address, Address::Tcp(address) if address.port() == 0);
+            let any_port = matches!(address, Address::Tcp(address) | Address::Udp(address) if address.port() == 0);
             if !any_port && !bound.insert(address.to_string()) {
                 section.error("address", format!("{address} is taken by another listener"));
             }
@@ -289,7 +289,11 @@ fn listener(section: &Section<'_>, devices: &[(Device, Section<'_>)]) -> Option<
 }
 
 fn addresses(section: &Section<'_>, protocol: &Protocol) -> Vec<Address> {
-    let right = "127.0.0.1:36829, [::1]:36829 or unix:/path";
+    let right = if protocol.takes_datagrams {
+        "127.0.0.1:2020, [::1]:2020, udp:127.0.0.1:2020 or unix:/path"
+    } else {
+        "127.0.0.1:36829, [::1]:36829 or unix:/path"
+    };
     if section.node.entry("address").is_none() {
         let address = Address::Tcp(SocketAddr::from(([0, 0, 0, 0], protocol.port)));
         section.findings.settle(format!("{}address", section.path), format!("[\"{address}\"]"), &Place::Default);
@@ -298,10 +302,14 @@ fn addresses(section: &Section<'_>, protocol: &Protocol) -> Vec<Address> {
     let written = section.list("address", right);
     let mut addresses = Vec::with_capacity(written.len());
     for (text, place) in &written {
-        let address = match text.strip_prefix("unix:") {
-            Some(path) if !path.is_empty() => Some(Address::Unix(PathBuf::from(path))),
-            Some(_) => None,
-            None => text.parse().ok().map(Address::Tcp),
+        let address = match text.split_once(':') {
+            Some(("unix", path)) => Some(path).filter(|path| !path.is_empty()).map(|path| Address::Unix(path.into())),
+            Some(("udp", _)) if section.node.entry("tls").is_some() => {
+                section.findings.add(Gravity::Error, place, format!("{}address", section.path), "udp has no TLS");
+                continue;
+            }
+            Some(("udp", rest)) => rest.parse().ok().filter(|_| protocol.takes_datagrams).map(Address::Udp),
+            _ => text.parse().ok().map(Address::Tcp),
         };
         if let Some(address) = address {
             addresses.push(address);

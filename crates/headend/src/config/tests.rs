@@ -133,6 +133,19 @@ fn the_console_is_served_on_this_host_only_unless_its_passwords_are_safe() {
 }
 
 #[test]
+fn datagrams_go_where_a_protocol_takes_them_and_never_below_tls() {
+    let line = "[[listener]]\nprotocol = \"line\"\naddress = [\"udp:[::1]:2020\", \"[::1]:2020\"]\n";
+    let found = loaded(line, &[], &[]);
+    let shown: Vec<_> =
+        found.config.listeners.first().expect("a listener").addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["udp:[::1]:2020", "[::1]:2020"]);
+    let found = errors(&loaded("[[listener]]\naddress = [\"udp:[::1]:2020\"]\n", &[], &[]));
+    assert!(found[0].starts_with("2: listener[0].address: \"udp:[::1]:2020\" is no address"), "{found:?}");
+    let found = errors(&loaded(&format!("{line}[listener.tls]\n"), &[], &[]));
+    assert!(found.iter().any(|text| text.ends_with("address: udp has no TLS")), "{found:?}");
+}
+
+#[test]
 fn what_is_not_toml_is_named_with_its_line() {
     let found = errors(&loaded("a = 1\nb = = 2\n", &[], &[]));
     assert!(found.iter().any(|text| text.starts_with("2: ")), "{found:?}");

@@ -98,6 +98,8 @@ pub struct Tls {
 pub enum Address {
     /// An address and a port; port 0 is any free one.
     Tcp(SocketAddr),
+    /// The same for UDP, where the protocol goes over datagrams.
+    Udp(SocketAddr),
     /// A socket file.
     Unix(PathBuf),
 }
@@ -107,6 +109,7 @@ impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(formatter),
+            Self::Udp(address) => write!(formatter, "udp:{address}"),
             Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
         }
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use loggerhead_model::{Report, Ticket};
 
 use super::frame::{Cut, Lines, Terminator};
-use super::message::{MessageId, Reply, Style};
+use super::message::{MessageId, Reply, ReplyEnd, Style};
 use super::settings::DeviceSide;
 use super::text::Controls;
 use crate::{CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session, SettingsError};
@@ -59,7 +59,12 @@ struct Device {
 pub(super) fn device(table: &toml::Table, opening: Opening) -> Result<Box<dyn Session>, SettingsError> {
     let _ = opening;
     let settings = DeviceSide::of(table)?;
-    let style = Style { encoding: settings.encoding, punctuation: settings.punctuation, controls: Controls::default() };
+    let style = Style {
+        encoding: settings.encoding,
+        punctuation: settings.punctuation,
+        controls: Controls::default(),
+        end: ReplyEnd::CrLf,
+    };
     Ok(Box::new(Device {
         settings,
         style,

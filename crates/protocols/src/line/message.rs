@@ -126,6 +126,17 @@ pub struct Delivery<'a> {
     pub id: MessageId,
 }
 
+/// What ends a reply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReplyEnd {
+    /// CR LF.
+    #[default]
+    CrLf,
+    /// Nothing: each is one write, so one datagram where it goes over UDP. Source: \[1\] §2.1.
+    None,
+}
+
 /// How replies are written.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Style {
@@ -135,10 +146,12 @@ pub struct Style {
     pub punctuation: Punctuation,
     /// What becomes of control characters in it.
     pub controls: Controls,
+    /// With which end.
+    pub end: ReplyEnd,
 }
 
 impl Style {
-    /// Appends `reply` and CR LF.
+    /// Appends `reply` and its end.
     pub fn write(self, reply: Reply<'_>, out: &mut Vec<u8>) {
         let (comma, colon) = match self.punctuation {
             Punctuation::Ascii => (',', ':'),
@@ -165,7 +178,9 @@ impl Style {
             Reply::TooLong => "命令过长".to_owned(),
         };
         self.encoding.encode(&text, out);
-        out.extend_from_slice(b"\r\n");
+        if self.end == ReplyEnd::CrLf {
+            out.extend_from_slice(b"\r\n");
+        }
     }
 }
 

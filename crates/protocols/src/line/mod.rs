@@ -23,6 +23,7 @@ pub const PROTOCOL: Protocol = Protocol {
     name: "line",
     title: "command lines: Check, Chat, Confirm, HB",
     port: 2020,
+    takes_datagrams: true,
     // A person types the first line.
     limits: Limits { first_frame: Duration::from_mins(1), login: Duration::from_mins(2) },
     acceptor: acceptor::acceptor,

@@ -15,8 +15,8 @@ use loggerhead_model::{
 use super::commands;
 use super::filter::{self, Pass, Rate};
 use super::frame::{Cut, Lines};
-use super::message::{self, Delivery, MessageId, Reply, Request};
-use super::office::{Full, Letter, Message, Office, Place};
+use super::message::{self, Delivery, MessageId, Reply, ReplyEnd, Request};
+use super::office::{Full, Letter, Mail, Message, Office, Place};
 use super::settings::{OnOversize, Settings};
 use crate::{
     Admission, Claim, CloseReason, Fault, FaultKind, Input, Limits, Now, Opening, Output, Question, Session, Verdict,
@@ -24,8 +24,10 @@ use crate::{
 
 /// Logins of one connection that may fail: a person mistypes, a program guesses.
 const LOGINS_MAX: u32 = 5;
-/// Messages that go out in one write: some tens of kilobytes.
+/// Messages that are taken out of the office at once, so that nobody waits for long behind its lock.
 const MAIL_MAX: usize = 64;
+/// What is written reaches this before it leaves, if there is more: one write with one line more still fits a datagram.
+const WRITE_BYTES: usize = 8 * 1024;
 /// How long a connection that ends waits for the store, so that what is committed is answered too.
 const WIND_UP_WAIT: Duration = Duration::from_secs(5);
 /// The meter that stands for messages among the readings; the function is the receiver.
@@ -115,6 +117,9 @@ impl HeadEnd {
     /// Sends a reply.
     pub(super) fn say(&mut self, reply: Reply<'_>) {
         self.settings.style.write(reply, &mut self.out);
+        if self.settings.style.end == ReplyEnd::None || self.out.len() >= WRITE_BYTES {
+            self.flush();
+        }
     }
 
     /// Asks whether the peer is who it says it is.
@@ -240,18 +245,11 @@ impl HeadEnd {
         let mail = self.office.with(|inside| inside.mail(place, after, MAIL_MAX, wall));
         self.may_have_mail = mail.len() == MAIL_MAX;
         let mut first: Vec<(DeviceId, Vec<Note>)> = Vec::new();
-        for one in &mail {
+        for one in mail.iter().filter(|one| one.is_first) {
             let message = &one.message;
-            let delivery = Delivery { from: &message.from, text: &message.text, id: message.id };
-            self.settings
-                .style
-                .write(if one.is_live { Reply::Live(delivery) } else { Reply::Stored(delivery) }, &mut self.out);
-            self.sent_through = message.number;
-            if one.is_first {
-                match first.last_mut().filter(|(device, _)| *device == message.device) {
-                    Some((_, notes)) => notes.push(message.note()),
-                    None => first.push((message.device.clone(), vec![message.note()])),
-                }
+            match first.last_mut().filter(|(device, _)| *device == message.device) {
+                Some((_, notes)) => notes.push(message.note()),
+                None => first.push((message.device.clone(), vec![message.note()])),
             }
         }
         // That they were sent is noted before they are: what their receiver says of them comes after it.
@@ -259,6 +257,11 @@ impl HeadEnd {
         self.outputs.extend(first.into_iter().map(|(device, notes)| {
             Output::Keep(Records { device, received_at, report: None, frame: None, events: Vec::new(), notes })
         }));
+        for Mail { message, is_live, .. } in &mail {
+            let delivery = Delivery { from: &message.from, text: &message.text, id: message.id };
+            self.say(if *is_live { Reply::Live(delivery) } else { Reply::Stored(delivery) });
+            self.sent_through = message.number;
+        }
         !mail.is_empty()
     }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::frame::{LINE_BYTES_LIMIT_MAX, Terminator};
-use super::message::{Punctuation, Style};
+use super::message::{Punctuation, ReplyEnd, Style};
 use super::program::Program;
 use super::text::{Controls, Encoding};
 use crate::SettingsError;
@@ -98,6 +98,7 @@ struct Written {
     punctuation: Punctuation,
     controls: Controls,
     terminator: Terminator,
+    reply_end: ReplyEnd,
     line_bytes_limit: usize,
     on_oversize: OnOversize,
     chat_text: ChatText,
@@ -120,6 +121,7 @@ impl Default for Written {
             punctuation: Punctuation::default(),
             controls: Controls::default(),
             terminator: Terminator::default(),
+            reply_end: ReplyEnd::default(),
             line_bytes_limit: LINE_BYTES_LIMIT_DEFAULT,
             on_oversize: OnOversize::default(),
             chat_text: ChatText::default(),
@@ -161,7 +163,12 @@ impl Settings {
         }
         Ok(Self {
             program: written.program,
-            style: Style { encoding: written.encoding, punctuation: written.punctuation, controls: written.controls },
+            style: Style {
+                encoding: written.encoding,
+                punctuation: written.punctuation,
+                controls: written.controls,
+                end: written.reply_end,
+            },
             terminator: written.terminator,
             line_bytes_limit: written.line_bytes_limit,
             on_oversize: written.on_oversize,

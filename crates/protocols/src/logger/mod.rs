@@ -40,6 +40,7 @@ pub const PROTOCOL: Protocol = Protocol {
     name: "logger",
     title: "building-energy data loggers, six dialects",
     port: 36829,
+    takes_datagrams: false,
     limits: Limits::PROGRAMS,
     acceptor: acceptor::acceptor,
     exchange: None,

@@ -27,6 +27,7 @@ pub const PROTOCOL: Protocol = Protocol {
     name: "mqtt",
     title: "MQTT 3.1, 3.1.1 and 5 broker",
     port: 1883,
+    takes_datagrams: false,
     limits: Limits::PROGRAMS,
     acceptor: acceptor::acceptor,
     exchange: Some(acceptor::exchange),

@@ -1,6 +1,8 @@
+use loggerhead_model::Direction;
+
 use super::House;
 use crate::line::text::Encoding;
-use crate::pair::Wire;
+use crate::pair::{Happening, Wire};
 
 /// Digits of bytes.
 fn hex(digits: &str) -> Vec<u8> {
@@ -162,4 +164,20 @@ fn control_characters_reach_no_terminal_unless_it_is_set() {
     let line = house.user("1");
     house.send(line, b"Chat 1 a\x1bb\r\n");
     assert_eq!(house.messages(line).0, ["1 给你发消息:a\u{1b}b"]);
+}
+
+#[test]
+fn a_reply_without_an_end_is_one_write() {
+    let mut house = House::with("reply_end = 'none'");
+    let line = house.connect();
+    house.pair.take_received(line);
+    house.send(line, b"HB R\r\nCheck 1 123456\r\nChat 1 a\r\nHB R\r\n");
+    let is_out = |what: &Happening| {
+        let Happening::Sent(Direction::Out, bytes) = what else { return None };
+        Some(String::from_utf8_lossy(bytes).into_owned())
+    };
+    let writes: Vec<_> = house.pair.happenings().filter_map(is_out).collect();
+    assert_eq!(writes[..3], ["Welcome to SuperSocket Chat Server", "请先登录以后,再操作。。。", "登录成功"]);
+    assert!(writes[3].starts_with("1 给你发消息:a "), "{writes:?}");
+    assert_eq!(writes[4..], ["R"]);
 }

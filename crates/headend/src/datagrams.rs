@@ -1,0 +1,241 @@
+//! UDP: each peer of a socket has a conversation of its own, like a connection, which ends by its silence.
+//!
+//! A datagram is one read, and one write is one datagram. What finds no room is dropped, as on any network, and counted.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::time::{Instant, timeout_at};
+
+use crate::metrics::ProtocolCounters;
+
+/// Datagrams that wait for one conversation: a burst of a few lines, while the store is busy.
+const WAITING_MAX: usize = 32;
+/// After so much silence a peer is gone: nothing else says so.
+const SILENCE: Duration = Duration::from_mins(5);
+/// How often peers that are gone are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// The largest datagram there is.
+const DATAGRAM_BYTES_MAX: usize = 65_536;
+
+/// A UDP socket with its peers.
+pub(crate) struct Datagrams {
+    socket: Arc<UdpSocket>,
+    counters: Arc<ProtocolCounters>,
+    peers: HashMap<SocketAddr, Peer>,
+    swept_at: Instant,
+    buffer: Box<[u8]>,
+}
+
+struct Peer {
+    inbox: Sender<Bytes>,
+    heard_at: Instant,
+}
+
+impl Datagrams {
+    pub(crate) fn new(socket: UdpSocket, counters: Arc<ProtocolCounters>) -> Self {
+        Self {
+            socket: Arc::new(socket),
+            counters,
+            peers: HashMap::new(),
+            swept_at: Instant::now(),
+            buffer: vec![0; DATAGRAM_BYTES_MAX].into_boxed_slice(),
+        }
+    }
+
+    /// Hands datagrams to their conversations until one comes from a peer that has none; its conversation. There are
+    /// places for `peers_max`.
+    ///
+    /// # Errors
+    /// What the system says. Nothing is lost when this is dropped while it waits.
+    pub(crate) async fn accept(&mut self, peers_max: usize) -> io::Result<(Conversation, SocketAddr)> {
+        loop {
+            let sweep_at = self.swept_at + SWEEP_EVERY;
+            if Instant::now() >= sweep_at {
+                self.sweep();
+                continue;
+            }
+            let Ok(received) = timeout_at(sweep_at, self.socket.recv_from(&mut self.buffer)).await else { continue };
+            let (count, from) = received?;
+            // An empty one says nothing, and would look like the end of a stream.
+            let bytes = Bytes::copy_from_slice(self.buffer.get(..count).unwrap_or_default());
+            if !bytes.is_empty()
+                && let Some(conversation) = self.hand_over(from, bytes, peers_max)
+            {
+                return Ok((conversation, from));
+            }
+        }
+    }
+
+    fn hand_over(&mut self, from: SocketAddr, bytes: Bytes, peers_max: usize) -> Option<Conversation> {
+        let now = Instant::now();
+        let bytes = match self.peers.get_mut(&from) {
+            None => bytes,
+            Some(peer) => {
+                peer.heard_at = now;
+                match peer.inbox.try_send(bytes) {
+                    Ok(()) => return None,
+                    Err(TrySendError::Full(_)) => {
+                        self.counters.datagrams_dropped.one_more();
+                        return None;
+                    }
+                    // Its conversation is over: this begins another one.
+                    Err(TrySendError::Closed(bytes)) => bytes,
+                }
+            }
+        };
+        if self.peers.len() >= peers_max && !self.peers.contains_key(&from) {
+            self.counters.datagrams_dropped.one_more();
+            return None;
+        }
+        let (inbox, waiting) = channel(WAITING_MAX);
+        self.peers.insert(from, Peer { inbox, heard_at: now });
+        let socket = Arc::clone(&self.socket);
+        let counters = Arc::clone(&self.counters);
+        Some(Conversation { socket, counters, peer: from, inbox: waiting, rest: bytes, is_over: false })
+    }
+
+    /// Forgets peers whose conversation is over, and ends that of those who are silent.
+    fn sweep(&mut self) {
+        let now = Instant::now();
+        self.swept_at = now;
+        self.peers.retain(|_, peer| !peer.inbox.is_closed() && now < peer.heard_at + SILENCE);
+    }
+}
+
+/// One peer's datagrams, in both directions.
+pub(crate) struct Conversation {
+    socket: Arc<UdpSocket>,
+    counters: Arc<ProtocolCounters>,
+    peer: SocketAddr,
+    inbox: Receiver<Bytes>,
+    /// The datagram that is being read.
+    rest: Bytes,
+    /// We have said our last.
+    is_over: bool,
+}
+
+impl AsyncRead for Conversation {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.is_over {
+            return Poll::Ready(Ok(()));
+        }
+        if self.rest.is_empty()
+            && let Some(next) = ready!(self.inbox.poll_recv(context))
+        {
+            self.rest = next;
+        }
+        let count = self.rest.len().min(into.remaining());
+        into.put_slice(&self.rest.split_to(count));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Conversation {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        // All conversations share the socket, which wakes one task only, so nobody waits for room in it.
+        match self.socket.try_send_to(bytes, self.peer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.counters.datagrams_dropped.one_more();
+                Poll::Ready(Ok(bytes.len()))
+            }
+            sent => Poll::Ready(sent),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.is_over = true;
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UdpSocket;
+
+    use super::{Conversation, Datagrams, SILENCE, WAITING_MAX};
+    use crate::metrics::ProtocolCounters;
+
+    async fn socket() -> UdpSocket {
+        UdpSocket::bind("127.0.0.1:0").await.expect("a free port")
+    }
+
+    /// A head-end's socket and a peer's that sends to it.
+    async fn both() -> (Datagrams, UdpSocket) {
+        let (ours, theirs) = (socket().await, socket().await);
+        theirs.connect(ours.local_addr().expect("it is bound")).await.expect("UDP connects to anything");
+        (Datagrams::new(ours, Arc::default()), theirs)
+    }
+
+    async fn read(conversation: &mut Conversation) -> Vec<u8> {
+        let mut bytes = vec![0; 100];
+        let count = conversation.read(&mut bytes).await.expect("it reads");
+        bytes.truncate(count);
+        bytes
+    }
+
+    #[tokio::test]
+    async fn a_datagram_is_one_read_and_a_write_is_one_datagram() {
+        let (mut datagrams, theirs) = both().await;
+        for bytes in [&b""[..], b"one", b"two"] {
+            theirs.send(bytes).await.expect("sent");
+        }
+        let (mut conversation, from) = datagrams.accept(1).await.expect("a peer");
+        assert_eq!(from, theirs.local_addr().expect("it is bound"));
+        assert_eq!(read(&mut conversation).await, b"one");
+        let waits = tokio::select! {
+            bytes = read(&mut conversation) => bytes,
+            _ = datagrams.accept(1) => panic!("there is no other peer"),
+        };
+        assert_eq!(waits, b"two");
+        conversation.write_all(b"answer").await.expect("sent");
+        let mut bytes = [0; 100];
+        assert_eq!(theirs.recv(&mut bytes).await.expect("it comes"), 6);
+    }
+
+    #[tokio::test]
+    async fn what_finds_no_room_is_dropped_and_counted() {
+        let (mut datagrams, theirs) = both().await;
+        let counters: Arc<ProtocolCounters> = Arc::clone(&datagrams.counters);
+        let from = theirs.local_addr().expect("it is bound");
+        let first = datagrams.hand_over(from, "first".into(), 1);
+        for _ in 0..=WAITING_MAX {
+            assert!(datagrams.hand_over(from, "more".into(), 1).is_none());
+        }
+        assert_eq!(counters.datagrams_dropped.value(), 1);
+        let other = "192.0.2.1:5".parse().expect("an address");
+        assert!(datagrams.hand_over(other, "no place".into(), 1).is_none());
+        assert_eq!(counters.datagrams_dropped.value(), 2);
+        drop(first);
+        assert!(datagrams.hand_over(from, "again".into(), 1).is_some(), "its conversation was over");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_is_silent_is_forgotten_and_its_conversation_ends() {
+        let (mut datagrams, theirs) = both().await;
+        let from = theirs.local_addr().expect("it is bound");
+        let mut conversation = datagrams.hand_over(from, "x".into(), 1).expect("the first one");
+        assert_eq!(read(&mut conversation).await, b"x");
+        tokio::time::advance(SILENCE).await;
+        datagrams.sweep();
+        assert_eq!(read(&mut conversation).await, b"", "the end");
+        assert!(datagrams.peers.is_empty());
+    }
+}
