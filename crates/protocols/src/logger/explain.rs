@@ -10,7 +10,7 @@ use super::crc::CrcVariant;
 use super::decode::{DecodeRules, QualityRule, decode};
 use super::dialect::{self, Dialect, Kinds, Length};
 use super::frame::{FRAME_BYTES_MAX, is_enciphered};
-use super::message::{Ack, Message, Parser};
+use super::message::{Ack, Message, Outcome, Parser, Talk};
 use super::meter_line;
 use super::shape::{Head, Measured, Shape, Tail, head_at, measure, tail_at};
 use super::text::{self, Charset, Plain};
@@ -330,7 +330,7 @@ impl Explainer<'_> {
 /// What a message is, in a few words.
 fn describe(message: &Message) -> String {
     match message {
-        Message::Talk(talk) => format!("{talk:?}"),
+        Message::Talk(talk) => describe_talk(talk),
         Message::Data(data) => {
             let place = match (data.head.current, data.head.total) {
                 (Some(current), Some(total)) => format!(", packet {current} of {total}"),
@@ -345,6 +345,38 @@ fn describe(message: &Message) -> String {
         Message::Ack(Ack::Energy { text, .. }) => format!("energy_data answer {}", text.as_str()),
         Message::Ack(Ack::Data { sequence, place }) => format!("data_ack {} ({place:?})", sequence.as_str()),
         Message::Ack(Ack::RecordArrive) => "record_arrive".to_owned(),
+    }
+}
+
+fn describe_talk(talk: &Talk) -> String {
+    let at = |time: &Option<Timestamp>| time.map_or_else(|| "unreadable".to_owned(), |time| time.to_string());
+    match talk {
+        Talk::LoginResult { outcome: Outcome::Pass, time: Some(time) } => format!("result pass, time {time}"),
+        Talk::LoginResult { outcome: Outcome::Pass, time: None } => "result pass".to_owned(),
+        Talk::LoginResult { outcome: Outcome::Fail, .. } => "result fail".to_owned(),
+        Talk::Notify { note } if note.is_empty() => "notify".to_owned(),
+        Talk::Notify { note } => format!("notify {note}"),
+        Talk::Time { time } => format!("time {}", at(time)),
+        Talk::Query { from: None, to: None } => "query".to_owned(),
+        Talk::Query { from, to } => format!("query from {} to {}", at(from), at(to)),
+        Talk::Period { minutes } => format!("period {minutes} min"),
+        Talk::Device(element) | Talk::ArchivesAck(element) => {
+            format!("{}({} parts)", talk.word(), element.children.len())
+        }
+        Talk::Control(lines) => format!("control({} lines)", lines.len()),
+        Talk::ControlAck(results) => format!("control_ack({} lines)", results.len()),
+        Talk::Standard { name, code } => format!("{name}_ack {code}"),
+        Talk::Unknown { kind, .. } => format!("unknown type {kind:?}"),
+        Talk::Request
+        | Talk::Sequence { .. }
+        | Talk::Md5 { .. }
+        | Talk::HeartResult
+        | Talk::PeriodAck
+        | Talk::AutoHistory
+        | Talk::AutoHistoryAck
+        | Talk::DeviceAck
+        | Talk::Archives
+        | Talk::SetKey { .. } => talk.word().to_owned(),
     }
 }
 
