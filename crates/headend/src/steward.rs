@@ -1,4 +1,4 @@
-//! Drives the one session of an exchange that has no peer, and tells an exchange of readings.
+//! Drives the one session of an exchange that has no peer, and tells an exchange of what happens.
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use loggerhead_model::{Records, Ticket};
-use loggerhead_protocols::{Exchange, Input, Limits, Opening, Output, Session};
+use loggerhead_protocols::{Exchange, Input, Limits, News, Opening, Output, Session};
 use loggerhead_store::{Completion, Outcome, ReadingFilter, Reply};
 
 use crate::core::Core;
@@ -72,17 +72,53 @@ async fn store(core: &Core, records: Records, asked: Option<(Ticket, &Arc<Mailbo
     core.store.submit(records, reply).await;
 }
 
-/// Tells an exchange that wants to know of the latest reading of every channel, then of all that are stored, for ever.
+/// Tells an exchange what it wants to know of: how things stand now, then all that happens, for ever.
 pub(crate) async fn feed(core: Arc<Core>, exchange: Arc<dyn Exchange>) {
-    if !exchange.wants_readings() {
+    let (readings, news) = (exchange.wants_readings(), exchange.wants_news());
+    if !readings && !news {
         return;
     }
-    let kinds = Kinds { readings: true, events: false, presence: false };
+    let kinds = Kinds { readings, events: news, presence: news };
     let mut subscription = core.hub.subscribe(Filter { kinds, ..Filter::default() }, None, core.store.reader());
-    let (reader, told, now) = (core.store.reader(), Arc::clone(&exchange), core.clock.now());
+    if news {
+        let now = core.clock.now();
+        for device in core.identities.directory.all() {
+            exchange.told(now, &device.id, News::Presence(&device.evidence(now)));
+        }
+    }
+    if readings {
+        tell_latest(&core, &exchange).await;
+    }
+    while let Some(live) = subscription.next().await {
+        let now = core.clock.now();
+        match live {
+            Live::Readings(packet) => {
+                let Some(device) = packet.device() else { continue };
+                packet.readings().for_each(|reading| exchange.told(now, device, News::Reading(&reading)));
+            }
+            Live::Event { event, .. } => {
+                let Some(device) = &event.device else { continue };
+                exchange.told(now, device, News::Event(&event));
+                if core.identities.directory.by_id(device).is_none() {
+                    exchange.told(now, device, News::Removed);
+                }
+            }
+            Live::Presence { device, evidence } => {
+                // The connection of a device that was removed ends after that.
+                let is_known = core.identities.directory.by_id(&device).is_some();
+                exchange.told(now, &device, if is_known { News::Presence(&evidence) } else { News::Removed });
+            }
+            Live::Gap { from, to } => tracing::warn!(%from, %to, "batches were not passed on: they came too fast"),
+        }
+    }
+}
+
+/// Tells an exchange of the latest reading of every channel.
+async fn tell_latest(core: &Core, exchange: &Arc<dyn Exchange>) {
+    let (reader, told, now) = (core.store.reader(), Arc::clone(exchange), core.clock.now());
     let telling = tokio::task::spawn_blocking(move || {
         reader.latest(&ReadingFilter::default(), &mut |stored| {
-            told.stored(now, stored.device, &stored.reading);
+            told.told(now, stored.device, News::Reading(&stored.reading));
             ControlFlow::Continue(())
         })
     });
@@ -91,15 +127,78 @@ pub(crate) async fn feed(core: Arc<Core>, exchange: Arc<dyn Exchange>) {
         Ok(Err(error)) => tracing::error!(%error, "the latest readings cannot be read, and are not passed on"),
         Err(error) => tracing::error!(%error, "the latest readings are not passed on"),
     }
-    while let Some(live) = subscription.next().await {
-        match live {
-            Live::Readings(packet) => {
-                let now = core.clock.now();
-                let Some(device) = packet.device() else { continue };
-                packet.readings().for_each(|reading| exchange.stored(now, device, &reading));
-            }
-            Live::Gap { from, to } => tracing::warn!(%from, %to, "readings were not passed on: they came too fast"),
-            Live::Event { .. } | Live::Presence { .. } => {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use loggerhead_model::DeviceId;
+    use loggerhead_protocols::{Acceptor, DeviceSettings, Exchange, News, Now, Opening, Session, SettingsError};
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+    use super::feed;
+    use crate::testing::{Bench, SECRET};
+
+    /// Writes down what it is told.
+    struct Listening(UnboundedSender<String>);
+
+    impl Exchange for Listening {
+        fn recall(&self, _: Now, _: &mut dyn Iterator<Item = (Bytes, Bytes)>) {
+            unreachable!("nothing was noted")
+        }
+
+        fn acceptor(
+            &self,
+            _: &toml::Table,
+            _: &mut dyn Iterator<Item = DeviceSettings<'_>>,
+        ) -> Result<Box<dyn Acceptor>, SettingsError> {
+            unreachable!("it has no listener")
+        }
+
+        fn wants_readings(&self) -> bool {
+            false
+        }
+
+        fn wants_news(&self) -> bool {
+            true
+        }
+
+        fn told(&self, _: Now, device: &DeviceId, news: News<'_>) {
+            let text = match news {
+                News::Reading(_) => "a reading".to_owned(),
+                News::Presence(evidence) => evidence.presence.word().to_owned(),
+                News::Event(event) => event.kind.word().to_owned(),
+                News::Removed => "removed".to_owned(),
+            };
+            self.0.send(format!("{device} {text}")).expect("the test listens");
+        }
+
+        fn steward(&self, _: Now, _: Opening) -> Box<dyn Session> {
+            unreachable!("it has nothing to do")
+        }
+    }
+
+    #[tokio::test]
+    async fn an_exchange_is_told_how_things_stand_and_what_happens_and_never_of_a_device_that_is_gone() {
+        let mut bench = Bench::new().await;
+        let device = bench.device("a");
+        let (sender, mut told) = unbounded_channel();
+        bench.connections.spawn(feed(Arc::clone(&bench.core), Arc::new(Listening(sender))));
+        assert_eq!(told.recv().await.as_deref(), Some("a never"));
+        let mut line = bench.connect("192.0.2.1");
+        line.ask(&format!("login a {SECRET}")).await;
+        let mut heard = vec![told.recv().await, told.recv().await];
+        heard.sort_unstable();
+        assert_eq!(heard, [Some("a connected-fresh".to_owned()), Some("a login".to_owned())]);
+        bench.core.drop_device(&device);
+        // Whatever its connection leaves behind, the last word is that it is gone.
+        let mut last = String::new();
+        let mut is_out = false;
+        while !(is_out && last == "a removed") {
+            last = told.recv().await.expect("it is told for ever");
+            is_out |= last == "a logout";
         }
     }
 }

@@ -17,7 +17,7 @@ pub mod pair;
 pub use explain::{Explain, Explanation, Field, Judgement};
 pub use fault::{Fault, FaultKind};
 pub use session::{
-    Acceptor, Admission, Check, Claim, CloseReason, Company, Exchange, Form, Input, Known, Limits, Now, Opening,
+    Acceptor, Admission, Check, Claim, CloseReason, Company, Exchange, Form, Input, Known, Limits, News, Now, Opening,
     Output, Proof, Question, Refusal, Session, Verdict,
 };
 pub use settings::{SettingsError, hint, near, none_of};

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use loggerhead_model::{
-    Command, CommandId, CommandState, DeviceId, Event, Identity, Learnt, Reading, Receipt, Records, Report, Ticket,
-    Timestamp,
+    Command, CommandId, CommandState, DeviceId, Event, Evidence, Identity, Learnt, Reading, Receipt, Records, Report,
+    Ticket, Timestamp,
 };
 
 use crate::{DeviceSettings, Fault, SettingsError};
@@ -56,14 +56,30 @@ pub trait Exchange: Send + Sync {
         devices: &mut dyn Iterator<Item = DeviceSettings<'_>>,
     ) -> Result<Box<dyn Acceptor>, SettingsError>;
 
-    /// Whether it wants to hear of stored readings.
+    /// Whether it wants to hear of stored readings; asked once, when all listeners are open.
     fn wants_readings(&self) -> bool;
 
-    /// A reading of a device of any protocol is stored; the latest one of each channel comes once at the start as well.
-    fn stored(&self, now: Now, device: &DeviceId, reading: &Reading<'_>);
+    /// Whether it wants to hear of everything but readings; asked once, when all listeners are open.
+    fn wants_news(&self) -> bool;
+
+    /// Something became known of a device of any protocol. It costs the caller no wait.
+    fn told(&self, now: Now, device: &DeviceId, news: News<'_>);
 
     /// A session without a peer, for what is due while nobody is connected. It keeps, stores, tells and waits, no more.
     fn steward(&self, now: Now, opening: Opening) -> Box<dyn Session>;
+}
+
+/// What an exchange is told of a device.
+#[derive(Clone, Copy, Debug)]
+pub enum News<'a> {
+    /// A reading is stored. The latest one of each channel comes once at the start as well.
+    Reading(&'a Reading<'a>),
+    /// Its presence changed. That of every device comes once at the start as well.
+    Presence(&'a Evidence),
+    /// An event is stored.
+    Event(&'a Event),
+    /// The device was removed.
+    Removed,
 }
 
 /// Both clocks, read once per input.

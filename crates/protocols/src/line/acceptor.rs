@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use loggerhead_model::{DeviceId, Reading};
+use loggerhead_model::DeviceId;
 
 use super::office::Office;
 use super::office::steward::Steward;
 use super::program::{Program, Small};
 use super::session::HeadEnd;
 use super::settings::{self, Settings};
-use crate::session::{Acceptor, Exchange, Opening, Session};
+use crate::session::{Acceptor, Exchange, News, Opening, Session};
 use crate::{DeviceSettings, Now, SettingsError};
 
 /// The office as all listeners share it.
@@ -58,7 +58,11 @@ impl Exchange for Shared {
         false
     }
 
-    fn stored(&self, _now: Now, _device: &DeviceId, _reading: &Reading<'_>) {}
+    fn wants_news(&self) -> bool {
+        false
+    }
+
+    fn told(&self, _now: Now, _device: &DeviceId, _news: News<'_>) {}
 
     fn steward(&self, now: Now, opening: Opening) -> Box<dyn Session> {
         Box::new(Steward::new(Arc::clone(&self.office), now, &opening))

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use loggerhead_model::{DeviceId, Reading};
+use loggerhead_model::DeviceId;
 
 use super::broker::Broker;
 use super::broker::steward::Steward;
-use super::readings;
 use super::session::HeadEnd;
 use super::settings::Settings;
-use crate::session::{Acceptor, Exchange, Opening, Session};
+use super::{news, readings};
+use crate::session::{Acceptor, Exchange, News, Opening, Session};
 use crate::{DeviceSettings, Now, SettingsError};
 
 /// The broker as all listeners share it.
@@ -20,6 +20,8 @@ struct Shared {
     broker: Arc<Broker>,
     /// A listener passes readings on.
     passes_readings: AtomicBool,
+    /// A listener passes presence and events on.
+    passes_news: AtomicBool,
 }
 
 /// Makes the sessions of one listener.
@@ -51,9 +53,8 @@ impl Exchange for Shared {
                 reason: error.reason,
             })?;
         }
-        if settings.readings {
-            self.passes_readings.store(true, Ordering::Relaxed);
-        }
+        self.passes_readings.fetch_or(settings.readings, Ordering::Relaxed);
+        self.passes_news.fetch_or(settings.news, Ordering::Relaxed);
         Ok(Box::new(MqttAcceptor { broker: Arc::clone(&self.broker), settings: Arc::new(settings) }))
     }
 
@@ -61,12 +62,24 @@ impl Exchange for Shared {
         self.passes_readings.load(Ordering::Relaxed)
     }
 
-    fn stored(&self, now: Now, device: &DeviceId, reading: &Reading<'_>) {
-        let topic = readings::topic_of(device, reading);
-        let measured_at = reading.measured_at;
-        self.broker.with(|inside| {
-            inside.announce(&topic, measured_at, now.wall, || readings::write_one(reading));
-        });
+    fn wants_news(&self) -> bool {
+        self.passes_news.load(Ordering::Relaxed)
+    }
+
+    fn told(&self, now: Now, device: &DeviceId, news: News<'_>) {
+        match news {
+            News::Reading(reading) => {
+                let topic = readings::topic_of(device, reading);
+                let measured_at = reading.measured_at;
+                self.broker.with(|inside| {
+                    inside.announce(&topic, measured_at, now.wall, || readings::write_one(reading));
+                });
+            }
+            News::Presence(_) | News::Event(_) | News::Removed => {
+                let messages = news::messages(device, news);
+                self.broker.with(|inside| messages.iter().for_each(|said| inside.proclaim(&said.publish(), now.wall)));
+            }
+        }
     }
 
     fn steward(&self, now: Now, opening: Opening) -> Box<dyn Session> {

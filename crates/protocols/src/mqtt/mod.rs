@@ -5,6 +5,7 @@ mod access;
 mod broker;
 mod device;
 mod entering;
+mod news;
 mod readings;
 mod sending;
 mod session;

@@ -43,6 +43,8 @@ pub(super) struct Settings {
     pub(super) accepts_v3: bool,
     /// Whether the readings of all devices are passed on under topics of their own.
     pub(super) readings: bool,
+    /// Whether presence and events of all devices are passed on as well.
+    pub(super) news: bool,
     pub(super) queue: QueueLimits,
     pub(super) rules: Arc<Rules>,
 }
@@ -57,6 +59,7 @@ struct Written {
     keep_alive_s_max: u16,
     version_3_1: bool,
     readings: bool,
+    news: bool,
     queue_messages_max: usize,
     queue_bytes_max: usize,
     publish: Option<Vec<String>>,
@@ -73,6 +76,7 @@ impl Default for Written {
             keep_alive_s_max: 0,
             version_3_1: true,
             readings: false,
+            news: true,
             queue_messages_max: QUEUE_MESSAGES_DEFAULT,
             queue_bytes_max: QUEUE_BYTES_DEFAULT,
             publish: None,
@@ -113,6 +117,7 @@ impl Settings {
             keep_alive_s_max: Some(written.keep_alive_s_max).filter(|seconds| *seconds > 0),
             accepts_v3: written.version_3_1,
             readings: written.readings,
+            news: written.news,
             queue: QueueLimits { messages: written.queue_messages_max, bytes: written.queue_bytes_max },
             rules: Arc::new(rules),
         })

@@ -6,6 +6,7 @@ mod lasting;
 mod misbehaving;
 mod publishing;
 mod subscribing;
+mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -22,7 +23,7 @@ use super::message::{Ack, Connect, Level, Notice, Options, Packet, Publish, Qos,
 use super::properties::{Id, Properties, Value, Writer};
 use super::reason::Reason;
 use crate::pair::{Enrolled, Pair, receipt};
-use crate::{Exchange, Input, Now, Opening, Output, Session};
+use crate::{Exchange, Input, News, Now, Opening, Output, Session};
 
 /// A broker with its listener, its store and its steward.
 pub(super) struct House {
@@ -173,7 +174,17 @@ impl House {
     /// A reading of some device is stored.
     pub(super) fn stored(&mut self, device: &DeviceId, reading: &loggerhead_model::Reading<'_>) {
         assert!(self.exchange.wants_readings());
-        self.exchange.stored(self.pair.now(), device, reading);
+        self.told(device, News::Reading(reading));
+    }
+
+    /// Whether the head-end is asked for news of devices.
+    pub(super) fn wants_news(&self) -> bool {
+        self.exchange.wants_news()
+    }
+
+    /// Something became known of some device.
+    pub(super) fn told(&mut self, device: &DeviceId, news: News<'_>) {
+        self.exchange.told(self.pair.now(), device, news);
         self.settle();
     }
 
@@ -262,6 +273,11 @@ impl House {
     pub(super) fn is_open(&self, line: Line) -> bool {
         self.pair.is_open(line.number)
     }
+}
+
+/// A subscription to one filter with QoS 0.
+pub(super) fn subscription(filter: &str) -> Packet<'_> {
+    Packet::Subscribe(Subscribe { id: 1, properties: Properties::NONE, filters: vec![(filter, Options::default())] })
 }
 
 pub(super) fn message<'a>(topic: &'a str, payload: &'a str) -> Publish<'a> {

@@ -309,20 +309,14 @@ impl Inside {
         now: Timestamp,
     ) -> Option<Note> {
         let mut found = std::mem::take(&mut self.found);
-        let may_repeat = self.find(topic, &mut found);
-        let alone = found.len();
-        self.choose(topic, &mut found);
+        let (may_repeat, alone) = self.find_all(topic, &mut found);
         let mut note = None;
         if !found.is_empty() || publish.retain {
             let message = Arc::new(Message::new(0, topic, publish, Some(Arc::clone(publisher)), now));
             if publish.retain {
                 note = self.keep(&message);
             }
-            let (alone, chosen) = found.split_at_mut_checked(alone).unwrap_or_default();
-            self.pass(&message, alone, may_repeat);
-            for member in chosen {
-                self.offer(std::slice::from_ref(member), &message, Noted::No);
-            }
+            self.pass_all(&message, &mut found, alone, may_repeat);
         }
         found.clear();
         self.found = found;
@@ -339,28 +333,54 @@ impl Inside {
         payload: impl FnOnce() -> Vec<u8>,
     ) {
         let is_latest = self.announced.get(topic).is_none_or(|latest| *latest <= measured_at);
-        let mut found = std::mem::take(&mut self.found);
-        let may_repeat = self.find(topic, &mut found);
-        let alone = found.len();
-        self.choose(topic, &mut found);
-        if is_latest && self.retained.has_room(topic) || !found.is_empty() {
+        let (is_kept, mut found) = (is_latest && self.retained.has_room(topic), std::mem::take(&mut self.found));
+        let (may_repeat, alone) = self.find_all(topic, &mut found);
+        if is_kept || !found.is_empty() {
             let payload = payload();
-            let properties = Properties::NONE;
-            let (qos, payload) = (Qos::AtMostOnce, payload.as_slice());
-            let publish = Publish { dup: false, qos, retain: true, topic, id: 0, properties, payload };
+            let publish = Publish { retain: true, ..spoken(topic, &payload) };
             let message = Arc::new(Message::new(0, topic, &publish, None, now));
-            if is_latest && self.retained.has_room(topic) {
+            if is_kept {
                 self.announced.insert(topic.into(), measured_at);
                 self.retained.put(&message);
             }
-            let (alone, chosen) = found.split_at_mut_checked(alone).unwrap_or_default();
-            self.pass(&message, alone, may_repeat);
-            for member in chosen {
-                self.offer(std::slice::from_ref(member), &message, Noted::No);
-            }
+            self.pass_all(&message, &mut found, alone, may_repeat);
         }
         found.clear();
         self.found = found;
+    }
+
+    /// Passes on what the head-end itself says, and keeps it where that is said. Nothing is noted: the head-end says it
+    /// again after a restart.
+    pub(super) fn proclaim(&mut self, publish: &Publish<'_>, now: Timestamp) {
+        let (topic, mut found) = (publish.topic, std::mem::take(&mut self.found));
+        let (may_repeat, alone) = self.find_all(topic, &mut found);
+        let is_kept = publish.retain && self.retained.has_room(topic);
+        if is_kept || !found.is_empty() {
+            let message = Arc::new(Message::new(0, topic, publish, None, now));
+            if is_kept {
+                self.retained.put(&message);
+            }
+            self.pass_all(&message, &mut found, alone, may_repeat);
+        }
+        found.clear();
+        self.found = found;
+    }
+
+    /// All who get a message: how many of them for themselves, and whether one is among those more than once.
+    fn find_all(&mut self, topic: &str, found: &mut Vec<Subscriber>) -> (bool, usize) {
+        let may_repeat = self.find(topic, found);
+        let alone = found.len();
+        self.choose(topic, found);
+        (may_repeat, alone)
+    }
+
+    /// Passes a message that is not in the log to all who were found.
+    fn pass_all(&mut self, message: &Arc<Message>, found: &mut [Subscriber], alone: usize, may_repeat: bool) {
+        let (alone, chosen) = found.split_at_mut_checked(alone).unwrap_or_default();
+        self.pass(message, alone, may_repeat);
+        for member in chosen {
+            self.offer(std::slice::from_ref(member), message, Noted::No);
+        }
     }
 
     /// Takes a message of QoS 1 or 2, to be passed on once its notes are stored.
@@ -496,6 +516,12 @@ impl Inside {
 fn retained_note(message: &Message) -> Note {
     let about = About::Retained(&message.topic);
     if message.payload.is_empty() { about.forget() } else { about.put(notes::of_message(message)) }
+}
+
+/// What the head-end says to those who are there.
+pub(super) fn spoken<'a>(topic: &'a str, payload: &'a [u8]) -> Publish<'a> {
+    let (qos, properties) = (Qos::AtMostOnce, Properties::NONE);
+    Publish { dup: false, qos, retain: false, topic, id: 0, properties, payload }
 }
 
 fn ids(all: &[u32]) -> Box<[u32]> {
