@@ -201,8 +201,9 @@ impl Identities {
                     (None, None) => Shown::Nothing,
                 }
             }
-            Proof::Cipher if rules.is_some_and(|rules| rules.login == Login::Cipher) => Shown::Own(Form::ONLY),
-            Proof::Cipher => Shown::Nothing,
+            Proof::Cipher if rules.as_ref().is_some_and(|rules| rules.login == Login::Cipher) => Shown::Own(Form::ONLY),
+            Proof::Name if rules.as_ref().is_some_and(|rules| rules.login == Login::Name) => Shown::Own(Form::ONLY),
+            Proof::Cipher | Proof::Name => Shown::Nothing,
             Proof::Remembered => {
                 let memory = self.memory();
                 let place = (admittance.protocol, claim.identity.clone(), peer);
@@ -337,6 +338,22 @@ mod tests {
         check(&identities, Enroll::Accept, &claim("a"), "wrong-proof");
         check(&identities, Enroll::Accept, &claim("b"), "accepted");
         check(&identities, Enroll::Accept, &claim("x"), "unknown");
+    }
+
+    #[test]
+    fn a_name_is_enough_only_where_the_device_says_so() {
+        let identities = Identities::new();
+        with(&identities, "a", |_| {});
+        with(&identities, "b", |rules| rules.login = Login::Cipher);
+        with(&identities, "c", |rules| rules.login = Login::Name);
+        let claim =
+            |name| Claim { identity: identity(name), proof: Proof::Name, remember: None, company: Company::Alone };
+        check(&identities, Enroll::Accept, &claim("a"), "wrong-proof");
+        check(&identities, Enroll::Accept, &claim("b"), "wrong-proof");
+        check(&identities, Enroll::Accept, &claim("c"), "accepted");
+        check(&identities, Enroll::Accept, &claim("x"), "unknown");
+        // A wrong secret is no name.
+        check(&identities, Enroll::Accept, &response("c", b"guess"), "wrong-proof");
     }
 
     #[test]

@@ -81,6 +81,8 @@ enum LoginWord {
     Secret,
     /// That it knows its cipher key
     Cipher,
+    /// Nothing: its protocol has no proof, and its name is enough
+    Name,
 }
 
 /// Options of `device list`.
@@ -156,6 +158,7 @@ async fn add(args: AddArgs) -> anyhow::Result<()> {
     let login = Some(match args.login {
         LoginWord::Secret => Login::Secret,
         LoginWord::Cipher => Login::Cipher,
+        LoginWord::Name => Login::Name,
     });
     let (id, protocol, identity, site) = (args.id, args.protocol, args.identity, args.site);
     let new = NewDevice { id, protocol, identity, secret, login, settings, site };

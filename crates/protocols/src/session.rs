@@ -286,6 +286,8 @@ pub enum Proof {
     },
     /// Its messages decipher under the device's own key. Enough only where the device's settings say so.
     Cipher,
+    /// Nothing: the protocol has no proof, or the peer gave none. Enough only where the device's settings say so.
+    Name,
     /// It logged in from the same address a while ago.
     Remembered,
 }
@@ -308,6 +310,7 @@ impl fmt::Debug for Proof {
         formatter.write_str(match self {
             Self::Response { .. } => "Response",
             Self::Cipher => "Cipher",
+            Self::Name => "Name",
             Self::Remembered => "Remembered",
         })
     }

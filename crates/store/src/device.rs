@@ -54,6 +54,8 @@ pub enum Login {
     Secret,
     /// That it knows its cipher key.
     Cipher,
+    /// Nothing: its protocol has no proof, and its name is enough.
+    Name,
 }
 
 /// Who told us of a device.

@@ -36,6 +36,7 @@ pub fn explain(loaded: &Loaded) -> String {
     for device in config.devices.iter().take(DEVICES_SHOWN_MAX) {
         let proof = match (device.login, &device.secret) {
             (Login::Cipher, _) => "its cipher key",
+            (Login::Name, _) => "nothing but its name",
             (Login::Secret, Some(_)) => "its own secret",
             (Login::Secret, None) => "a secret of its listener",
         };

@@ -179,7 +179,11 @@ fn devices<'a>(root: &Section<'a>) -> Vec<(Device, Section<'a>)> {
 
 fn device(section: &Section<'_>) -> Option<Device> {
     let protocol = protocol(section);
-    let login = if section.word("login") == "cipher" { Login::Cipher } else { Login::Secret };
+    let login = match section.word("login").as_str() {
+        "cipher" => Login::Cipher,
+        "name" => Login::Name,
+        _ => Login::Secret,
+    };
     let secret = device_secret(section);
     let Some(identity) = section.text("identity") else {
         section.error("identity", "is missing: the device's name for itself");

@@ -381,10 +381,10 @@ pub(super) const DEVICE: Keys = &[
     ),
     key(
         "login",
-        Kind::Word(&["secret", "cipher"]),
+        Kind::Word(&["secret", "cipher", "name"]),
         Some(Default::Text("secret")),
         "",
-        "cipher: knowing its own cipher key is proof enough",
+        "cipher: knowing its own cipher key is proof enough; name: it need prove nothing, for protocols without a proof",
     ),
     key(
         "site",

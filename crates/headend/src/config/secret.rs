@@ -7,8 +7,9 @@ use std::path::Path;
 use loggerhead_store::Secret;
 use zeroize::Zeroizing;
 
-/// Longest secret: a file that is longer is not meant to be one.
-const SECRET_BYTES_MAX: u64 = 4096;
+/// Longest file that a value may be taken from: a secret, or what a device brings of its own, such as the configuration of
+/// an interface. A file that is longer is not meant to be one.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Reads a secret as it is written. Its file was put in its place before.
 ///
@@ -46,8 +47,8 @@ fn hex(digits: &str) -> Option<Vec<u8>> {
 /// What the system says.
 pub(super) fn read_file(path: &Path) -> io::Result<(Zeroizing<String>, bool)> {
     let about = std::fs::metadata(path)?;
-    if about.len() > SECRET_BYTES_MAX {
-        return Err(io::Error::other(format!("{} bytes is too long for a secret", about.len())));
+    if about.len() > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!("{} bytes is over {FILE_BYTES_MAX}", about.len())));
     }
     let text = Zeroizing::new(std::fs::read_to_string(path)?);
     let line = text.trim_end_matches(['\r', '\n']);

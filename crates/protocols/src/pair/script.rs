@@ -47,7 +47,7 @@ pub struct Enrolled {
     pub device: DeviceId,
     /// What proves it.
     pub secret: Vec<u8>,
-    /// Whether knowing its cipher key is enough.
+    /// Whether it may log in without its secret: knowing its cipher key, or its name where there is no proof, is enough.
     pub cipher_is_enough: bool,
     /// The protocol's own settings of it.
     pub settings: Arc<toml::Table>,
@@ -60,7 +60,7 @@ impl Enrolled {
     pub(super) fn judge(&self, proof: &Proof, remembered: Option<Duration>) -> Verdict {
         let proven = match proof {
             Proof::Response { challenge, answer, check } => check(challenge, answer, &self.secret),
-            Proof::Cipher => self.cipher_is_enough.then_some(Form::ONLY),
+            Proof::Cipher | Proof::Name => self.cipher_is_enough.then_some(Form::ONLY),
             Proof::Remembered => remembered.map(|_| Form::ONLY),
         };
         match proven {

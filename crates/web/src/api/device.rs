@@ -166,7 +166,7 @@ fn presence_words() -> Object {
 }
 
 fn login_words() -> Object {
-    words(&["secret", "cipher"])
+    words(&["secret", "cipher", "name"])
 }
 
 impl From<DeviceStatus> for Device {

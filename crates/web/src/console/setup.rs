@@ -182,6 +182,7 @@ fn fields(visit: &Visit) -> Markup {
             select #login name="login" {
                 option value="secret" { (visit.t("add.login_secret")) }
                 option value="cipher" { (visit.t("add.login_cipher")) }
+                option value="name" { (visit.t("add.login_name")) }
             }
         }
         div.field data-when="login=secret" {
