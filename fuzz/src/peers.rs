@@ -28,8 +28,8 @@ pub(crate) enum Checks {
 pub(crate) const SETTINGS: u8 = 6;
 
 /// Every dialect of the data loggers, and every rule about checks and answers; then lines in another encoding and with
-/// other ends.
-const ROWS: [Settings; 9] = [
+/// other ends, and robots with and without their configuration.
+const ROWS: [Settings; 12] = [
     Settings {
         protocol: "logger",
         listener: "aes_keys = ['text:0000000000123456']",
@@ -87,6 +87,21 @@ const ROWS: [Settings; 9] = [
         simulated: "punctuation = 'full-width'",
         checks: Checks::Absent,
     },
+    Settings { protocol: "kuka", listener: "", device: "", simulated: "", checks: Checks::Absent },
+    Settings {
+        protocol: "kuka",
+        listener: "writable = ['Server/Override']",
+        device: "events = ['Robot/Status', 'Robot/Mode']\nidle_s = 5",
+        simulated: "",
+        checks: Checks::Absent,
+    },
+    Settings {
+        protocol: "kuka",
+        listener: "configuration = '<ETHERNETKRL><SEND><XML><ELEMENT Tag=\"Robot/_1/_1\"/></XML></SEND></ETHERNETKRL>'",
+        device: "",
+        simulated: "",
+        checks: Checks::Absent,
+    },
 ];
 
 const NONE: Settings = Settings { protocol: "", listener: "", device: "", simulated: "", checks: Checks::Absent };
@@ -96,7 +111,7 @@ const IDENTITY: &str = "330302D110/01";
 const ENCIPHERED: &str = "logger";
 /// The protocols whose packets carry no check of their own: they rest on the transport's, which a line that changes single
 /// bytes does not have.
-const UNCHECKED: [&str; 2] = ["mqtt", "line"];
+const UNCHECKED: [&str; 3] = ["mqtt", "line", "kuka"];
 const SECRET: &str = "text:IJKLMNOPQRSTUVWX";
 const KEY: &str = "text:0000000000123456";
 

@@ -8,6 +8,7 @@ mod link;
 pub(crate) mod logger;
 mod meters;
 mod plan;
+mod robot;
 mod summary;
 mod tally;
 mod trust;
@@ -57,6 +58,26 @@ pub(crate) enum Simulate {
         after_help = "Example: loggerhead simulate logger --to 127.0.0.1:36829 --dialect all --loggers 12 --seconds 10"
     )]
     Logger(Box<LoggerArgs>),
+    /// KUKA robots that report over EthernetKRL
+    #[command(
+        name = "kuka-eki",
+        after_help = "\
+Example: loggerhead simulate kuka-eki --to 127.0.0.1:54600 --robots 3 --rate 20 --seconds 10
+The head-end has to know the robots, or to enrol them by their secret."
+    )]
+    KukaEki(robot::RobotArgs),
+}
+
+/// What all simulations have in common.
+struct Course {
+    /// How many devices there are.
+    devices: u32,
+    /// Live packets of each; none: for some time.
+    packets: Option<u64>,
+    backlog: u64,
+    seconds: Option<f64>,
+    patience: f64,
+    json: bool,
 }
 
 /// Options of `simulate logger`.
@@ -125,14 +146,28 @@ pub(crate) struct LoggerArgs {
 /// # Errors
 /// When options contradict each other, or a file or thread cannot be had.
 pub(crate) async fn run(simulate: Simulate) -> anyhow::Result<ExitCode> {
-    let Simulate::Logger(args) = simulate;
-    let patience = duration(args.patience, "--patience")?;
-    let seconds = match (args.seconds, args.packets) {
+    match simulate {
+        Simulate::Logger(args) => {
+            let (devices, LoggerArgs { packets, backlog, seconds, patience, json, .. }) = (args.loggers, *args.clone());
+            let course = Course { devices, packets, backlog, seconds, patience, json };
+            see_through(&course, |patience| launch(&args, patience)).await
+        }
+        Simulate::KukaEki(args) => see_through(&args.course(), |patience| robot::launch(&args, patience)).await,
+    }
+}
+
+/// Runs devices to the end of their course, and tells what became of them.
+async fn see_through(
+    course: &Course,
+    launch: impl FnOnce(Duration) -> anyhow::Result<Fleet>,
+) -> anyhow::Result<ExitCode> {
+    let patience = duration(course.patience, "--patience")?;
+    let seconds = match (course.seconds, course.packets) {
         (Some(seconds), _) => Some(duration(seconds, "--seconds")?),
         (None, Some(_)) => None,
         (None, None) => Some(Duration::from_secs(10)),
     };
-    let mut fleet = launch(&args, patience)?;
+    let mut fleet = launch(patience)?;
     let stuck = tokio::select! {
         () = fleet_done(&mut fleet, patience, seconds.is_none()) => false,
         () = sleep_or_forever(seconds) => false,
@@ -147,8 +182,8 @@ pub(crate) async fn run(simulate: Simulate) -> anyhow::Result<ExitCode> {
     } else if tokio::time::timeout(patience, fleet.finished()).await.is_err() {
         anyhow::bail!("simulated devices do not stop");
     }
-    let summary = Summary::new(&fleet.into_tally()?, u64::from(args.loggers), args.packets, args.backlog);
-    summary.print(args.json)?;
+    let summary = Summary::new(&fleet.into_tally()?, u64::from(course.devices), course.packets, course.backlog);
+    summary.print(course.json)?;
     Ok(if summary.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

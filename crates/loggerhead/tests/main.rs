@@ -9,6 +9,7 @@ mod keeping;
 mod kill;
 mod living;
 mod managing;
+mod robots;
 mod showing;
 mod speaking;
 mod supervised;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::support::{HeadEnd, LOGGERS, assert_fails, json, outcome, run};
 
 /// Every verb that does something.
-const VERBS: [&[&str]; 28] = [
+const VERBS: [&[&str]; 29] = [
     &["serve"],
     &["check"],
     &["decode"],
@@ -33,6 +33,7 @@ const VERBS: [&[&str]; 28] = [
     &["verify"],
     &["simulate"],
     &["simulate", "logger"],
+    &["simulate", "kuka-eki"],
     &["demo"],
 ];
 

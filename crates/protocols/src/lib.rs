@@ -5,10 +5,12 @@
 
 mod explain;
 mod fault;
+mod references;
 mod session;
 mod settings;
 mod wire;
 
+pub mod kuka;
 pub mod line;
 pub mod logger;
 pub mod mqtt;
@@ -66,7 +68,7 @@ pub struct DeviceSettings<'a> {
 }
 
 /// The table of protocols.
-pub static ALL: &[Protocol] = &[logger::PROTOCOL, mqtt::PROTOCOL, line::PROTOCOL];
+pub static ALL: &[Protocol] = &[logger::PROTOCOL, mqtt::PROTOCOL, line::PROTOCOL, kuka::PROTOCOL];
 
 /// The protocol of that name.
 #[must_use]

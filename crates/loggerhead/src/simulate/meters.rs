@@ -22,6 +22,8 @@ enum Shape {
     Power,
     /// Stays near a value: V with one place.
     Level,
+    /// Swings once a day: degrees with three places.
+    Angle,
 }
 
 /// A measured quantity of a meter, numbered as loggers commonly do: energy 1, power 7xx, voltage 5xx, tariff parts 10xx and 11xx.
@@ -39,6 +41,8 @@ const KINDS: [Kind; 5] = [
     Kind { id: 1001, coding: "01A10", shape: Shape::Counter },
     Kind { id: 1101, coding: "01A10", shape: Shape::Counter },
 ];
+/// What a robot reports of itself: its axes.
+const AXES: [&str; 6] = ["AxisAct/@A1", "AxisAct/@A2", "AxisAct/@A3", "AxisAct/@A4", "AxisAct/@A5", "AxisAct/@A6"];
 /// Most functions of one meter: beyond it, names would repeat.
 pub(super) const FUNCTIONS_MAX: u32 = 500;
 
@@ -48,10 +52,12 @@ struct Function {
     shape: Shape,
 }
 
-/// The meters that every simulated logger has; shared by all of them.
+/// What every simulated device measures; shared by all of them.
 pub(crate) struct Meters {
     names: Vec<String>,
     functions: Vec<Function>,
+    /// The quality code of every value.
+    code: &'static str,
 }
 
 impl Meters {
@@ -65,7 +71,14 @@ impl Meters {
         Self {
             names: (1..=meters).map(|meter| meter.to_string()).collect(),
             functions: (0..functions).map(function).collect(),
+            code: CODE_VALID,
         }
+    }
+
+    /// The axes of a robot, which sends no quality codes.
+    pub(crate) fn robot() -> Self {
+        let axis = |id: &str| Function { id: id.to_owned(), coding: "", shape: Shape::Angle };
+        Self { names: vec!["Robot".to_owned()], functions: AXES.into_iter().map(axis).collect(), code: "" }
     }
 
     /// How many readings a report has.
@@ -90,7 +103,7 @@ impl Meters {
                     meter: name,
                     function: &function.id,
                     coding: function.coding,
-                    code: CODE_VALID,
+                    code: self.code,
                     quality: Quality::Good,
                     measured_at,
                     value: Value::Decimal(clock.value(function.shape, channel)),
@@ -133,6 +146,9 @@ impl Clock {
             Shape::Power => {
                 let kilowatts = i64::from(character % 64) + 1;
                 Decimal { mantissa: self.power_per_mille * kilowatts + self.tremble(channel, 256), scale: 3 }
+            }
+            Shape::Angle => {
+                Decimal { mantissa: (self.power_per_mille - 1_000) * 100 + self.tremble(channel, 256), scale: 3 }
             }
             Shape::Level => Decimal { mantissa: 2_290 + self.tremble(channel, 32), scale: 1 },
         }

@@ -13,7 +13,8 @@ use super::message::{
     Ack, Data, DataHead, DataKind, Decoded, Envelope, IdStyle, Message, NAME_CHARS_MAX, Parser, Talk, Word,
 };
 use super::time::Zone;
-use super::xml::{Element, Scanner, Tag, Token, same_name, unescape};
+use super::xml::{Element, Scanner, Tag, Token, same_name};
+use crate::references::unescape;
 use crate::{Fault, FaultKind};
 
 /// The quality code that means valid in the 2009 text's table.

@@ -9,14 +9,13 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr3};
 
+use crate::references::unescape;
 use crate::{Fault, FaultKind};
 
 /// Elements within elements; the deepest message known has six.
 pub const DEPTH_MAX: usize = 32;
 /// Elements and attributes in a tree; a list of 100 meters with 10 points of 10 attributes each is below.
 pub const ELEMENTS_MAX: usize = 20_000;
-/// Bytes of a reference without its `&`: `#x10FFFF;` and some zeros.
-const REFERENCE_BYTES_MAX: usize = 12;
 
 /// The next part of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -354,49 +353,6 @@ impl<'a> Iterator for Attributes<'a> {
     }
 }
 
-/// `text` with its references replaced; one that is not known stays as it is.
-#[inline]
-pub(super) fn unescape(text: &str) -> Cow<'_, str> {
-    if memchr(b'&', text.as_bytes()).is_none() {
-        return Cow::Borrowed(text);
-    }
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, behind)) = rest.split_once('&') {
-        plain.push_str(before);
-        // Looked for only as far as a reference can be long, or a text of nothing but `&` would be read again for each.
-        let end = behind.bytes().take(REFERENCE_BYTES_MAX).position(|byte| byte == b';');
-        let known = end.and_then(|end| Some((reference(behind.get(..end)?)?, behind.get(end + 1..)?)));
-        if let Some((character, behind)) = known {
-            plain.push(character);
-            rest = behind;
-        } else {
-            plain.push('&');
-            rest = behind;
-        }
-    }
-    plain.push_str(rest);
-    Cow::Owned(plain)
-}
-
-fn reference(name: &str) -> Option<char> {
-    match name {
-        "lt" => Some('<'),
-        "gt" => Some('>'),
-        "amp" => Some('&'),
-        "quot" => Some('"'),
-        "apos" => Some('\''),
-        _ => {
-            let number = name.strip_prefix('#')?;
-            let code = match number.strip_prefix(['x', 'X']) {
-                Some(hex) => u32::from_str_radix(hex, 16).ok()?,
-                None => number.parse().ok()?,
-            };
-            char::from_u32(code).filter(|&character| !character.is_control() || character == '\t' || character == '\n')
-        }
-    }
-}
-
 /// The root element of a text, with everything in it.
 pub(super) fn root(text: &str) -> Result<Element, Fault> {
     let mut scanner = Scanner::new(text);
@@ -487,11 +443,10 @@ impl Element {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use quick_xml::events::Event;
 
-    use super::{DEPTH_MAX, Element, Scanner, Token, root, unescape};
+    use super::{DEPTH_MAX, Element, Scanner, Token, root};
+    use crate::references::unescape;
 
     /// Begin, end and characters of elements in one line.
     fn ours(text: &str) -> String {
@@ -553,22 +508,6 @@ mod tests {
         let text = recorded.split_once("\n<root>").expect("a text").1.split_once("</root>").expect("an end").0;
         let text = format!("<root>{text}</root>");
         assert_eq!(ours(&text), theirs(&text));
-    }
-
-    #[test]
-    fn references_are_replaced_where_they_are_known() {
-        for (text, expected) in [
-            ("a", "a"),
-            ("&lt;&gt;&amp;&quot;&apos;", "<>&\"'"),
-            ("&#65;&#x42;&#0;&#xffffffff;", "AB&#0;&#xffffffff;"),
-            ("&nbsp;&&;&lt", "&nbsp;&&;&lt"),
-        ] {
-            assert_eq!(unescape(text), expected);
-        }
-        assert!(matches!(unescape("plain"), Cow::Borrowed("plain")));
-        // Quick also for what is nothing but the beginnings of references.
-        let much = "&".repeat(1024 * 1024);
-        assert_eq!(unescape(&much), much);
     }
 
     #[test]

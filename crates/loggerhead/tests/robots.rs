@@ -1,0 +1,102 @@
+//! Robots over real sockets: what they report is stored, and what is stored is answered.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use serde_json::Value;
+
+use crate::support::{HeadEnd, PATIENCE, assert_same, exported, journalled, json, outcome, run};
+
+/// A listener that enrols robots by a secret.
+const ROBOTS: &str = r#"
+[[listener]]
+name = "robots"
+protocol = "kuka"
+address = ["127.0.0.1:0"]
+enroll = "accept"
+secrets = ["text:IJKLMNOPQRSTUVWX"]
+"#;
+
+/// Where the head-end waits for robots.
+fn address(head_end: &HeadEnd) -> String {
+    head_end.addresses_of("robots").first().expect("the listener listens").clone()
+}
+
+/// Writes to a head-end as a robot's program does, and reads so many bytes of what it answers.
+fn converse(address: &str, document: &str, answer_bytes: usize) -> String {
+    let mut robot = TcpStream::connect(address).expect("the head-end listens");
+    robot.set_read_timeout(Some(PATIENCE)).expect("a socket of this test");
+    robot.write_all(document.as_bytes()).expect("the head-end reads");
+    let mut answer = vec![0; answer_bytes];
+    robot.read_exact(&mut answer).expect("an answer");
+    String::from_utf8(answer).expect("text")
+}
+
+#[test]
+fn simulated_robots_are_stored_and_acknowledged() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let head_end = HeadEnd::start(directory.path(), ROBOTS);
+    let (data, address) = (head_end.data(), address(&head_end));
+    let journal = directory.path().join("journal");
+    let journal_argument = journal.to_str().expect("a path of this test");
+    let load = ["--robots", "3", "--packets", "20", "--rate", "50", "--journal", journal_argument, "--json"];
+    let result = json(&[&["simulate", "kuka-eki", "--to", &address][..], &load].concat());
+    assert_eq!(result.get("packets_acked"), Some(&Value::from(60)), "{result}");
+    let wrong = ["--name", "other-", "--secret", "text:guess", "--packets", "1", "--patience", "1"];
+    let refused = outcome(&[&["simulate", "kuka-eki", "--to", &address][..], &wrong].concat());
+    assert!(!refused.status.success(), "who proves nothing is not let in");
+    assert!(head_end.stop().success());
+    let journal = std::fs::read_to_string(&journal).expect("it was just written");
+    let acknowledged = journalled(&journal.lines().map(str::to_owned).collect::<Vec<_>>());
+    assert_eq!(acknowledged.len(), 3 * 20 * 6);
+    assert_same(&exported(&data), &acknowledged);
+}
+
+#[test]
+fn a_robot_without_a_secret_is_known_by_its_address_and_its_own_configuration() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let file = directory.path().join("XmlTransmit.xml");
+    let own = "<ETHERNETKRL><SEND><XML><ELEMENT Tag=\"State/Mode\"/><ELEMENT Tag=\"State/Pos\"/><ELEMENT Tag=\"State/N\"/>\
+               </XML></SEND></ETHERNETKRL>";
+    std::fs::write(&file, own).expect("a directory of this test");
+    let configuration = format!(
+        "[[listener]]\nname = \"robots\"\nprotocol = \"kuka\"\naddress = [\"127.0.0.1:0\"]\n[listener.kuka]\nsequence = \"State/N\"\n\
+         answer = \"<S>{{sequence}}</S>\"\nconfiguration = \"file:{}\"\n[[device]]\nid = \"press\"\n\
+         protocol = \"kuka\"\nidentity = \"127.0.0.1\"\nlogin = \"name\"\n",
+        file.display()
+    );
+    let head_end = HeadEnd::start(directory.path(), &configuration);
+    let document = "<?xml version=\"1.0\"?>\n<State><N>7</N><Mode>AUT</Mode><Pos X=\"1.50\" A=\"-2\"></Pos><More>1</More>\
+                    </State>";
+    assert_eq!(converse(&address(&head_end), document, 8), "<S>7</S>");
+    let data = head_end.data();
+    assert!(head_end.stop().success());
+    let stored: Vec<String> = exported(&data)
+        .into_iter()
+        .map(|((device, meter, function, _), value)| format!("{device} {meter} {function} {value}"))
+        .collect();
+    assert_eq!(stored, ["press State Mode AUT", "press State Pos/@A -2", "press State Pos/@X 1.50"]);
+}
+
+#[test]
+fn a_configuration_that_cannot_be_served_is_refused_at_its_line() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let own = "configuration = \"<ETHERNETKRL><CONFIGURATION><EXTERNAL><TYPE>Client</TYPE></EXTERNAL></CONFIGURATION></ETHERNETKRL>\"";
+    let configuration = format!("{ROBOTS}[listener.kuka]\n{own}\n");
+    HeadEnd::configure(directory.path(), &configuration);
+    let file = directory.path().join("loggerhead.toml");
+    let output = outcome(&["check", "--config", file.to_str().expect("a path of this test")]);
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(!output.status.success() && said.contains("listener.robots.kuka.configuration"), "{said}");
+    assert!(said.contains("write Server, so that it calls"), "{said}");
+}
+
+#[test]
+fn documents_are_explained() {
+    // <Robot><Status>5</Status></Robot>
+    let hex = "3c526f626f743e3c5374617475733e353c2f5374617475733e3c2f526f626f743e";
+    let said = run(&["decode", "kuka", "--hex", hex]);
+    assert!(said.contains("Robot/Status: 5"), "{said}");
+    let wrong = outcome(&["decode", "kuka", "--hex", "3c413e3c2f423e"]);
+    assert_eq!(wrong.status.code(), Some(1), "a closing tag that does not fit");
+}

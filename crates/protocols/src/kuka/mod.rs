@@ -1,0 +1,35 @@
+//! KUKA robots that report over EthernetKRL: XML documents over TCP, and raw elements.
+
+mod acceptor;
+mod answer;
+mod configuration;
+mod device;
+mod orders;
+mod readings;
+mod session;
+mod settings;
+
+pub mod explain;
+pub mod frame;
+pub mod message;
+
+use crate::{Limits, Protocol};
+
+/// The row for the table of protocols.
+pub const PROTOCOL: Protocol = Protocol {
+    name: "kuka",
+    title: "KUKA robots, EthernetKRL over TCP",
+    port: 54600,
+    takes_datagrams: false,
+    limits: Limits::PROGRAMS,
+    acceptor: acceptor::acceptor,
+    exchange: None,
+    check_device: acceptor::check_device,
+    device: device::device,
+    explain: explain::explain,
+};
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod vector_tests;
