@@ -2,6 +2,7 @@
 
 mod asking;
 mod brokering;
+mod browsing;
 mod decoding;
 mod entering;
 mod failing;

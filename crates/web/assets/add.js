@@ -11,10 +11,11 @@ function quoted(text) {
 }
 
 function show() {
-  const { protocol, identity = "", id, login, secret, settings = {} } = typed(form);
+  const { protocol, identity = "", id, site, login, secret, settings = {} } = typed(form);
   const lines = ["[[device]]"];
   if (id) lines.push(`id = ${quoted(id)}`);
   lines.push(`protocol = ${quoted(protocol)}`, `identity = ${quoted(identity)}`);
+  if (site) lines.push(`site = ${quoted(site)}`);
   if (login && login !== "secret") lines.push(`login = ${quoted(login)}`);
   if (secret) lines.push(`secret = ${quoted(secret)}`);
   const names = Object.keys(settings);

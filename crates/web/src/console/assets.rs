@@ -36,6 +36,7 @@ macro_rules! asset {
 static ASSETS: &[Asset] = &[
     asset!("console.css", CSS),
     asset!("console.js", SCRIPT),
+    asset!("access.js", SCRIPT),
     asset!("add.js", SCRIPT),
     asset!("api.js", SCRIPT),
     asset!("chart.js", SCRIPT),

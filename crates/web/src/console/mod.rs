@@ -3,7 +3,9 @@
 //! A page shows what the API would answer, and calls the same functions. It asks nothing of any other host, holds no
 //! script or style of its own, and is whole without scripts, apart from what moves.
 
+mod access;
 mod assets;
+mod audit;
 mod bytes;
 mod coding;
 mod commands;
@@ -50,6 +52,8 @@ pub(crate) fn router() -> Router<Api> {
         )
         .route("/setup", get(setup::show))
         .route("/setup/add", get(setup::add))
+        .route("/setup/access", get(access::show))
+        .route("/setup/audit", get(audit::show))
         .route("/api", get(describe::show))
         .route("/login", get(sign_in::show))
         .route("/setup-link", get(sign_in::set_up))
@@ -73,6 +77,8 @@ pub(crate) const RULES: &[Rule] = &[
     Rule::ask("/inspector", VIEWER),
     Rule::get("/setup", VIEWER),
     Rule::get("/setup/add", Need::Role(Role::Admin)),
+    Rule::get("/setup/access", Need::Role(Role::Admin)),
+    Rule::get("/setup/audit", Need::Role(Role::Admin)),
     Rule::get("/api", VIEWER),
     Rule::get("/login", Need::Nobody),
     Rule::get("/setup-link", Need::Nobody),

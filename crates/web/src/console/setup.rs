@@ -42,7 +42,13 @@ pub(super) async fn show(visit: Visit, State(api): State<Api>) -> Response {
     };
     let heading = html! {
         h1 { (visit.t("nav.setup")) }
-        @if may(&visit, Role::Admin) { a.button href="/setup/add" { (visit.t("setup.add")) } }
+        @if may(&visit, Role::Admin) {
+            div.row {
+                a.button href="/setup/add" { (visit.t("setup.add")) }
+                a href="/setup/access" { (visit.t("access.title")) }
+                a href="/setup/audit" { (visit.t("audit.title")) }
+            }
+        }
     };
     Page::new(visit.t("nav.setup"), content).heading(heading).live("kinds=events,presence").good(&visit)
 }
@@ -176,6 +182,11 @@ fn fields(visit: &Visit) -> Markup {
             label for="id" { (visit.t("add.id")) }
             input #id name="id" autocomplete="off" spellcheck="false";
             small { (visit.t("add.id_hint")) }
+        }
+        div.field {
+            label for="site" { (visit.t("device.site")) }
+            input #site name="site" autocomplete="off";
+            small { (visit.t("add.site_hint")) }
         }
         div.field {
             label for="login" { (visit.t("add.login")) }

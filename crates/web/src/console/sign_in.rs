@@ -11,7 +11,7 @@ use crate::extract::Params;
 use crate::problem::Problem;
 
 /// Shortest password that the form takes; the API has the last word.
-const PASSWORD_CHARS_MIN: usize = 10;
+pub(super) const PASSWORD_CHARS_MIN: usize = 10;
 
 /// Where to go then.
 #[derive(Debug, Deserialize)]
