@@ -6,6 +6,7 @@ mod browsing;
 mod decoding;
 mod entering;
 mod failing;
+mod following;
 mod keeping;
 mod kill;
 mod living;
