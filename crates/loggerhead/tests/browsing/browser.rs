@@ -221,11 +221,7 @@ impl Browser {
     /// What the page complained of, since it was last asked.
     pub(super) fn complaints(&self) -> Vec<String> {
         let entries = self.post("se/log", &json!({"type": "browser"}));
-        // Below a warning are hints to those who write pages.
-        let entries = entries.as_array().expect("a list").iter();
-        let grave =
-            entries.filter(|entry| ["SEVERE", "WARNING"].contains(&entry["level"].as_str().unwrap_or_default()));
-        grave.map(|entry| entry["message"].to_string()).collect()
+        entries.as_array().expect("a list").iter().map(|entry| entry["message"].to_string()).collect()
     }
 
     /// Addresses of other hosts that pages asked for, since it was last asked.
@@ -238,6 +234,11 @@ impl Browser {
         // The tests open a blank page of the browser's own.
         let own = [self.base.as_str(), "data:", "blob:", "chrome:"];
         addresses.filter(|address| !own.iter().any(|own| address.starts_with(own))).collect()
+    }
+
+    /// Says yes to what a page asks.
+    pub(super) fn agree(&self) {
+        self.post("alert/accept", &json!({}));
     }
 
     /// Signs in with the form.

@@ -67,9 +67,11 @@ fn accounts_and_tokens_are_made_changed_and_ended_in_the_console() {
     assert_eq!(api.get("/api/v1/devices").status, 200);
     browser.wait_text("#tokens tbody", "billing");
     browser.click("#tokens tbody form button");
+    browser.agree();
     browser.wait("!document.querySelector('#tokens tbody tr')");
     assert_eq!(api.get("/api/v1/devices").status, 401, "a revoked token opens nothing");
     browser.click("tr[data-key=ada] form[data-api^=DELETE] button");
+    browser.agree();
     browser.wait("!document.querySelector('tr[data-key=\"ada\"]')");
 
     browser.open("/setup/audit");

@@ -76,6 +76,8 @@ fn account_row(visit: &Visit, account: &Account, sessions: usize) -> Markup {
                 details {
                     summary { (visit.t("access.change")) span.hidden { " " (account.name) } }
                     form data-api={ "PATCH " (path) } data-then="fresh" {
+                        // Whose password it is, for those who keep passwords.
+                        input type="text" autocomplete="username" value=(account.name) readonly hidden;
                         div.field {
                             label for=(id("role")) { (visit.t("access.role")) }
                             (roles(visit, &id("role"), account.role))
@@ -89,7 +91,7 @@ fn account_row(visit: &Visit, account: &Account, sessions: usize) -> Markup {
                     }
                 }
                 form data-api={ "DELETE " (path) } data-then="fresh" {
-                    button.danger type="submit" { (visit.t("access.remove")) span.hidden { " " (account.name) } }
+                    button.danger type="submit" data-ask=(visit.t("access.remove_ask")) { (visit.t("access.remove")) span.hidden { " " (account.name) } }
                 }
             }
         }
@@ -110,7 +112,7 @@ fn new_account(visit: &Visit) -> Markup {
     html! {
         form #new-account data-api="POST /api/v1/accounts" data-then="fresh" {
             div.fields {
-                (new_name(visit, "new-name"))
+                (new_name(visit, "new-name", "username"))
                 div.field {
                     label for="new-role" { (visit.t("access.role")) }
                     (roles(visit, "new-role", Role::Viewer))
@@ -126,11 +128,11 @@ fn new_account(visit: &Visit) -> Markup {
 }
 
 /// The name of an account or a token to be made.
-fn new_name(visit: &Visit, id: &str) -> Markup {
+fn new_name(visit: &Visit, id: &str, autocomplete: &str) -> Markup {
     html! {
         div.field {
             label for=(id) { (visit.t("access.name")) }
-            input id=(id) name="name" required maxlength="64" pattern="[a-z0-9._@\\-]+" autocomplete="off" autocapitalize="none" spellcheck="false";
+            input id=(id) name="name" required maxlength="64" pattern="[a-z0-9._@\\-]+" autocomplete=(autocomplete) autocapitalize="none" spellcheck="false";
             small { (visit.t("access.name_hint")) }
         }
     }
@@ -175,7 +177,7 @@ fn token_row(visit: &Visit, token: &ApiToken) -> Markup {
             }
             td {
                 form data-api={ "DELETE /api/v1/tokens/" (token.id) } data-then="fresh" {
-                    button.danger type="submit" { (visit.t("access.revoke")) span.hidden { " " (token.name) } }
+                    button.danger type="submit" data-ask=(visit.t("access.revoke_ask")) { (visit.t("access.revoke")) span.hidden { " " (token.name) } }
                 }
             }
         }
@@ -186,7 +188,7 @@ fn new_token(visit: &Visit) -> Markup {
     html! {
         form #new-token data-api="POST /api/v1/tokens" data-then="fresh" {
             div.fields {
-                (new_name(visit, "token-name"))
+                (new_name(visit, "token-name", "off"))
                 div.field {
                     label for="token-scope" { (visit.t("access.scope")) }
                     select #token-scope name="scope" { @for (word, key) in SCOPES { option value=(word) { (visit.t(key)) } } }
