@@ -164,10 +164,12 @@ impl Hot {
     }
 
     /// Sets the rows of the group with the oldest unsealed readings aside for sealing: its number, its rows, and the
-    /// batch up to which they are all there. `None` when nothing is left to seal.
-    pub(crate) fn begin_sealing(&mut self) -> Option<(u32, Sealing, u64)> {
+    /// batch up to which they are all there. Only of groups with a reading measured before a time. `None` when there is
+    /// none.
+    pub(crate) fn begin_sealing(&mut self, before: i64) -> Option<(u32, Sealing, u64)> {
         let applied = self.applied;
-        let open = (0_u32..).zip(&mut self.groups).filter(|(_, group)| group.rows > 0 && group.sealing.is_none());
+        let open = (0_u32..).zip(&mut self.groups);
+        let open = open.filter(|(_, group)| group.rows > 0 && group.sealing.is_none() && group.reaches(before));
         let (number, group) = open.min_by_key(|(_, group)| group.through)?;
         let mut taken = Vec::new();
         for (place, slot) in (0_u8..).zip(&mut group.channels) {
@@ -213,6 +215,12 @@ impl Hot {
 }
 
 impl Group {
+    /// Whether it has a reading that was measured before a time.
+    fn reaches(&self, before: i64) -> bool {
+        let mut oldest = self.channels.iter().filter_map(|slot| slot.hot.rows.first());
+        before == i64::MAX || oldest.any(|row| row.measured_at < before)
+    }
+
     fn channel(&mut self, place: u8) -> &mut HotChannel {
         let index = usize::from(place);
         if index >= self.channels.len() {

@@ -34,6 +34,7 @@ mod salvage;
 mod schema;
 mod seal;
 mod segment;
+mod sequence;
 mod shared;
 mod state;
 mod step;

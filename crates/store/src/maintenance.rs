@@ -117,7 +117,7 @@ impl Maintenance {
                 if hot.epoch() != epoch {
                     return Err(Interrupted);
                 }
-                let Some((group, sealing, through)) = hot.begin_sealing() else { break };
+                let Some((group, sealing, through)) = hot.begin_sealing(i64::MAX) else { break };
                 (group, sealing, through, hot.latest_of_group(group))
             };
             rows += sealing.iter().map(|(_, rows)| rows.rows.len()).sum::<usize>();
@@ -173,6 +173,9 @@ impl Maintenance {
             let epoch = read(&self.shared.hot).epoch();
             while self.step(epoch, vec![action.clone()])? >= full {}
         }
+        if let Some(before) = retention::readings_before(&retention, now) {
+            self.forget_unsealed(before)?;
+        }
         let old = connection(&mut self.connection, &self.shared)
             .and_then(|open| retention::old_segments(open, &retention, now));
         let (before, segments) = self.heard(old)?;
@@ -190,6 +193,31 @@ impl Maintenance {
                 self.step(epoch, vec![action])?;
             }
         }
+        Ok(())
+    }
+
+    /// Forgets what was measured before a time and is not sealed yet, in memory and in the log: the rest of its group is
+    /// sealed without it.
+    fn forget_unsealed(&mut self, before: i64) -> Result<(), Interrupted> {
+        let epoch = read(&self.shared.hot).epoch();
+        loop {
+            let (group, sealing, through, latest) = {
+                let mut hot = write(&self.shared.hot);
+                if hot.epoch() != epoch {
+                    return Err(Interrupted);
+                }
+                let Some((group, sealing, through)) = hot.begin_sealing(before) else { break };
+                (group, sealing, through, hot.latest_of_group(group))
+            };
+            let action = self.sealer.seal_newer(group, &sealing, through, &latest, before);
+            self.step(epoch, vec![action])?;
+        }
+        let committed =
+            connection(&mut self.connection, &self.shared).and_then(|open| retention::committed_before(open, before));
+        let through = self.heard(committed)?.min(read(&self.shared.hot).sealed_through());
+        while self.step(epoch, vec![Action::TrimLog { through, batches_max: STEP_BATCHES }])? >= STEP_BATCHES as usize {
+        }
+        write(&self.shared.hot).trimmed(through);
         Ok(())
     }
 

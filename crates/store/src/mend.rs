@@ -4,13 +4,12 @@
 //! What gave numbers to other things must have no holes: a name, channel or tag that is lost is replaced by one that says
 //! so, and what was stored under its number stays readable.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use loggerhead_model::Timestamp;
 use rusqlite::types::Value;
-use rusqlite::{Connection, params, params_from_iter};
+use rusqlite::{Connection, ErrorCode, params, params_from_iter};
 
 use crate::damage::Damage;
 use crate::error::{database, file};
@@ -19,9 +18,10 @@ use crate::salvage::{Hints, Table, Values};
 use crate::schema::{FILE, create_file, open_damaged};
 use crate::seal::Sealer;
 use crate::segment::{GROUP_CHANNELS, Segment};
+use crate::sequence::rows_max;
 use crate::shared::now;
 use crate::state::latest_of_segments;
-use crate::survey::{Met, survey};
+use crate::survey::{Met, place, survey};
 use crate::{StoreError, frames};
 
 /// The new file while it is being written.
@@ -151,29 +151,20 @@ impl Mender<'_> {
             _ => 2,
         };
         tables.sort_by_key(order);
-        let mut torn = BTreeSet::new();
         for table in &tables {
-            let before = self.damage.len();
             self.copy(table, &hints)?;
             if let Some(copied) = COPIED.iter().find(|copied| copied.table == table.name) {
                 self.copy_from_index(copied).map_err(doing)?;
-            }
-            if self.damage.len() > before {
-                torn.insert(table.name.clone());
             }
             if table.name == "names" {
                 hints = Hints { names: self.names().map_err(doing)? };
             }
         }
         self.sequences();
-        self.fill_log().map_err(doing)?;
-        if torn.contains("sealed") {
-            self.fill_sealed()?;
-        }
-        if ["names", "channels", "tags"].iter().any(|table| torn.contains(*table)) {
-            let used = self.used().map_err(doing)?;
-            self.fill_numbers(&used).map_err(doing)?;
-        }
+        self.fill_log(rows_max(self.source)?).map_err(doing)?;
+        self.fill_sealed()?;
+        let used = self.used().map_err(doing)?;
+        self.fill_numbers(&used).map_err(doing)?;
         transaction.commit().map_err(doing)?;
         Ok(self.damage)
     }
@@ -187,9 +178,24 @@ impl Mender<'_> {
         let mut statement = self.target.prepare(&insert).map_err(doing)?;
         let (target, damage) = (self.target, &mut self.damage);
         survey(self.source, table, hints, &mut |met| {
+            let (sound, misnumbered) = match &met {
+                Met::Sound { row, .. } => (Some(*row), None),
+                Met::Misnumbered { row, damage } => (Some(*row), Some(damage)),
+                Met::Bad { .. } | Met::Gap(_) => (None, None),
+            };
+            damage.extend(misnumbered.map(|found| Damage { quarantined: true, ..found.clone() }));
+            let refused = match sound.map(|row| statement.execute(params_from_iter(row))) {
+                Some(Ok(_)) => return Ok(()),
+                // Damage made nothing of something that every row has.
+                Some(Err(error)) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                    error.to_string()
+                }
+                Some(Err(error)) => return Err(doing(error)),
+                None => String::new(),
+            };
             let (row, found) = match met {
-                Met::Sound { row, .. } => {
-                    return statement.execute(params_from_iter(row)).map(|_| ()).map_err(doing);
+                Met::Sound { row, .. } | Met::Misnumbered { row, .. } => {
+                    (Some(row), Damage::new(place(table, &table.key_of(row)), refused))
                 }
                 Met::Bad { row, damage } => (Some(row), damage),
                 Met::Gap(damage) => (None, damage),
@@ -255,22 +261,24 @@ impl Mender<'_> {
         }
     }
 
-    /// Puts empty batches in the place of those that are lost, so that no number is used twice.
-    fn fill_log(&self) -> rusqlite::Result<()> {
-        let last =
-            "SELECT max(coalesce((SELECT max(number) FROM log), 0), coalesce((SELECT max(through) FROM sealed), 0),
-                    coalesce((SELECT max(batch) FROM events), 0), coalesce((SELECT max(batch) FROM frames), 0),
-                    coalesce((SELECT max(batch) FROM conflicts), 0))";
-        let last: i64 = self.target.query_row(last, [], |row| row.get(0))?;
-        let first = "SELECT coalesce(min(number), ?1) FROM log";
-        let first: i64 = self.target.query_row(first, [last], |row| row.get(0))?;
+    /// Puts empty batches in the place of those that are lost, so that no number is used twice: at most so many behind
+    /// the last that is there, whatever is said elsewhere.
+    fn fill_log(&self, rows_max: i64) -> rusqlite::Result<()> {
+        let found = self.target.query_row("SELECT min(number), max(number) FROM log", [], |row| {
+            Ok(row.get::<_, Option<i64>>(0)?.zip(row.get::<_, Option<i64>>(1)?))
+        })?;
+        let limit = found.map_or(i64::MAX / 2, |(_, last)| last.saturating_add(rows_max));
+        let said = "SELECT max(coalesce((SELECT max(through) FROM sealed WHERE through <= ?1), 0),
+                    coalesce((SELECT max(batch) FROM events WHERE batch <= ?1), 0),
+                    coalesce((SELECT max(batch) FROM frames WHERE batch <= ?1), 0),
+                    coalesce((SELECT max(batch) FROM conflicts WHERE batch <= ?1), 0))";
+        let said: i64 = self.target.query_row(said, [limit], |row| row.get(0))?;
+        let (first, last) = found.map_or((said, said), |(first, last)| (first, last.max(said)));
         let mut empty = Vec::new();
         Batch::default().encode(&mut empty);
         let insert = "INSERT OR IGNORE INTO log (number, committed_at, readings, body) VALUES (?1, ?2, 0, ?3)";
-        for number in first..=last {
-            if number > 0 {
-                self.target.prepare_cached(insert)?.execute((number, now().unix_ms(), &empty))?;
-            }
+        for number in first.max(1)..=last {
+            self.target.prepare_cached(insert)?.execute((number, now().unix_ms(), &empty))?;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! What is old enough to be forgotten, kind by kind, in small steps.
 
+use std::time::Duration;
+
 use rusqlite::Connection;
 
 use crate::error::database;
@@ -10,9 +12,10 @@ use crate::{Retention, StoreError};
 const STEP_ROWS: u32 = 500;
 /// Blocks of frames that are removed in one step: about as many bytes as a batch has.
 const STEP_BLOCKS: u32 = 8;
-/// A segment that holds readings this much older than they may be is written again without them; it is not worth it for
-/// less.
-const SLACK_MS: i64 = 24 * 60 * 60 * 1000;
+/// A segment that holds readings older than they may be by this part of their age, and at most by a day, is written
+/// again without them; it is not worth it for less.
+const SLACK_PART: i64 = 16;
+const SLACK_MS_MAX: i64 = 24 * 60 * 60 * 1000;
 
 const FRAMES: &str = "DELETE FROM frames WHERE number IN (SELECT number FROM frames WHERE last_at < ?1 LIMIT ?2)";
 const EVENTS: &str = "DELETE FROM events WHERE number IN (SELECT number FROM events WHERE at < ?1 LIMIT ?2)";
@@ -24,7 +27,6 @@ const CONFLICTS: &str =
 
 /// Removals by time. Each is to be repeated until it removes less than it may.
 pub(crate) fn removals(retention: &Retention, now: i64) -> Vec<(Action, usize)> {
-    let before = |age: std::time::Duration| now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
     let kinds = [
         (retention.frames, FRAMES, STEP_BLOCKS),
         (retention.events, EVENTS, STEP_ROWS),
@@ -34,10 +36,25 @@ pub(crate) fn removals(retention: &Retention, now: i64) -> Vec<(Action, usize)> 
     let mut removals = Vec::new();
     for (age, sql, rows_max) in kinds {
         if let Some(age) = age {
-            removals.push((Action::Forget { sql, before: before(age), rows_max }, rows_max as usize));
+            removals.push((Action::Forget { sql, before: older_than(age, now), rows_max }, rows_max as usize));
         }
     }
     removals
+}
+
+fn older_than(age: Duration, now: i64) -> i64 {
+    now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The time before which readings are too old; `None` when they are kept for ever.
+pub(crate) fn readings_before(retention: &Retention, now: i64) -> Option<i64> {
+    retention.readings.map(|age| older_than(age, now))
+}
+
+/// The last batch that was committed before a time; 0 without one.
+pub(crate) fn committed_before(connection: &Connection, before: i64) -> Result<u64, StoreError> {
+    let sql = "SELECT coalesce(max(number), 0) FROM log WHERE committed_at < ?1";
+    connection.query_row(sql, [before], |row| row.get(0)).map_err(database("looking for old batches"))
 }
 
 /// A segment with readings that are too old.
@@ -55,13 +72,13 @@ pub(crate) fn old_segments(
     retention: &Retention,
     now: i64,
 ) -> Result<(i64, Vec<Old>), StoreError> {
-    let Some(age) = retention.readings else { return Ok((i64::MIN, Vec::new())) };
-    let before = now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+    let Some(before) = readings_before(retention, now) else { return Ok((i64::MIN, Vec::new())) };
+    let slack = (now.saturating_sub(before) / SLACK_PART).min(SLACK_MS_MAX);
     let doing = database("looking for old readings");
     let sql = "SELECT number, channel_group, last_at < ?1 FROM segments
                WHERE last_at < ?1 OR first_at < ?2 ORDER BY number";
     let mut statement = connection.prepare_cached(sql).map_err(doing)?;
-    let found = statement.query_map((before, before.saturating_sub(SLACK_MS)), |row| {
+    let found = statement.query_map((before, before.saturating_sub(slack)), |row| {
         Ok(Old { number: row.get(0)?, group: row.get(1)?, wholly: row.get(2)? })
     });
     let found = found.map_err(doing)?.collect::<Result<_, _>>().map_err(doing)?;

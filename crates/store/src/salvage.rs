@@ -126,6 +126,14 @@ impl Table {
         }
     }
 
+    /// The column that is the number of a row, in a table that has them.
+    pub(crate) fn number_place(&self) -> Option<usize> {
+        match self.key {
+            Key::Number(column) => Some(column),
+            Key::Words(_) => None,
+        }
+    }
+
     /// What names a row in its table.
     pub(crate) fn key_of(&self, row: &Values) -> Values {
         let columns = match &self.key {
@@ -185,31 +193,38 @@ pub(crate) fn walk(connection: &Connection, table: &Table, hints: &Hints, each: 
 
 fn walk_numbers(connection: &Connection, table: &Table, each: Each<'_>) -> Result<(), StoreError> {
     let key = table.keys().join(", ");
-    let forward = format!("{} NOT INDEXED WHERE {key} >= ?1 ORDER BY {key} LIMIT {PAGE_ROWS}", table.select());
+    let forward = format!("{} NOT INDEXED WHERE {key} >= ?1 ORDER BY {key}", table.select());
     let mut last: Option<Values> = None;
     // Numbers begin at 0 or 1. What is greater than a number is looked for beside that number, on a page that may be
     // damaged; what is at least the next one is not.
-    let mut from = 0;
+    let mut from = 0_i64;
     loop {
-        let (rows, end) = page(connection, table, &forward, &[Value::Integer(from)])?;
-        let count = rows.len();
-        for row in rows {
-            from = table.number(&row).map_or(from, |number| number.saturating_add(1));
+        let mut newest = [None; 3];
+        // Row by row as they stand, not by their numbers, of which one may be damaged.
+        let end = rows(connection, table, &forward, &[Value::Integer(from)], &mut |row| {
+            newest = [newest[1], newest[2], table.number(&row)];
             each(Found::Row(&row))?;
             last = Some(row);
-        }
-        match end {
-            End::Complete if count < PAGE_ROWS => return Ok(()),
-            End::Complete => {}
-            End::Damaged(what) => {
-                let next = next_readable(connection, table, from)?;
-                each(Found::Gap { what, after: last.as_ref(), before: next.as_ref() })?;
-                let Some(row) = next else { return Ok(()) };
-                each(Found::Row(&row))?;
-                from = table.number(&row).map_or(i64::MAX, |number| number.saturating_add(1));
-                last = Some(row);
-            }
-        }
+            Ok(())
+        })?;
+        let End::Damaged(what) = end else { return Ok(()) };
+        from = from.max(reached(newest).map_or(from, |number| number.saturating_add(1)));
+        let next = next_readable(connection, table, from)?;
+        each(Found::Gap { what, after: last.as_ref(), before: next.as_ref() })?;
+        let Some(row) = next else { return Ok(()) };
+        each(Found::Row(&row))?;
+        // A number that leads back would lead there again.
+        let Some(number) = table.number(&row).filter(|number| *number >= from) else { return Ok(()) };
+        from = number.saturating_add(1);
+        last = Some(row);
+    }
+}
+
+/// The number up to which rows were met, given the last three of them: one may be damaged.
+fn reached([before, last, newest]: [Option<i64>; 3]) -> Option<i64> {
+    match (before, last, newest) {
+        (Some(before), Some(last), Some(newest)) if newest < last && newest < before => Some(last),
+        (_, _, newest) => newest,
     }
 }
 
@@ -338,29 +353,44 @@ fn page(
     sql: &str,
     parameters: &[Value],
 ) -> Result<(Vec<Values>, End), StoreError> {
-    let doing = database("reading a table");
     let mut found = Vec::new();
+    let end = rows(connection, table, sql, parameters, &mut |row| {
+        found.push(row);
+        Ok(())
+    })?;
+    Ok((found, end))
+}
+
+/// Gives each row until the end of the statement or until damage.
+fn rows(
+    connection: &Connection,
+    table: &Table,
+    sql: &str,
+    parameters: &[Value],
+    each: &mut dyn FnMut(Values) -> Result<(), StoreError>,
+) -> Result<End, StoreError> {
+    let doing = database("reading a table");
     let end = |error: rusqlite::Error| {
         if is_damage(&error) { Ok(End::Damaged(error.to_string())) } else { Err(doing(error)) }
     };
     let mut statement = match connection.prepare_cached(sql) {
         Ok(statement) => statement,
-        Err(error) => return Ok((found, end(error)?)),
+        Err(error) => return end(error),
     };
     let mut rows = match statement.query(params_from_iter(parameters)) {
         Ok(rows) => rows,
-        Err(error) => return Ok((found, end(error)?)),
+        Err(error) => return end(error),
     };
     loop {
         let row = match rows.next() {
             Ok(Some(row)) => row,
-            Ok(None) => return Ok((found, End::Complete)),
-            Err(error) => return Ok((found, end(error)?)),
+            Ok(None) => return Ok(End::Complete),
+            Err(error) => return end(error),
         };
         let values: rusqlite::Result<Values> = (0..table.columns.len()).map(|column| row.get(column)).collect();
         match values {
-            Ok(values) => found.push(values),
-            Err(error) => return Ok((found, end(error)?)),
+            Ok(values) => each(values)?,
+            Err(error) => return end(error),
         }
     }
 }

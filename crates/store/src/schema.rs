@@ -99,6 +99,8 @@ pub(crate) fn open_damaged(directory: &Path) -> Result<Connection, StoreError> {
     add_functions(&connection).map_err(beyond_repair)?;
     // Finds a damaged page when it is read, not when something on it is used.
     connection.pragma_update(None, "cell_size_check", true).map_err(beyond_repair)?;
+    // A file that was cut short is refused as a whole without it.
+    connection.pragma_update(None, "writable_schema", true).map_err(beyond_repair)?;
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(beyond_repair)?;
     Ok(connection)
 }

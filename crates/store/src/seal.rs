@@ -50,6 +50,19 @@ impl Sealer {
         Action::Seal { group, through, latest: self.latest(latest), segments: self.segments(group, sealing) }
     }
 
+    /// What seals a group without the readings that were measured before a time.
+    pub(crate) fn seal_newer(
+        &mut self,
+        group: u32,
+        sealing: &Sealing,
+        through: u64,
+        latest: &[(u8, Latest)],
+        before: i64,
+    ) -> Action {
+        let segments = self.segments(group, &newer(sealing.to_vec(), before));
+        Action::Seal { group, through, latest: self.latest(latest), segments }
+    }
+
     /// What merges small segments of a group, if there are enough of about the same size.
     pub(crate) fn merge(&mut self, connection: &Connection, group: u32) -> Result<Option<Action>, StoreError> {
         let gone = select_mergeable(connection, group)?;
@@ -77,11 +90,8 @@ impl Sealer {
         number: i64,
         before: i64,
     ) -> Result<Option<Action>, StoreError> {
-        let Some(mut channels) = decode_all(connection, number)? else { return Ok(None) };
-        for (_, rows) in &mut channels {
-            rows.rows.retain(|row| row.measured_at >= before);
-        }
-        channels.retain(|(_, rows)| !rows.rows.is_empty());
+        let Some(channels) = decode_all(connection, number)? else { return Ok(None) };
+        let channels = newer(channels, before);
         Ok(Some(Action::Replace { group, gone: vec![number], segments: self.segments(group, &channels) }))
     }
 
@@ -108,6 +118,15 @@ impl Sealer {
             channels.iter().map(|(place, rows)| (*place, rows.rows.as_slice(), rows.texts.as_slice())).collect();
         self.encoder.encode(&chunks)
     }
+}
+
+/// Without the readings that were measured before a time.
+fn newer(mut channels: Vec<(u8, Rows)>, before: i64) -> Vec<(u8, Rows)> {
+    for (_, rows) in &mut channels {
+        rows.rows.retain(|row| row.measured_at >= before);
+    }
+    channels.retain(|(_, rows)| !rows.rows.is_empty());
+    channels
 }
 
 fn add(channels: &mut Vec<(u8, Rows)>, place: u8, rows: &Rows) {

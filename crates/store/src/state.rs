@@ -6,13 +6,14 @@ use std::path::Path;
 use loggerhead_model::{DeviceId, Quality};
 use rusqlite::Connection;
 
-use crate::damage::is_damage;
 use crate::dictionary::{Dictionary, Tag};
 use crate::error::database;
 use crate::hot::{Hot, Latest};
 use crate::identity::{Identities, SegmentSpan};
 use crate::log::Batch;
-use crate::segment::Segment;
+use crate::salvage::{Table, Values};
+use crate::segment::{GROUP_CHANNELS, Segment};
+use crate::sequence::{Counted, count, rows_max};
 use crate::{Limits, StoreError, schema};
 
 /// The writer's knowledge.
@@ -63,37 +64,48 @@ pub(crate) fn last_batch(connection: &Connection) -> Result<u64, StoreError> {
 pub(crate) fn load_hot(connection: &Connection) -> Result<(Hot, Vec<DamagedBatch>), StoreError> {
     let mut hot = Hot::default();
     load_sealed(connection, &mut hot)?;
-    let doing = database("reading the log");
-    let span = connection.query_row("SELECT min(number), max(number) FROM log", [], |row| {
-        Ok(row.get::<_, Option<u64>>(0)?.zip(row.get::<_, Option<u64>>(1)?))
-    });
-    let Some((first, last)) = span.map_err(doing)? else { return Ok((hot, Vec::new())) };
+    let log = Table::all()?.into_iter().find(|table| table.name == "log").expect("every version has a log");
     let mut damaged = Vec::new();
-    let mut statement = connection.prepare("SELECT body FROM log WHERE number = ?1").map_err(doing)?;
-    // One by one, so that a damaged page hides no more than what is on it.
-    for number in first..=last {
-        let batch = statement.query_row([number], |row| {
-            let body = row.get_ref(0)?.as_blob().unwrap_or_default();
-            Ok(Batch::decode(body).map_err(|broken| (broken.to_string(), body.to_vec())))
-        });
-        let (what, body) = match batch {
-            Ok(Ok(batch)) => {
-                hot.apply(number, &batch);
-                continue;
+    let mut apply = |number: i64, row: &Values, found: Option<i64>| {
+        let number = u64::try_from(number).unwrap_or_default();
+        let body = log.blob(row, "body");
+        match Batch::decode(body) {
+            Ok(batch) => hot.apply(number, &batch),
+            Err(broken) => damaged.push(DamagedBatch { number, what: broken.to_string(), body: Some(body.to_vec()) }),
+        }
+        if let Some(found) = found {
+            damaged.push(DamagedBatch { number, what: format!("it has the number {found}"), body: None });
+        }
+    };
+    let mut gaps = Vec::new();
+    // As they stand, so that damage hides no more than what is on its page, and no number says how far to count.
+    count(connection, &log, &mut |counted| {
+        match counted {
+            Counted::Row { row, number } => apply(number, row, None),
+            Counted::Misnumbered { row, number, found } => apply(number, row, Some(found)),
+            Counted::Unknown { row } => {
+                let what = "its number cannot be its own".to_owned();
+                gaps.push(DamagedBatch { number: log.number(row).unwrap_or(0).cast_unsigned(), what, body: None });
             }
-            Ok(Err((what, body))) => (what, Some(body)),
-            Err(error) if is_damage(&error) => (error.to_string(), None),
-            Err(error) => return Err(doing(error)),
-        };
-        damaged.push(DamagedBatch { number, what, body });
-    }
+            Counted::Gap { what, after, .. } => {
+                let after = after.and_then(|row| log.number(row)).unwrap_or(0);
+                gaps.push(DamagedBatch { number: after.saturating_add(1).cast_unsigned(), what, body: None });
+            }
+        }
+        Ok(())
+    })?;
+    damaged.extend(gaps);
     Ok((hot, damaged))
 }
 
+/// Reads how far groups are sealed. What cannot be is left out: more is then read from the log than is needed.
 fn load_sealed(connection: &Connection, hot: &mut Hot) -> Result<(), StoreError> {
     let doing = database("reading what is sealed");
-    let mut statement = connection.prepare("SELECT channel_group, through, latest FROM sealed").map_err(doing)?;
-    let mut rows = statement.query([]).map_err(doing)?;
+    let groups_max = rows_max(connection)? / i64::from(GROUP_CHANNELS);
+    let sql = "SELECT channel_group, through, latest FROM sealed
+               WHERE channel_group BETWEEN 0 AND ?1 AND through BETWEEN 0 AND (SELECT max(number) FROM log)";
+    let mut statement = connection.prepare(sql).map_err(doing)?;
+    let mut rows = statement.query([groups_max]).map_err(doing)?;
     while let Some(row) = rows.next().map_err(doing)? {
         let group: u32 = row.get(0).map_err(doing)?;
         let latest = match decode_latest(row.get_ref(2).map_err(doing)?.as_blob().unwrap_or_default()) {
@@ -151,12 +163,17 @@ fn load_dictionary(connection: &Connection, limits: Limits) -> Result<Dictionary
             DeviceId::new(id).map_err(|error| StoreError::Damaged { what: format!("a device's name: {error}") })?;
         dictionary.load_device(id);
     }
+    let mut next = 0;
     let select = "SELECT number, device, meter, function FROM channels ORDER BY number";
     let mut statement = connection.prepare(select).map_err(reading)?;
     let mut rows = statement.query([]).map_err(reading)?;
     while let Some(row) = rows.next().map_err(reading)? {
         let text = |column| row.get_ref(column).map(|value| value.as_str().unwrap_or_default());
         let (number, device) = (row.get(0).map_err(reading)?, row.get(1).map_err(reading)?);
+        if number != next {
+            return Err(StoreError::Damaged { what: format!("channel {next} has the number {number}") });
+        }
+        next = number + 1;
         dictionary.load_channel(number, device, text(2).map_err(reading)?, text(3).map_err(reading)?);
     }
     let select = "SELECT coding, code, quality, attributes, device FROM tags ORDER BY number";
@@ -191,6 +208,7 @@ fn load_segments(connection: &Connection, identities: &mut Identities) -> Result
         "SELECT channel_group, number, first_at, last_at, readings FROM segments ORDER BY channel_group, number";
     let mut statement = connection.prepare(select).map_err(reading)?;
     let mut rows = statement.query([]).map_err(reading)?;
+    let groups_max = rows_max(connection)? / i64::from(GROUP_CHANNELS);
     let mut readings = 0;
     while let Some(row) = rows.next().map_err(reading)? {
         let span = SegmentSpan {
@@ -199,8 +217,12 @@ fn load_segments(connection: &Connection, identities: &mut Identities) -> Result
             last_at: row.get(3).map_err(reading)?,
             readings: row.get(4).map_err(reading)?,
         };
+        let group: u32 = row.get(0).map_err(reading)?;
+        if i64::from(group) > groups_max {
+            return Err(StoreError::Damaged { what: format!("segment {} is of a group that cannot be", span.number) });
+        }
         readings += span.readings;
-        identities.replace(row.get(0).map_err(reading)?, &[], [span]);
+        identities.replace(group, &[], [span]);
     }
     Ok(readings)
 }

@@ -9,6 +9,7 @@ use crate::error::database;
 use crate::log::Batch;
 use crate::salvage::{Found, Hints, Table, Values, walk};
 use crate::segment::{GROUP_CHANNELS, Segment};
+use crate::sequence::{Counted, count, is_counted, rows_max};
 use crate::{StoreError, frames};
 
 /// Most complaints that SQLite itself is asked for.
@@ -25,44 +26,104 @@ pub(crate) enum Met<'a> {
     Sound { row: &'a Values, readings: u64 },
     /// A row that is not; it can be read.
     Bad { row: &'a Values, damage: Damage },
+    /// A row that is as it was written but for its number; here it has the one that it was given.
+    Misnumbered { row: &'a Values, damage: Damage },
     /// Rows that cannot be read.
     Gap(Damage),
 }
+
+/// Told of everything that is met.
+type Each<'a> = &'a mut dyn FnMut(Met<'_>) -> Result<(), StoreError>;
 
 /// Meets every row of a table.
 ///
 /// # Errors
 /// What `each` says, and `Database` when reading fails for another reason than damage.
-pub(crate) fn survey(
-    connection: &Connection,
-    table: &Table,
-    hints: &Hints,
-    each: &mut dyn FnMut(Met<'_>) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    walk(connection, table, hints, &mut |found| match found {
-        Found::Row(row) => match check(table, row) {
-            Ok(readings) => each(Met::Sound { row, readings }),
-            Err(broken) => {
-                let place = place(table, &table.key_of(row));
-                let about = about(connection, table, row);
-                each(Met::Bad { row, damage: Damage { about, ..Damage::new(place, broken.to_string()) } })
+pub(crate) fn survey(connection: &Connection, table: &Table, hints: &Hints, each: Each<'_>) -> Result<(), StoreError> {
+    let bounds = Bounds::of(connection)?;
+    if is_counted(table) {
+        return count(connection, table, &mut |counted| match counted {
+            Counted::Row { row, .. } => meet(connection, table, bounds, row, each),
+            Counted::Misnumbered { row, number, found } => {
+                let right = table.renumbered(row, number);
+                let damage = Damage::new(place(table, &table.key_of(&right)), format!("it has the number {found}"));
+                match check(table, row, bounds) {
+                    Ok(_) => each(Met::Misnumbered { row: &right, damage }),
+                    Err(_) => each(Met::Bad { row, damage }),
+                }
             }
-        },
-        Found::Gap { what, after, before } => {
-            let edge = |row: Option<&Values>| row.map(|row| about(connection, table, row)).unwrap_or_default();
-            let about = match (edge(after), edge(before)) {
-                (after, before) if after.is_empty() && before.is_empty() => String::new(),
-                (after, before) if before.is_empty() => format!("after: {after}"),
-                (after, before) if after.is_empty() => format!("before: {before}"),
-                (after, before) => format!("after: {after}; before: {before}"),
-            };
-            each(Met::Gap(Damage { about, ..Damage::new(gap(table, after, before), what) }))
-        }
+            Counted::Unknown { row } => {
+                let damage = Damage::new(place(table, &table.key_of(row)), "its number cannot be its own");
+                each(Met::Bad { row, damage })
+            }
+            Counted::Gap { what, after, before } => each(Met::Gap(gap_damage(connection, table, what, after, before))),
+        });
+    }
+    walk(connection, table, hints, &mut |found| match found {
+        Found::Row(row) => meet(connection, table, bounds, row, each),
+        Found::Gap { what, after, before } => each(Met::Gap(gap_damage(connection, table, what, after, before))),
     })
 }
 
+/// What no number in the store can be over.
+#[derive(Clone, Copy)]
+struct Bounds {
+    rows_max: i64,
+    last_batch: i64,
+}
+
+impl Bounds {
+    fn of(connection: &Connection) -> Result<Self, StoreError> {
+        // Where the log cannot be read, nothing is known of its end.
+        let last = connection.query_row("SELECT max(number) FROM log", [], |row| row.get::<_, Option<i64>>(0));
+        Ok(Self { rows_max: rows_max(connection)?, last_batch: last.ok().flatten().unwrap_or(i64::MAX) })
+    }
+}
+
+fn meet(
+    connection: &Connection,
+    table: &Table,
+    bounds: Bounds,
+    row: &Values,
+    each: Each<'_>,
+) -> Result<(), StoreError> {
+    match check(table, row, bounds) {
+        Ok(readings) => each(Met::Sound { row, readings }),
+        Err(broken) => {
+            let place = place(table, &table.key_of(row));
+            let about = about(connection, table, row);
+            each(Met::Bad { row, damage: Damage { about, ..Damage::new(place, broken.to_string()) } })
+        }
+    }
+}
+
+fn gap_damage(
+    connection: &Connection,
+    table: &Table,
+    what: String,
+    after: Option<&Values>,
+    before: Option<&Values>,
+) -> Damage {
+    let edge = |row: Option<&Values>| row.map(|row| about(connection, table, row)).unwrap_or_default();
+    let about = match (edge(after), edge(before)) {
+        (after, before) if after.is_empty() && before.is_empty() => String::new(),
+        (after, before) if before.is_empty() => format!("after: {after}"),
+        (after, before) if after.is_empty() => format!("before: {before}"),
+        (after, before) => format!("after: {after}; before: {before}"),
+    };
+    Damage { about, ..Damage::new(gap(table, after, before), what) }
+}
+
 /// Whether a row is what was written; how many readings it holds.
-fn check(table: &Table, row: &Values) -> Result<u64, Broken> {
+fn check(table: &Table, row: &Values, bounds: Bounds) -> Result<u64, Broken> {
+    if let Some(group) = table.integer(row, "channel_group")
+        && !(0..=bounds.rows_max / i64::from(GROUP_CHANNELS)).contains(&group)
+    {
+        return Err(Broken("a group of more channels than there can be"));
+    }
+    if table.integer(row, "through").is_some_and(|through| through > bounds.last_batch) {
+        return Err(Broken("sealed beyond the end of the log"));
+    }
     let readings = || table.integer(row, "readings").and_then(|readings| u64::try_from(readings).ok());
     let all = |counted: u64| match readings() {
         Some(written) if written == counted => Ok(counted),
@@ -127,7 +188,7 @@ fn words(key: &Values) -> String {
     key.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
-fn place(table: &Table, key: &Values) -> String {
+pub(crate) fn place(table: &Table, key: &Values) -> String {
     format!("{} {}", word(&table.name), words(key))
 }
 
@@ -136,8 +197,12 @@ fn gap(table: &Table, after: Option<&Values>, before: Option<&Values>) -> String
     let numbers = (after.and_then(|row| table.number(row)), before.and_then(|row| table.number(row)));
     let words = |row: &Values| words(&table.key_of(row));
     match (numbers, after, before) {
-        ((Some(after), Some(before)), ..) if before - after == 2 => format!("{word} {}", after + 1),
-        ((Some(after), Some(before)), ..) => format!("{word} {} to {}", after + 1, before - 1),
+        ((Some(after), Some(before)), ..) if before.checked_sub(after) == Some(2) => {
+            format!("{word} {}", after.saturating_add(1))
+        }
+        ((Some(after), Some(before)), ..) => {
+            format!("{word} {} to {}", after.saturating_add(1), before.saturating_sub(1))
+        }
         (_, None, None) => format!("{word} of any name (table {})", table.name),
         (_, Some(after), None) => format!("{word} after {}", words(after)),
         (_, None, Some(before)) => format!("{word} before {}", words(before)),
@@ -293,7 +358,7 @@ pub(crate) fn look_at_small_tables(connection: &Connection) -> Result<Vec<Damage
         survey(connection, table, &Hints::default(), &mut |met| {
             match met {
                 Met::Sound { .. } => {}
-                Met::Bad { damage, .. } | Met::Gap(damage) => found.push(damage),
+                Met::Bad { damage, .. } | Met::Misnumbered { damage, .. } | Met::Gap(damage) => found.push(damage),
             }
             Ok(())
         })?;

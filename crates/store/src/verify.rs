@@ -163,6 +163,11 @@ impl<'a> Verifier<'a> {
                 self.report.damage.push(damage);
                 row
             }
+            Met::Misnumbered { row, damage } => {
+                self.gaps = true;
+                self.report.damage.push(damage);
+                row
+            }
             Met::Gap(damage) => {
                 self.gaps = true;
                 self.report.damage.push(damage);
