@@ -41,6 +41,7 @@ mod steward;
 mod testing;
 mod throttle;
 pub mod tls;
+mod websocket;
 
 pub use error::{CommandError, DeviceError, StartError};
 pub use head_end::HeadEnd;

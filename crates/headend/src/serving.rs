@@ -18,6 +18,7 @@ use crate::listener::{Listener, Settings};
 use crate::socket::{Families, bind_udp, listen_tcp, listen_unix};
 use crate::status::{BoundAddress, ListenerStatus, ReloadReport};
 use crate::tls::{Certificate, FileError, Files};
+use crate::websocket::WebSocket;
 
 /// Sessions of a listener that the configuration does not have any more get this long to end.
 const RECONFIGURE_WITHIN: Duration = Duration::from_secs(10);
@@ -249,8 +250,13 @@ fn acceptor(
     let speaking = devices.iter().filter(|device| device.protocol == protocol.name);
     let settings: Vec<_> = speaking.map(|device| (&device.identity, device.rules().settings.table())).collect();
     let mut rows = settings.iter().map(|(identity, table)| DeviceSettings { identity, table });
-    core.acceptor(protocol, &config.settings, &mut rows)
-        .map_err(|source| StartError::Settings { owner: format!("listener {}", config.name), source })
+    let acceptor = core
+        .acceptor(protocol, &config.settings, &mut rows)
+        .map_err(|source| StartError::Settings { owner: format!("listener {}", config.name), source })?;
+    Ok(match &config.websocket {
+        Some(websocket) => Box::new(WebSocket::around(acceptor, protocol.name, websocket.origins.clone())),
+        None => acceptor,
+    })
 }
 
 fn settings(config: &config::Listener, protocol: &'static Protocol) -> Settings {

@@ -121,6 +121,7 @@ fn config(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys, port: u16) ->
         first_frame: Duration::from_secs(5),
         login: Duration::from_secs(10),
         tls: None,
+        websocket: None,
         settings,
     };
     Ok(Config {

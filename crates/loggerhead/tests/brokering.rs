@@ -179,3 +179,35 @@ fn no_acknowledged_message_is_lost_and_none_of_qos_2_doubled_by_kills() {
     }
     assert!(head_end.stop().success());
 }
+
+/// Publishes and hears one message over WebSocket, with the client of another maker.
+const OVER_WEBSOCKET: &str = r#"
+import sys
+import paho.mqtt.client as mqtt
+client = mqtt.Client("panel", transport="websockets")
+client.username_pw_set("admin", "123456")
+client.on_connect = lambda client, *_: client.subscribe("plant/#", 1)
+client.on_subscribe = lambda client, *_: client.publish("plant/boiler", "x" * 70000, 1)
+def heard(client, _, message):
+    print(message.topic, len(message.payload))
+    client.disconnect()
+client.on_message = heard
+client.connect(sys.argv[1], int(sys.argv[2]))
+sys.exit(client.loop_forever())
+"#;
+
+#[test]
+fn a_client_of_another_maker_speaks_over_websocket() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let over = |text: String| text.replace("\n[[device]]", "[listener.websocket]\n\n[[device]]");
+    let head_end = HeadEnd::start(directory.path(), &over(configuration("127.0.0.1:0")));
+    let address = head_end.addresses_of("mqtt").first().expect("the listener listens").clone();
+    let (host, port) = address.rsplit_once(':').expect("HOST:PORT");
+    // The interpreter of the distribution, for which ./check installs the client.
+    let mut command = Command::new("/usr/bin/python3");
+    let output = command.args(["-c", OVER_WEBSOCKET, host, port]).output().expect("./check installs it");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}\n{stdout}\n{stderr}", output.status);
+    assert_eq!(stdout, "plant/boiler 70000\n");
+    assert!(head_end.stop().success());
+}

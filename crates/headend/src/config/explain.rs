@@ -138,8 +138,9 @@ fn table(text: &mut String, path: &str, keys: Keys) {
                 continue;
             }
         };
-        // A device and TLS files that are not there cannot stand in an example that works as it is.
-        let wanted = key.name != "device" && key.name != "tls";
+        // What is not there, a device or the files of TLS, and what changes who can connect stays out of an example that
+        // works as it is.
+        let wanted = !matches!(key.name, "device" | "tls" | "websocket");
         let mut part = String::new();
         table(&mut part, &format!("{path}{}.", key.name), below);
         let _ = write!(text, "\n# {}\n{}{head}\n", key.meaning, if wanted { "" } else { "#" });

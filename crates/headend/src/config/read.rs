@@ -16,7 +16,7 @@ use super::schema::{self, DATA_DIR_DEFAULT, Keys};
 use super::secret::{self, parse_secret};
 use super::section::{Findings, Section};
 use super::sockets::{socket_files, sockets};
-use super::types::{Address, Config, Device, Enroll, Listener, Log, LogFormat, Tls, Web};
+use super::types::{Address, Config, Device, Enroll, Listener, Log, LogFormat, Tls, Web, WebSocket};
 
 /// Longest name of a listener.
 const NAME_BYTES_MAX: usize = 64;
@@ -280,6 +280,7 @@ fn listener(section: &Section<'_>, devices: &[(Device, Section<'_>)]) -> Option<
         first_frame: Duration::from_secs(section.count_or("first_frame_s", protocol.limits.first_frame.as_secs())),
         login: Duration::from_secs(section.count_or("login_s", protocol.limits.login.as_secs())),
         tls: section.node.entry("tls").and_then(|_| tls(&section.below("tls", &empty))),
+        websocket: section.node.entry("websocket").map(|_| websocket(&section.below("websocket", &empty))),
         settings: toml::Table::new(),
     };
     let settings = own::settings(section, protocol, |settings| {
@@ -290,6 +291,19 @@ fn listener(section: &Section<'_>, devices: &[(Device, Section<'_>)]) -> Option<
         (protocol.acceptor)(settings, &mut theirs).map(|_| ())
     });
     Some(Listener { settings, ..listener })
+}
+
+fn websocket(section: &Section<'_>) -> WebSocket {
+    let right = "https://panel.example";
+    let origins = section.list("origins", right);
+    for (origin, place) in &origins {
+        let has_host = origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
+        if !has_host {
+            let text = format!("{origin:?} is no origin: write {right}, with :PORT where it is not the usual one");
+            section.findings.add(Gravity::Error, place, format!("{}origins", section.path), text);
+        }
+    }
+    WebSocket { origins: origins.into_iter().map(|(origin, _)| origin).collect() }
 }
 
 fn addresses(section: &Section<'_>, protocol: &Protocol) -> Vec<Address> {
@@ -310,6 +324,10 @@ fn addresses(section: &Section<'_>, protocol: &Protocol) -> Vec<Address> {
             Some(("unix", path)) => Some(path).filter(|path| !path.is_empty()).map(|path| Address::Unix(path.into())),
             Some(("udp", _)) if section.node.entry("tls").is_some() => {
                 section.findings.add(Gravity::Error, place, format!("{}address", section.path), "udp has no TLS");
+                continue;
+            }
+            Some(("udp", _)) if section.node.entry("websocket").is_some() => {
+                section.findings.add(Gravity::Error, place, format!("{}address", section.path), "udp has no WebSocket");
                 continue;
             }
             Some(("udp", rest)) => rest.parse().ok().filter(|_| protocol.takes_datagrams).map(Address::Udp),

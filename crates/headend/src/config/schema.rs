@@ -283,6 +283,7 @@ pub(super) const LISTENER: Keys = &[
     table("tls", TLS, "TLS on every address of this listener; both files are read again when they change"),
     table("socket", SOCKET, "how the TCP sockets of this listener behave"),
     table("unix", UNIX, "who may connect to the socket files of this listener"),
+    table("websocket", WEBSOCKET, "the protocol goes over WebSocket, with its name as the subprotocol"),
 ];
 
 pub(super) const SOCKET: Keys = &[
@@ -355,6 +356,14 @@ pub(super) const UNIX: Keys = &[
     ),
     key("group", Kind::Text, None, "\"meters\"", "the group who owns them, by name or number; default: the server's"),
 ];
+
+pub(super) const WEBSOCKET: Keys = &[key(
+    "origins",
+    Kind::Texts,
+    None,
+    "[\"https://panel.example\"]",
+    "origins of web pages that may connect, besides pages of the host itself",
+)];
 
 pub(super) const TLS: Keys = &[
     key("certificate", Kind::Path, None, "\"/etc/loggerhead/cert.pem\"", "the certificate chain, PEM"),

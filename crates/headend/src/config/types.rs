@@ -93,6 +93,13 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
+/// A listener whose devices speak their protocol over WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebSocket {
+    /// Origins of web pages that may connect, besides pages of the host itself: `https://panel.example`.
+    pub origins: Vec<String>,
+}
+
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
@@ -158,6 +165,8 @@ pub struct Listener {
     pub login: Duration,
     /// Its certificate, for TLS.
     pub tls: Option<Tls>,
+    /// Its protocol goes over WebSocket.
+    pub websocket: Option<WebSocket>,
     /// The protocol's own settings. Hold keys.
     pub settings: toml::Table,
 }
@@ -172,6 +181,7 @@ impl fmt::Debug for Listener {
             .field("addresses", &self.addresses)
             .field("enroll", &self.enroll)
             .field("tls", &self.tls)
+            .field("websocket", &self.websocket)
             .finish_non_exhaustive()
     }
 }

@@ -91,6 +91,7 @@ fn settings(directory: &TempDir) -> Config {
         first_frame: Duration::from_secs(5),
         login: Duration::from_secs(10),
         tls: None,
+        websocket: None,
         settings: toml::Table::new(),
     };
     Config {

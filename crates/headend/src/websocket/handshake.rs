@@ -1,0 +1,133 @@
+//! The request of HTTP that a WebSocket begins with, RFC 6455 §4.2.
+
+use sha1::{Digest, Sha1};
+
+/// Longest request; browsers send cookies with it, and common servers take as much.
+pub(super) const REQUEST_BYTES_MAX: usize = 8 * 1024;
+/// What is hashed after the client's key, RFC 6455 §1.3.
+const KEY_END: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+/// A key is 16 bytes in base64.
+const KEY_LENGTH: usize = 24;
+
+/// Who is let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rules {
+    /// The subprotocol that has to be offered.
+    pub(super) subprotocol: &'static str,
+    /// Origins of pages that may connect, besides those of the host itself.
+    pub(super) origins: Vec<String>,
+}
+
+/// A request that is refused: the answer's status, and what to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    status: &'static str,
+    pub(super) reason: &'static str,
+}
+
+const fn bad(reason: &'static str) -> Refusal {
+    Refusal { status: "400 Bad Request", reason }
+}
+
+/// The request is longer than it may be.
+pub(super) const TOO_LONG: Refusal =
+    Refusal { status: "431 Request Header Fields Too Large", reason: "the request is over 8192 bytes" };
+
+impl Refusal {
+    /// The answer.
+    pub(super) fn response(&self) -> String {
+        format!(
+            "HTTP/1.1 {}\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: close\r\n\
+             Content-Type: text/plain\r\nContent-Length: {}\r\n\r\n{}\n",
+            self.status,
+            self.reason.len() + 1,
+            self.reason
+        )
+    }
+}
+
+/// The header fields of a request.
+struct Fields<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Fields<'a> {
+    /// The only field of that name.
+    fn only(&self, name: &str) -> Option<&'a str> {
+        let mut found = self.all(name);
+        found.next().filter(|_| found.next().is_none())
+    }
+
+    fn all(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |field| field.0.eq_ignore_ascii_case(name)).map(|field| field.1)
+    }
+
+    /// The words of a list, over all fields of that name.
+    fn words(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.all(name).flat_map(|value| value.split(',')).map(str::trim)
+    }
+}
+
+/// The answer to a whole request, up to its empty line.
+///
+/// # Errors
+/// Why it is refused.
+pub(super) fn answer(request: &[u8], rules: &Rules) -> Result<String, Refusal> {
+    let text = std::str::from_utf8(request).map_err(|_| bad("the request is not text"))?;
+    let mut lines = text.trim_end_matches("\r\n").split("\r\n");
+    let first: Vec<&str> = lines.next().unwrap_or_default().split(' ').collect();
+    let ["GET", _, "HTTP/1.1"] = first.as_slice() else { return Err(bad("begin with GET over HTTP/1.1")) };
+    let fields = lines.map(|line| {
+        let (name, value) = line.split_once(':')?;
+        (!name.is_empty() && !name.contains([' ', '\t'])).then_some((name, value.trim()))
+    });
+    let fields = Fields(fields.collect::<Option<_>>().ok_or(bad("a header field without a name"))?);
+    let has = |name, word: &str| fields.words(name).any(|other| other.eq_ignore_ascii_case(word));
+    if !has("upgrade", "websocket") || !has("connection", "upgrade") {
+        return Err(Refusal { status: "426 Upgrade Required", reason: "connect with a WebSocket" });
+    }
+    if fields.only("sec-websocket-version") != Some("13") {
+        return Err(Refusal { status: "426 Upgrade Required", reason: "use version 13 of WebSocket" });
+    }
+    let host = fields.only("host").ok_or(bad("send one Host"))?;
+    check_origin(&fields, host, rules)?;
+    let key = fields.only("sec-websocket-key").filter(|key| is_key(key)).ok_or(bad("send one key of 16 bytes"))?;
+    if !fields.words("sec-websocket-protocol").any(|offered| offered == rules.subprotocol) {
+        return Err(bad("offer the listener's protocol as the subprotocol"));
+    }
+    let accept = base64(&Sha1::new().chain_update(key).chain_update(KEY_END).finalize());
+    Ok(format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {}\r\n\r\n",
+        rules.subprotocol
+    ))
+}
+
+/// Only browsers name an origin, and a page of somebody else shall not use its reader's network.
+fn check_origin(fields: &Fields<'_>, host: &str, rules: &Rules) -> Result<(), Refusal> {
+    let is_ours = |origin: &str| {
+        let own = origin.split_once("://").is_some_and(|(_, origin)| origin.eq_ignore_ascii_case(host));
+        own || rules.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
+    };
+    if fields.all("origin").all(is_ours) {
+        return Ok(());
+    }
+    Err(Refusal { status: "403 Forbidden", reason: "a page of this origin may not connect; see websocket.origins" })
+}
+
+fn is_key(key: &str) -> bool {
+    let is_sign = |sign: u8| sign.is_ascii_alphanumeric() || matches!(sign, b'+' | b'/');
+    key.len() == KEY_LENGTH && key.strip_suffix("==").is_some_and(|signs| signs.bytes().all(is_sign))
+}
+
+/// Bytes in base64, RFC 4648 §4.
+fn base64(bytes: &[u8]) -> String {
+    const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let group = (0..3).fold(0_usize, |group, at| group << 8 | usize::from(chunk.get(at).copied().unwrap_or(0)));
+        for at in 0..4 {
+            let sign = SIGNS.get(group >> (18 - 6 * at) & 0x3f).copied().unwrap_or(b'=');
+            text.push(if at <= chunk.len() { char::from(sign) } else { '=' });
+        }
+    }
+    text
+}
