@@ -139,11 +139,15 @@ async fn a_slow_subscriber_is_told_where_it_was_cut_and_catches_up() {
     let site = Site::open().await;
     let (_server, settings) = serve(&site).await;
     let mut slow = Socket::open(&settings, "kinds=readings&device=d").await;
+    let mut quick = Socket::open(&settings, "kinds=readings&device=d").await;
     let names: Vec<String> = (0..LARGE_READINGS).map(|number| format!("f{number}")).collect();
     for number in 0..MANY_PACKETS {
         let readings: Vec<_> = names.iter().map(|function| Reading { function, ..reading(number, "1.5") }).collect();
         site.store(packet("d", &readings)).await;
     }
+    // When another one has the last packet, all were offered to the one that does not read.
+    let last = Json::from(super::at(MANY_PACKETS - 1).to_string());
+    while quick.message().await["data"]["readings"][0]["measured_at"] != last {}
     let (mut moments, mut cuts) = (Vec::new(), 0);
     while moments.len() < usize::try_from(MANY_PACKETS).expect("small") {
         let message = slow.message().await;
