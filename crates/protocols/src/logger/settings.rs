@@ -420,7 +420,7 @@ mod tests {
             "dialect = 'auto'\ncrc = 'a3'\naes_keys = ['text:0000000000123456', { key = 'hex:0102030405060708090a0b0c0d0e0f10', iv = 'text:0000000000123456' }]",
             None,
         );
-        check("dialekt = 'auto'", Some("dialekt: unknown field"));
+        check("dialekt = 'auto'", Some("dialekt: there is no such key; did you mean \"dialect\"?"));
         check("dialect = 'roman'", Some("dialect: \"roman\" is none of national"));
         check("crc = 'a9'", Some("crc: \"a9\" is none of learn, off, a1"));
         check("crc = 5", Some("crc: wrong type, expected a string"));
