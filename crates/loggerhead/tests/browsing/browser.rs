@@ -67,7 +67,7 @@ impl Browser {
             }},
         }}});
         let made = browser.ask("POST", "/session", &capabilities);
-        browser.session = made["sessionId"].as_str().expect("a session has a name").to_owned();
+        at(&made, "/sessionId").as_str().expect("a session has a name").clone_into(&mut browser.session);
         browser.post("timeouts", &json!({"script": PATIENCE.as_millis(), "pageLoad": PATIENCE.as_millis()}));
         browser
     }
@@ -83,8 +83,9 @@ impl Browser {
         let body = if method == "POST" { body.to_string() } else { String::new() };
         let answer = exchange(&self.driver_address, method, path, &body).map_err(|error| json!(error.to_string()))?;
         let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| json!(answer))?;
-        let mut said: Value = serde_json::from_str(body).map_err(|error| json!(format!("{error}: {body}")))?;
-        if head.starts_with("HTTP/1.1 200 ") { Ok(said["value"].take()) } else { Err(said["value"].take()) }
+        let said: Value = serde_json::from_str(body).map_err(|error| json!(format!("{error}: {body}")))?;
+        let value = at(&said, "/value").clone();
+        if head.starts_with("HTTP/1.1 200 ") { Ok(value) } else { Err(value) }
     }
 
     #[track_caller]
@@ -134,9 +135,12 @@ impl Browser {
             if seen == Ok(Value::Bool(true)) {
                 return;
             }
-            if Instant::now() > deadline {
-                panic!("never {condition} ({seen:?}) at {}: {}", self.value("location.href"), self.text("body"));
-            }
+            assert!(
+                Instant::now() <= deadline,
+                "never {condition} ({seen:?}) at {}: {}",
+                self.value("location.href"),
+                self.text("body")
+            );
         }
     }
 
@@ -166,7 +170,7 @@ impl Browser {
     #[track_caller]
     fn element(&self, selector: &str) -> String {
         let found = self.post("element", &json!({"using": "css selector", "value": selector}));
-        found[ELEMENT].as_str().expect("an element has a reference").to_owned()
+        found.get(ELEMENT).and_then(Value::as_str).expect("an element has a reference").to_owned()
     }
 
     /// Clicks on the first such element, as a person does.
@@ -201,7 +205,7 @@ impl Browser {
     /// Keeps a picture of the whole page for people to look at.
     pub(super) fn picture(&self, name: &str) {
         let taken = self.cdp("Page.captureScreenshot", &json!({"format": "png", "captureBeyondViewport": true}));
-        let png = base64(taken["data"].as_str().expect("a picture"));
+        let png = base64(at(&taken, "/data").as_str().expect("a picture"));
         let place = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots");
         std::fs::create_dir_all(&place).expect("the target directory takes files");
         std::fs::write(place.join(format!("{name}.png")), png).expect("the target directory takes files");
@@ -214,23 +218,23 @@ impl Browser {
             self.post("execute/sync", &json!({"script": AXE, "args": []}));
         }
         let found = self.promised("axe.run(document, { resultTypes: ['violations'] })", &[]);
-        let violations = found["violations"].as_array().unwrap_or_else(|| panic!("axe does not run: {found}"));
-        violations.iter().map(|rule| format!("{}: {}", rule["id"], rule["nodes"])).collect()
+        let violations = at(&found, "/violations").as_array().unwrap_or_else(|| panic!("axe does not run: {found}"));
+        violations.iter().map(|rule| format!("{}: {}", at(rule, "/id"), at(rule, "/nodes"))).collect()
     }
 
     /// What the page complained of, since it was last asked.
     pub(super) fn complaints(&self) -> Vec<String> {
         let entries = self.post("se/log", &json!({"type": "browser"}));
-        entries.as_array().expect("a list").iter().map(|entry| entry["message"].to_string()).collect()
+        entries.as_array().expect("a list").iter().map(|entry| at(entry, "/message").to_string()).collect()
     }
 
     /// Addresses of other hosts that pages asked for, since it was last asked.
     pub(super) fn foreign_requests(&self) -> Vec<String> {
         let entries = self.post("se/log", &json!({"type": "performance"}));
-        let messages = entries.as_array().expect("a list").iter().filter_map(|entry| entry["message"].as_str());
+        let messages = entries.as_array().expect("a list").iter().filter_map(|entry| at(entry, "/message").as_str());
         let messages = messages.filter_map(|message| serde_json::from_str::<Value>(message).ok());
-        let asked = messages.filter(|message| message["message"]["method"] == "Network.requestWillBeSent");
-        let addresses = asked.filter_map(|sent| Some(sent["message"]["params"]["request"]["url"].as_str()?.to_owned()));
+        let asked = messages.filter(|message| at(message, "/message/method") == "Network.requestWillBeSent");
+        let addresses = asked.filter_map(|sent| Some(at(&sent, "/message/params/request/url").as_str()?.to_owned()));
         // The tests open a blank page of the browser's own.
         let own = [self.base.as_str(), "data:", "blob:", "chrome:"];
         addresses.filter(|address| !own.iter().any(|own| address.starts_with(own))).collect()
@@ -258,6 +262,11 @@ impl Drop for Browser {
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
+}
+
+/// What stands at a path; null where nothing does.
+fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
+    value.pointer(path).unwrap_or(&Value::Null)
 }
 
 /// One request of HTTP/1.1, and all that is answered.

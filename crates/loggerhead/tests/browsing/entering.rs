@@ -1,6 +1,6 @@
 //! Who is let in, by the form, and what roles see.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::browser::Browser;
 use super::{PASSWORD, head_end, signed_in};
@@ -30,8 +30,10 @@ fn a_wrong_password_a_missing_mark_and_a_small_role_are_refused() {
     let commands = json!("/api/v1/devices/330302D110-06/commands");
     let unmarked = browser.promised(ASK, &[commands.clone(), order.clone()]);
     assert_eq!(unmarked, 403, "a cookie alone changes nothing");
+    let mark = browser.value("document.querySelector('meta[name=csrf-token]').content");
     let mut marked = order;
-    marked["headers"]["x-csrf-token"] = browser.value("document.querySelector('meta[name=csrf-token]').content");
+    let headers = marked.pointer_mut("/headers").and_then(Value::as_object_mut).expect("it has headers");
+    headers.insert("x-csrf-token".to_owned(), mark);
     assert_eq!(browser.promised(ASK, &[commands, marked]), 403, "a viewer sends no commands");
     assert_eq!(browser.count("a[href='/setup/access']"), 0, "nor is shown who may do what");
     for page in ["/setup/access", "/setup/audit", "/setup/add"] {
