@@ -200,13 +200,14 @@ async fn list(args: &ListArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let width = devices.iter().map(|device| device.id.chars().count()).max().unwrap_or(0).max("DEVICE".len());
-    say(format_args!("{:width$}  {:16}  {:24}  {:>12}  PEER", "DEVICE", "PRESENCE", "LAST HEARD", "READINGS"))?;
+    let title = "READINGS SINCE START";
+    say(format_args!("{:width$}  {:16}  {:24}  {title}  PEER", "DEVICE", "PRESENCE", "LAST HEARD"))?;
     for device in &devices {
         let presence = &device.presence;
         let pending = device.state == DeviceState::Pending;
         let heard = presence.last_bytes_at.map_or_else(|| "-".to_owned(), |at| at.to_string());
         say(format_args!(
-            "{:width$}  {:16}  {heard:24}  {:>12}  {}",
+            "{:width$}  {:16}  {heard:24}  {:>20}  {}",
             device.id,
             if pending { "pending" } else { presence.state.as_str() },
             device.counters.readings,

@@ -299,7 +299,7 @@ async function refresh() {
     linkDownloads(from, to);
     const gaps = courses.reduce((sum, { gaps }) => sum + gaps.length, 0);
     const readings = courses.reduce((sum, { points, each }) => sum + (each ? points.length : points.reduce((all, { known }) => all + known.count + known.bad, 0)), 0);
-    const said = t("js.shown", { from: wholeMoment(new Date(from * 1000)), to: wholeMoment(new Date(to * 1000)), readings, gaps });
+    const said = t(readings > 0 ? "js.shown" : "js.shown_none", { from: wholeMoment(new Date(from * 1000)), to: wholeMoment(new Date(to * 1000)), readings, gaps });
     const shown = document.getElementById("shown");
     if (shown.textContent !== said) shown.textContent = said;
     plotPlace.dataset.gaps = gaps;

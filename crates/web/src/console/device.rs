@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use axum::extract::State;
 use axum::response::Response;
 use loggerhead_headend::DeviceStatus;
-use loggerhead_model::{DeviceId, Origin, Quality, Role};
+use loggerhead_model::{DeviceId, Origin, Quality, Role, Timestamp};
 use loggerhead_store::{DeviceSource, DeviceState, ReadingFilter};
 use maud::{Markup, html};
 
@@ -244,6 +244,12 @@ fn value(visit: &Visit, latest: &Latest<'_>) -> Markup {
     }
 }
 
+/// A finding that is a moment by the device's clock: its name ends so, and it counts seconds since 1970.
+fn moment(name: &str, word: &str) -> Option<Timestamp> {
+    let seconds: i64 = name.ends_with("_at").then(|| word.parse().ok())??;
+    Some(Timestamp::from_unix_ms(seconds.checked_mul(1000)?))
+}
+
 /// Who it is, what was learnt about it, and what it did.
 fn facts(visit: &Visit, device: &DeviceStatus, latest: &[Latest<'_>]) -> Markup {
     let source = match device.source {
@@ -260,7 +266,8 @@ fn facts(visit: &Visit, device: &DeviceStatus, latest: &[Latest<'_>]) -> Markup 
             }
             dt { (visit.t("device.protocol")) } dd { (device.protocol) }
             @for (name, word) in &device.learnt {
-                dt { (visit.texts.find(&format!("learnt.{name}")).unwrap_or(name)) } dd { (word) }
+                dt { (visit.texts.find(&format!("learnt.{name}")).unwrap_or(name)) }
+                dd { @if let Some(at) = moment(name, word) { (format::device_time(at, Look::Moment)) } @else { (word) } }
             }
             dt { (visit.t("device.source")) } dd { (visit.t(source)) }
             @if let Some(at) = device.added_at { dt { (visit.t("device.added")) } dd { (format::time(at, Look::Moment)) } }
