@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use loggerhead_model::Timestamp;
+use loggerhead_model::{DeviceId, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, params, params_from_iter};
 
@@ -112,21 +112,34 @@ struct Copied {
     index: &'static str,
     columns: &'static str,
     checksum: &'static str,
+    /// Whether these may be the columns of a row: an entry of an index has no checksum.
+    fits: fn(&[Value]) -> bool,
 }
 
 const COPIED: [Copied; 3] = [
-    Copied { table: "names", index: "sqlite_autoindex_names_1", columns: "number, id", checksum: "row_checksum(id)" },
+    Copied {
+        table: "names",
+        index: "sqlite_autoindex_names_1",
+        columns: "number, id",
+        checksum: "row_checksum(id)",
+        fits: |values| matches!(values, [Value::Integer(_), Value::Text(id)] if DeviceId::new(id).is_ok()),
+    },
     Copied {
         table: "channels",
         index: "sqlite_autoindex_channels_1",
         columns: "number, device, meter, function",
         checksum: "row_checksum(device, meter, function)",
+        fits: |values| matches!(values, [Value::Integer(_), Value::Integer(_), Value::Text(_), Value::Text(_)]),
     },
     Copied {
         table: "tags",
         index: "tags_by_words",
         columns: "number, coding, code, quality, attributes",
         checksum: "row_checksum(coding, code, quality, attributes, device)",
+        fits: |values| {
+            use Value::{Integer, Text};
+            matches!(values, [Integer(_), Text(_), Text(_), Integer(_), Text(_)])
+        },
     },
 ];
 
@@ -209,7 +222,7 @@ impl Mender<'_> {
 
     /// Takes the rows that the table lost from an index that holds them as well, as far as it can be read.
     fn copy_from_index(&self, copied: &Copied) -> rusqlite::Result<()> {
-        let Copied { table, index, columns, checksum } = copied;
+        let Copied { table, index, columns, checksum, fits } = copied;
         for order in ["ASC", "DESC"] {
             let key = columns.split_once(", ").map_or(*columns, |(_, rest)| rest).replace(", ", &format!(" {order}, "));
             let sql = format!("SELECT {columns} FROM {table} INDEXED BY {index} ORDER BY {key} {order}");
@@ -229,7 +242,9 @@ impl Mender<'_> {
                     }
                 };
                 let values: rusqlite::Result<Values> = (0..count).map(|column| row.get(column)).collect();
-                if let Ok(values) = values {
+                if let Ok(values) = values
+                    && fits(&values)
+                {
                     self.target.prepare_cached(&insert)?.execute(params_from_iter(values))?;
                 }
             }

@@ -21,6 +21,8 @@ pub(crate) type Values = Vec<Value>;
 pub(crate) struct Table {
     pub(crate) name: String,
     pub(crate) columns: Vec<String>,
+    /// What the schema says that each column holds: `TEXT`, `INTEGER` or `BLOB`.
+    kinds: Vec<String>,
     key: Key,
 }
 
@@ -75,12 +77,14 @@ impl Table {
     }
 
     fn of(pristine: &Connection, name: String, without_rowid: bool) -> rusqlite::Result<Self> {
-        let mut statement = pristine.prepare("SELECT name, pk FROM pragma_table_info(?1) ORDER BY cid")?;
-        let columns = statement.query_map([&name], |row| Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?)))?;
+        let mut statement = pristine.prepare("SELECT name, type, pk FROM pragma_table_info(?1) ORDER BY cid")?;
+        let columns = statement.query_map([&name], |row| {
+            Ok(((row.get::<_, String>(0)?, row.get::<_, String>(1)?), row.get::<_, u32>(2)?))
+        })?;
         let columns = columns.collect::<rusqlite::Result<Vec<_>>>()?;
         let keys = columns.iter().enumerate().filter(|(_, (_, place))| *place > 0).map(|(index, _)| index);
         let keys: Vec<usize> = keys.collect();
-        let mut columns: Vec<String> = columns.into_iter().map(|(column, _)| column).collect();
+        let (mut columns, kinds): (Vec<String>, Vec<String>) = columns.into_iter().map(|(column, _)| column).unzip();
         let key = match keys.as_slice() {
             _ if without_rowid => Key::Words(keys),
             [number] if is_number(pristine, &name)? => Key::Number(*number),
@@ -89,7 +93,7 @@ impl Table {
                 Key::Number(columns.len() - 1)
             }
         };
-        Ok(Self { name, columns, key })
+        Ok(Self { name, columns, kinds, key })
     }
 
     /// A column of a row.
@@ -152,13 +156,28 @@ impl Table {
     /// Whether the checksum that stands in a row, if one does, is that of its other columns.
     pub(crate) fn checksum_fits(&self, row: &Values) -> bool {
         let Some(place) = self.columns.iter().position(|column| column == "checksum") else { return true };
-        let Some(Value::Integer(checksum)) = row.get(place) else { return true };
+        let checksum = match row.get(place) {
+            Some(Value::Integer(checksum)) => checksum,
+            // From before it was kept; or the head of the row is damaged, and then its columns are not what they should be.
+            Some(Value::Null) | None => return self.kinds_fit(row),
+            Some(Value::Real(_) | Value::Text(_) | Value::Blob(_)) => return false,
+        };
         let number = match &self.key {
             Key::Number(column) => Some(*column),
             Key::Words(_) => None,
         };
         let covered = row.iter().enumerate().take(place).filter(|(index, _)| Some(*index) != number);
         *checksum == i64::from(schema::checksum(covered.map(|(_, value)| ValueRef::from(value))))
+    }
+
+    fn kinds_fit(&self, row: &Values) -> bool {
+        self.kinds.iter().zip(row).all(|(kind, value)| match value {
+            Value::Null => true,
+            Value::Integer(_) => kind == "INTEGER",
+            Value::Text(_) => kind == "TEXT",
+            Value::Blob(_) => kind == "BLOB",
+            Value::Real(_) => false,
+        })
     }
 
     fn keys(&self) -> Vec<&str> {
