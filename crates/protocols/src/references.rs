@@ -6,13 +6,20 @@ use memchr::memchr;
 
 /// Bytes of a reference without its `&`: `#x10FFFF;` and some zeros.
 const REFERENCE_BYTES_MAX: usize = 12;
+/// Bytes of a text below which it is looked through one by one.
+const SHORT_BYTES: usize = 16;
 
 /// `text` with its references replaced; one that is not known stays as it is.
 #[inline]
 pub(crate) fn unescape(text: &str) -> Cow<'_, str> {
-    if memchr(b'&', text.as_bytes()).is_none() {
-        return Cow::Borrowed(text);
-    }
+    // Most texts are a few characters, for which the set-up of a wide search costs more than the search.
+    let bytes = text.as_bytes();
+    let none = if bytes.len() < SHORT_BYTES { !bytes.contains(&b'&') } else { memchr(b'&', bytes).is_none() };
+    if none { Cow::Borrowed(text) } else { replaced(text) }
+}
+
+#[cold]
+fn replaced(text: &str) -> Cow<'static, str> {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, behind)) = rest.split_once('&') {

@@ -338,7 +338,7 @@ impl<'a, 'r> Decoder<'a, 'r> {
             }
         }
         let text = self.scanner.text()?;
-        self.reading([id.trim(), coding.trim(), code.trim()], &text, time)
+        self.reading([stripped(&id), stripped(&coding), stripped(&code)], &text, time)
     }
 
     /// `<energy_item code="01000">1</energy_item>`: a reading of the device itself.
@@ -470,6 +470,15 @@ fn look_ahead(mut scanner: Scanner<'_>, zone: Zone, data: &mut DataBody) -> Resu
         } else if same_name(tag.name, "parser") || same_name(tag.name, "parse") {
             data.parser = parser(scanner.text()?.trim());
         }
+    }
+}
+
+/// `text.trim()`, at less cost for what neither begins nor ends with a blank.
+#[inline]
+fn stripped(text: &str) -> &str {
+    match text.as_bytes() {
+        [] | [b'!'..=b'~'] | [b'!'..=b'~', .., b'!'..=b'~'] => text,
+        _ => text.trim(),
     }
 }
 

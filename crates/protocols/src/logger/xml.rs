@@ -96,9 +96,8 @@ impl<'a> Scanner<'a> {
                 return Ok(Token::End);
             }
             let rest = self.rest();
-            let Some(text_bytes) = memchr(b'<', rest.as_bytes()) else {
-                return Err(self.malformed("the text ends within an element"));
-            };
+            let text_bytes = if rest.starts_with('<') { Some(0) } else { memchr(b'<', rest.as_bytes()) };
+            let text_bytes = text_bytes.ok_or_else(|| self.malformed("the text ends within an element"))?;
             if text_bytes > 0 {
                 self.at += text_bytes;
                 if self.began {
@@ -317,6 +316,28 @@ impl<'a> Iterator for Attributes<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() { None } else { self.usual().or_else(|| self.forgiven()) }
+    }
+}
+
+impl<'a> Attributes<'a> {
+    /// One blank, a name of letters, a value in double quotes right behind the sign: nearly every attribute there is.
+    #[inline]
+    fn usual(&mut self) -> Option<(&'a str, &'a str)> {
+        let named = self.rest.strip_prefix(' ')?;
+        let name_bytes = named.bytes().position(|byte| !matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'_'))?;
+        let (name, behind) = named.split_at_checked(name_bytes)?;
+        let quoted = behind.strip_prefix("=\"")?;
+        let (value, rest) = quoted.split_at_checked(quoted.bytes().position(|byte| byte == b'"')?)?;
+        if name.is_empty() {
+            return None;
+        }
+        self.rest = rest.get(1..)?;
+        Some((name, value))
+    }
+
+    #[cold]
+    fn forgiven(&mut self) -> Option<(&'a str, &'a str)> {
         loop {
             let text = self.rest.trim_ascii_start();
             if text.is_empty() {
@@ -325,15 +346,6 @@ impl<'a> Iterator for Attributes<'a> {
             let name_end =
                 text.bytes().position(|byte| byte == b'=' || byte.is_ascii_whitespace()).unwrap_or(text.len());
             let (name, behind) = text.split_at_checked(name_end)?;
-            // The usual form first: a value in double quotes right behind the sign.
-            if let Some(value) = behind.strip_prefix("=\"")
-                && let Some(end) = value.bytes().position(|byte| byte == b'"')
-                && let Some((value, rest)) = value.split_at_checked(end)
-                && !name.is_empty()
-            {
-                self.rest = rest.get(1..).unwrap_or_default();
-                return Some((name, value));
-            }
             let behind = behind.trim_ascii_start();
             let Some(value) = behind.strip_prefix('=') else {
                 self.rest = behind;
