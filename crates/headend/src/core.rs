@@ -167,7 +167,8 @@ impl Core {
         Ok(command)
     }
 
-    /// An unknown device proved a secret of its listener.
+    /// An unknown device proved a secret of its listener. One that has only a cipher key, which whole sites share, waits for
+    /// a yes in any case.
     ///
     /// # Errors
     /// `Pending` when it has to wait for a yes, `Full` when no more are taken or the store does not take it.
@@ -175,13 +176,14 @@ impl Core {
         &self,
         admittance: &Admittance,
         identity: &Identity,
-        secret: Secret,
+        secret: Option<Secret>,
         peer: &str,
     ) -> Result<Arc<Device>, Refusal> {
-        let state = match admittance.enroll {
-            Enroll::Accept => DeviceState::Active,
-            Enroll::Pending => DeviceState::Pending,
-            Enroll::Refuse => return Err(Refusal::Unknown),
+        let (login, state) = match (admittance.enroll, &secret) {
+            (Enroll::Accept, Some(_)) => (Login::Secret, DeviceState::Active),
+            (Enroll::Pending, Some(_)) => (Login::Secret, DeviceState::Pending),
+            (Enroll::Accept | Enroll::Pending, None) => (Login::Cipher, DeviceState::Pending),
+            (Enroll::Refuse, _) => return Err(Refusal::Unknown),
         };
         if state == DeviceState::Pending && self.identities.directory.pending() >= PENDING_MAX {
             return Err(Refusal::Full);
@@ -191,8 +193,8 @@ impl Core {
             protocol: admittance.protocol.to_owned(),
             identity: identity.clone(),
             state,
-            secret: Some(secret),
-            login: Login::Secret,
+            secret,
+            login,
             settings: String::new(),
             learnt: loggerhead_model::Learnt::new(),
             added_at: self.clock.now().wall,

@@ -49,8 +49,8 @@ pub(crate) enum Judgement {
     Accepted(Arc<Device>, Form),
     /// It is not let in.
     Refused(Refusal),
-    /// Nobody knows it, but it proved this secret of a listener that enrols.
-    Stranger(Secret, Form),
+    /// Nobody knows it, but it proved this secret of a listener that enrols; or, without one, a key of its cipher.
+    Stranger(Option<Secret>, Form),
 }
 
 /// Everything that is known about names.
@@ -197,12 +197,13 @@ impl Identities {
                     (Some(form), _) => Shown::Own(form),
                     // A device without a secret of its own proves one of its listener.
                     (None, Some((_, form))) if rules.is_some() && own.is_none() => Shown::Own(form),
-                    (None, Some((secret, form))) => Shown::Listener(secret.clone(), form),
+                    (None, Some((secret, form))) => Shown::Listener(Some(secret.clone()), form),
                     (None, None) => Shown::Nothing,
                 }
             }
             Proof::Cipher if rules.as_ref().is_some_and(|rules| rules.login == Login::Cipher) => Shown::Own(Form::ONLY),
             Proof::Name if rules.as_ref().is_some_and(|rules| rules.login == Login::Name) => Shown::Own(Form::ONLY),
+            Proof::Cipher if device.is_none() => Shown::Listener(None, Form::ONLY),
             Proof::Cipher | Proof::Name => Shown::Nothing,
             Proof::Remembered => {
                 let memory = self.memory();
@@ -226,8 +227,8 @@ impl Identities {
 enum Shown {
     /// That it is the device.
     Own(Form),
-    /// That it knows this secret of the listener.
-    Listener(Secret, Form),
+    /// That it knows this secret of the listener, or a key of its cipher.
+    Listener(Option<Secret>, Form),
     Nothing,
 }
 
@@ -337,7 +338,8 @@ mod tests {
             |name| Claim { identity: identity(name), proof: Proof::Cipher, remember: None, company: Company::Alone };
         check(&identities, Enroll::Accept, &claim("a"), "wrong-proof");
         check(&identities, Enroll::Accept, &claim("b"), "accepted");
-        check(&identities, Enroll::Accept, &claim("x"), "unknown");
+        check(&identities, Enroll::Accept, &claim("x"), "stranger");
+        check(&identities, Enroll::Refuse, &claim("x"), "unknown");
     }
 
     #[test]

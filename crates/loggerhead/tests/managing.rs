@@ -100,21 +100,24 @@ fn devices_are_managed_while_no_server_runs() {
 }
 
 #[test]
-fn an_unknown_device_that_proves_a_secret_waits_until_it_is_accepted() {
-    let directory = tempfile::tempdir().expect("a directory for this test");
-    let pending = LOGGERS.replace("enroll = \"accept\"", "enroll = \"pending\"");
-    let mut head_end = HeadEnd::start(directory.path(), &pending);
-    let data = head_end.data().display().to_string();
-    let devices = ["--rate", "20", "--seconds", "3600", "--reconnect-ms", "50"];
-    let mut simulation = Simulation::start(&head_end.address(), &devices);
-    head_end.wait_for_kind("pending");
-    let listed = run(&["device", "list", "--data", &data]);
-    assert!(listed.lines().any(|line| line.starts_with(FIRST) && line.contains("pending")), "{listed}");
-    let accepted = json(&["device", "accept", FIRST, "--data", &data, "--json"]);
-    assert_eq!(word(&accepted, "/state"), "active");
-    simulation.wait_acknowledged(10);
-    simulation.finish();
-    assert!(head_end.stop().success());
+fn an_unknown_device_waits_until_it_is_accepted() {
+    // A bare one has no secret to prove, only its cipher key, which is not enough to be let in unseen.
+    for (enroll, dialect) in [("pending", "national"), ("pending", "bare"), ("accept", "bare")] {
+        let directory = tempfile::tempdir().expect("a directory for this test");
+        let configuration = LOGGERS.replace("enroll = \"accept\"", &format!("enroll = \"{enroll}\""));
+        let mut head_end = HeadEnd::start(directory.path(), &configuration);
+        let data = head_end.data().display().to_string();
+        let devices = ["--dialect", dialect, "--rate", "20", "--seconds", "3600", "--reconnect-ms", "50"];
+        let mut simulation = Simulation::start(&head_end.address(), &devices);
+        head_end.wait_for_kind("pending");
+        let listed = run(&["device", "list", "--data", &data]);
+        assert!(listed.lines().any(|line| line.starts_with(FIRST) && line.contains("pending")), "{listed}");
+        let accepted = json(&["device", "accept", FIRST, "--data", &data, "--json"]);
+        assert_eq!(word(&accepted, "/state"), "active");
+        simulation.wait_acknowledged(10);
+        simulation.finish();
+        assert!(head_end.stop().success());
+    }
 }
 
 #[test]
