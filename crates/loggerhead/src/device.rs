@@ -244,7 +244,8 @@ fn show(device: &Device, json: bool) -> anyhow::Result<()> {
         say(format_args!("site          {site}"))?;
     }
     say(format_args!("state         {}, known from the {}", state(device), source(device)))?;
-    say(format_args!("presence      {} since {}", presence.state, at(presence.since)))?;
+    let since = presence.since.map_or_else(String::new, |since| format!(" since {since}"));
+    say(format_args!("presence      {}{since}", presence.state))?;
     say(format_args!("last bytes    {}", at(presence.last_bytes_at)))?;
     say(format_args!("last reading  {}", at(presence.last_reading_at)))?;
     if let Some(peer) = &presence.peer {
