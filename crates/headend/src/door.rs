@@ -16,6 +16,7 @@ use crate::core::Core;
 use crate::datagrams::{Conversation, Datagrams};
 use crate::guest::Peer;
 use crate::listener::{Listener, Pass};
+use crate::proxy::client_behind;
 use crate::socket::{SocketFile, tune};
 
 /// How long accepting pauses first when the process or the kernel is out of something. Trying again at once would use a
@@ -126,14 +127,14 @@ fn welcome(
     connections: &mut JoinSet<()>,
 ) {
     let peer = match &arrived {
-        Arrived::Tcp(_, address) | Arrived::Udp(_, address) => {
-            // An IPv4 peer on an IPv6 socket is an IPv4 peer to people and to limits.
-            let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-            Peer { text: address.to_string().into(), address: Some(address.ip()) }
-        }
+        Arrived::Tcp(_, address) | Arrived::Udp(_, address) => Peer::at(*address),
         Arrived::Unix(_) => Peer { text: "unix".into(), address: None },
     };
-    let pass = match listener.admit(peer.address) {
+    let proxies = &listener.settings().proxies;
+    let is_proxied =
+        matches!(arrived, Arrived::Tcp(..)) && peer.address.is_some_and(|address| proxies.contains(&address));
+    // Whose connection it is turns out later where a proxy is between.
+    let pass = match listener.admit(peer.address.filter(|_| !is_proxied)) {
         Ok(pass) => pass,
         Err(limit) => {
             listener.counters.limited(limit);
@@ -143,6 +144,7 @@ fn welcome(
     };
     let core = Arc::clone(core);
     match (arrived, tls.cloned()) {
+        (Arrived::Tcp(stream, _), tls) if is_proxied => connections.spawn(serve_proxied(core, pass, peer, stream, tls)),
         (Arrived::Tcp(stream, _), None) => connections.spawn(serve(core, pass, peer, stream)),
         // The configuration has no TLS on UDP.
         (Arrived::Udp(conversation, _), _) => connections.spawn(serve(core, pass, peer, conversation)),
@@ -150,6 +152,30 @@ fn welcome(
         (Arrived::Tcp(stream, _), Some(tls)) => connections.spawn(serve_tls(core, pass, peer, stream, tls)),
         (Arrived::Unix(stream), Some(tls)) => connections.spawn(serve_tls(core, pass, peer, stream, tls)),
     };
+}
+
+/// The same for whom a proxy speaks. Its header counts towards the time to the first frame.
+async fn serve_proxied(core: Arc<Core>, mut pass: Pass, proxy: Peer, mut stream: TcpStream, tls: Option<TlsAcceptor>) {
+    let within = pass.listener().settings().limits.first_frame;
+    let told = tokio::time::timeout(within, client_behind(&mut stream)).await;
+    let peer = match told.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(Some(client)) => Peer::at(client),
+        Ok(None) => proxy,
+        Err(error) => {
+            pass.listener().counters.handshakes_failed.one_more();
+            tracing::debug!(proxy = %proxy.text, %error, "no PROXY header");
+            return;
+        }
+    };
+    if let Some(Err(limit)) = peer.address.map(|address| pass.comes_from(address)) {
+        pass.listener().counters.limited(limit);
+        tracing::debug!(listener = pass.listener().name, peer = %peer.text, limit = limit.word(), "no room");
+        return;
+    }
+    match tls {
+        Some(tls) => serve_tls(core, pass, peer, stream, tls).await,
+        None => serve(core, pass, peer, stream).await,
+    }
 }
 
 /// The same below TLS. The handshake counts towards the time to the first frame.

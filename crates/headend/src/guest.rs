@@ -1,7 +1,7 @@
 //! The peer of one connection: who it is to the rest of the head-end, from its first byte to its last.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,14 @@ pub(crate) struct Peer {
     pub(crate) text: Arc<str>,
     /// For counting; none on a Unix socket.
     pub(crate) address: Option<IpAddr>,
+}
+
+impl Peer {
+    /// One at this address. An IPv4 peer on an IPv6 socket is an IPv4 peer to people and to limits.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        Self { text: address.to_string().into(), address: Some(address.ip()) }
+    }
 }
 
 /// A peer with what it is allowed and what it turned out to be.

@@ -31,6 +31,7 @@ mod metrics;
 mod opening;
 mod own_settings;
 mod presence;
+mod proxy;
 mod scratch;
 mod sending;
 mod serving;

@@ -29,6 +29,8 @@ pub(crate) struct Listener {
 pub(crate) struct Settings {
     pub(crate) admittance: Admittance,
     pub(crate) sockets: Sockets,
+    /// Peers that speak for others, and say for whom.
+    pub(crate) proxies: Vec<IpAddr>,
     pub(crate) limits: Limits,
     pub(crate) connections_max: usize,
     pub(crate) connections_per_address_max: usize,
@@ -41,6 +43,18 @@ struct Guests {
     by_address: HashMap<IpAddr, usize>,
     /// Nobody is let in any more.
     closed: bool,
+}
+
+impl Guests {
+    /// One more from this address.
+    fn count(&mut self, address: IpAddr, max: usize) -> Result<(), ConnectionLimit> {
+        let count = self.by_address.entry(address).or_default();
+        if *count >= max {
+            return Err(ConnectionLimit::Address);
+        }
+        *count += 1;
+        Ok(())
+    }
 }
 
 impl Listener {
@@ -88,11 +102,7 @@ impl Listener {
             return Err(ConnectionLimit::Total);
         }
         if let Some(address) = address {
-            let count = guests.by_address.entry(address).or_default();
-            if *count >= settings.connections_per_address_max {
-                return Err(ConnectionLimit::Address);
-            }
-            *count += 1;
+            guests.count(address, settings.connections_per_address_max)?;
         }
         let number = SessionNumber::next();
         let mailbox = Arc::<Mailbox>::default();
@@ -139,6 +149,17 @@ impl Pass {
 
     pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
         &self.mailbox
+    }
+
+    /// A connection that came through a proxy is one of this address.
+    ///
+    /// # Errors
+    /// `Address` when there are as many from there as may be.
+    pub(crate) fn comes_from(&mut self, address: IpAddr) -> Result<(), ConnectionLimit> {
+        let max = self.listener.settings().connections_per_address_max;
+        self.listener.guests().count(address, max)?;
+        self.address = Some(address);
+        Ok(())
     }
 }
 

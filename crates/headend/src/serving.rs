@@ -271,6 +271,7 @@ fn settings(config: &config::Listener, protocol: &'static Protocol) -> Settings 
             secrets: config.secrets.clone(),
         },
         sockets: config.sockets,
+        proxies: config.proxies.clone(),
         limits: Limits { first_frame: config.first_frame, login: config.login },
         connections_max: config.connections_max,
         connections_per_address_max: config.connections_per_address_max,

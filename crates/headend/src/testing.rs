@@ -83,6 +83,7 @@ impl Bench {
             admittance: Admittance { protocol: TOY, enroll, secrets: vec![Secret::new(SECRET.into())] },
             sockets: Sockets::default(),
             limits: Limits::default(),
+            proxies: Vec::new(),
             connections_max: 4,
             connections_per_address_max: 3,
             connections_per_device_max: 2,

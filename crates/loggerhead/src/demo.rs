@@ -115,6 +115,7 @@ fn config(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys, port: u16) ->
         socket_files: config::SocketFiles::default(),
         enroll: Enroll::Accept,
         secrets: vec![Secret::new(keys.md5_key.trim_start_matches("text:").into())],
+        proxies: Vec::new(),
         connections_max: CONNECTIONS_MAX,
         connections_per_address_max: CONNECTIONS_MAX,
         connections_per_device_max: 4,

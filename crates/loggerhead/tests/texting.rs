@@ -94,6 +94,27 @@ impl Drop for Terminal {
 }
 
 #[test]
+fn a_proxy_says_who_is_behind_it() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let configuration =
+        configuration("127.0.0.1:0", "").replace("[listener.line]", "proxies = [\"127.0.0.1\"]\n[listener.line]");
+    let head_end = HeadEnd::start(directory.path(), &configuration);
+    // Whoever comes from a proxy and does not say for whom is sent away without an answer.
+    let mut silent = TcpStream::connect(address(&head_end)).expect("it listens");
+    silent.write_all(b"Check 1 123456 123456\r\n").expect("it reads");
+    let mut answer = Vec::new();
+    let _reset = silent.read_to_end(&mut answer);
+    assert_eq!(String::from_utf8_lossy(&answer), "");
+    let mut proxy = TcpStream::connect(address(&head_end)).expect("it listens");
+    proxy.write_all(b"PROXY TCP4 192.0.2.7 127.0.0.1 4711 2020\r\nCheck 1 123456\r\n").expect("it reads");
+    let lines = BufReader::new(proxy.try_clone().expect("a socket")).lines();
+    lines.map_while(Result::ok).find(|line| line.starts_with(LOGGED_IN)).expect("it is let in");
+    let shown = run(&["device", "show", "user-1", "--data", &head_end.data().display().to_string()]);
+    assert!(shown.contains("192.0.2.7:4711"), "{shown}");
+    assert!(head_end.stop().success());
+}
+
+#[test]
 fn telnet_and_nc_talk_to_each_other_and_find_what_was_said_while_they_were_away() {
     let directory = tempfile::tempdir().expect("a directory for this test");
     let head_end = HeadEnd::start(directory.path(), &configuration("127.0.0.1:0", "chat_text = \"rest\""));

@@ -83,8 +83,12 @@ fn door(listener: &Listener) -> String {
         Enroll::Pending => "kept waiting when they prove a secret of the listener",
         Enroll::Accept => "let in when they prove a secret of the listener",
     };
+    let proxies = match listener.proxies.len() {
+        0 => String::new(),
+        count => format!(", {count} of them proxies that say who connects"),
+    };
     format!(
-        "listener {}: {} on {}{tls}; at most {} connections, {} from one address; unknown devices are {enroll}",
+        "listener {}: {} on {}{tls}; at most {} connections, {} from one address{proxies}; unknown devices are {enroll}",
         listener.name,
         listener.protocol,
         addresses.join(", "),

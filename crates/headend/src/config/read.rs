@@ -1,7 +1,7 @@
 //! Turns the tree of a configuration into its types, and finds everything that is wrong with it.
 
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -274,6 +274,7 @@ fn listener(section: &Section<'_>, devices: &[(Device, Section<'_>)]) -> Option<
         socket_files: socket_files(section),
         enroll,
         secrets: secrets(section),
+        proxies: proxies(section),
         connections_max: bounded("connections_max"),
         connections_per_address_max: bounded("connections_per_address_max"),
         connections_per_device_max: bounded("connections_per_device_max"),
@@ -291,6 +292,20 @@ fn listener(section: &Section<'_>, devices: &[(Device, Section<'_>)]) -> Option<
         (protocol.acceptor)(settings, &mut theirs).map(|_| ())
     });
     Some(Listener { settings, ..listener })
+}
+
+fn proxies(section: &Section<'_>) -> Vec<IpAddr> {
+    let right = "10.0.0.5 or 2001:db8::5";
+    let mut proxies = Vec::new();
+    for (text, place) in section.list("proxies", right) {
+        if let Ok(address) = text.parse() {
+            proxies.push(address);
+        } else {
+            let text = format!("{text:?} is no address of a proxy: write {right}, without a port");
+            section.findings.add(Gravity::Error, &place, format!("{}proxies", section.path), text);
+        }
+    }
+    proxies
 }
 
 fn websocket(section: &Section<'_>) -> WebSocket {

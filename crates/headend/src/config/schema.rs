@@ -251,6 +251,13 @@ pub(super) const LISTENER: Keys = &[
         "[\"text:IJKLMNOPQRSTUVWX\"]",
         "what unknown devices, and devices without a secret of their own, may prove: text:..., hex:... or file:/path",
     ),
+    key(
+        "proxies",
+        Kind::Texts,
+        None,
+        "[\"10.0.0.5\"]",
+        "proxies in front of it: connections from these addresses begin with a PROXY header that says who connected there",
+    ),
     count("connections_max", 1, CONNECTIONS_LIMIT, CONNECTIONS_DEFAULT, "connections at once"),
     count(
         "connections_per_address_max",

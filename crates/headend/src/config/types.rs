@@ -1,7 +1,7 @@
 //! What a configuration says, after it was read and checked.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -153,6 +153,8 @@ pub struct Listener {
     pub enroll: Enroll,
     /// What unknown devices, and known ones without a secret of their own, may prove.
     pub secrets: Vec<Secret>,
+    /// Proxies in front of it, whose connections begin with a PROXY header.
+    pub proxies: Vec<IpAddr>,
     /// Connections at once.
     pub connections_max: usize,
     /// Connections at once from one address.

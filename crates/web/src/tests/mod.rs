@@ -85,6 +85,7 @@ fn settings(directory: &TempDir) -> Config {
         socket_files: config::SocketFiles::default(),
         enroll: config::Enroll::Refuse,
         secrets: Vec::new(),
+        proxies: Vec::new(),
         connections_max: 10,
         connections_per_address_max: 10,
         connections_per_device_max: 4,
