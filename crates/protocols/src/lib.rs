@@ -5,6 +5,7 @@
 
 mod explain;
 mod fault;
+mod reconnect;
 mod references;
 mod session;
 mod settings;

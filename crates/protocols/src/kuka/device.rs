@@ -12,12 +12,11 @@ use super::frame::{Cut, Cutter, Framing};
 use super::message::{read, write};
 use super::readings;
 use super::settings::RobotSide;
+use crate::reconnect::Attempts;
 use crate::{CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session, SettingsError};
 
 /// How long the head-end may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
-/// Longest pause between two attempts to connect.
-const RECONNECT_MAX: Duration = Duration::from_mins(1);
 /// Documents on their way at once: as many as an EKI buffer holds. Source: \[1\], BUFFERING.
 const WINDOW_MAX: usize = 16;
 /// Where the head-end's answer has the number of the document.
@@ -52,7 +51,7 @@ struct Device {
     /// What was sent and is not answered.
     flying: VecDeque<Sent>,
     sequence: u64,
-    attempts: u32,
+    attempts: Attempts,
     /// Since when it waits for an answer.
     asked_at: Option<Duration>,
 }
@@ -72,7 +71,7 @@ pub(super) fn device(table: &toml::Table, opening: Opening) -> Result<Box<dyn Se
         waiting: VecDeque::new(),
         flying: VecDeque::new(),
         sequence: 0,
-        attempts: 0,
+        attempts: Attempts::default(),
         asked_at: None,
     }))
 }
@@ -123,9 +122,7 @@ impl Device {
         if matches!(self.stage, Stage::Ended | Stage::Away(_)) {
             return;
         }
-        let pause = Duration::from_millis(self.settings.reconnect_ms).saturating_mul(1 << self.attempts.min(10));
-        self.attempts = self.attempts.saturating_add(1);
-        self.stage = Stage::Away(now.elapsed + pause.min(RECONNECT_MAX));
+        self.stage = Stage::Away(now.elapsed + self.attempts.pause(Duration::from_millis(self.settings.reconnect_ms)));
     }
 
     fn send_waiting(&mut self, now: Now) {
@@ -148,7 +145,7 @@ impl Device {
             let Some(number) = document.value(ANSWER).and_then(|text| text.parse::<u64>().ok()) else { continue };
             let place = self.flying.iter().position(|sent| sent.sequence == number);
             if let Some(sent) = place.and_then(|place| self.flying.remove(place)) {
-                self.attempts = 0;
+                self.attempts.succeeded();
                 self.asked_at = (!self.flying.is_empty()).then_some(now.elapsed);
                 self.outputs.push_back(Output::Delivered(sent.ticket));
                 self.send_waiting(now);

@@ -10,12 +10,11 @@ use super::frame::{Cut, Lines, Terminator};
 use super::message::{MessageId, Reply, ReplyEnd, Style};
 use super::settings::DeviceSide;
 use super::text::Controls;
+use crate::reconnect::Attempts;
 use crate::{CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session, SettingsError};
 
 /// How long the head-end may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
-/// Longest pause between two attempts to connect.
-const RECONNECT_MAX: Duration = Duration::from_mins(1);
 /// Longest line of a head-end: that of a user, and what is put around it.
 const LINE_BYTES_LIMIT: usize = 128 * 1024;
 /// Messages that are known to have come before: as many as may be repeated at a login.
@@ -45,7 +44,7 @@ struct Device {
     /// Since when the first one is on its way on this connection.
     sent_at: Option<Duration>,
     seen: BTreeSet<MessageId>,
-    attempts: u32,
+    attempts: Attempts,
     beat_at: Duration,
     /// Since when a heartbeat has not been answered.
     asked_at: Option<Duration>,
@@ -74,7 +73,7 @@ pub(super) fn device(table: &toml::Table, opening: Opening) -> Result<Box<dyn Se
         waiting: VecDeque::new(),
         sent_at: None,
         seen: BTreeSet::new(),
-        attempts: 0,
+        attempts: Attempts::default(),
         beat_at: Duration::ZERO,
         asked_at: None,
     }))
@@ -110,10 +109,7 @@ impl Device {
         if matches!(self.stage, Stage::Ended | Stage::Away(_)) {
             return;
         }
-        let pause = Duration::from_millis(self.settings.reconnect_ms);
-        let pause = pause.saturating_mul(1 << self.attempts.min(10)).min(RECONNECT_MAX);
-        self.attempts = self.attempts.saturating_add(1);
-        self.stage = Stage::Away(now.elapsed + pause);
+        self.stage = Stage::Away(now.elapsed + self.attempts.pause(Duration::from_millis(self.settings.reconnect_ms)));
     }
 
     fn beat(&mut self, now: Now) {
@@ -183,7 +179,7 @@ impl Device {
             self.seen.pop_first();
         }
         if let Some((ticket, _)) = self.waiting.pop_front_if(|(_, waits)| waits == text) {
-            self.attempts = 0;
+            self.attempts.succeeded();
             self.sent_at = None;
             self.outputs.push_back(Output::Delivered(ticket));
             self.send_next(now);

@@ -13,14 +13,13 @@ use super::properties::Properties;
 use super::readings;
 use super::reason::{Breach, Reason};
 use super::settings::DeviceSide;
+use crate::reconnect::Attempts;
 use crate::{CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session, SettingsError};
 
 /// Where readings are published.
 const TOPIC: &str = "readings";
 /// How long the head-end may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
-/// Longest pause between two attempts to connect.
-const RECONNECT_MAX: Duration = Duration::from_mins(1);
 
 enum Stage {
     /// It waits until then before it connects again.
@@ -47,7 +46,7 @@ struct Device {
     /// What was sent and not acknowledged, by packet identifier.
     flying: BTreeMap<u16, (Ticket, Vec<u8>)>,
     last_id: u16,
-    attempts: u32,
+    attempts: Attempts,
     heard_at: Duration,
     sent_at: Duration,
     pinged_at: Option<Duration>,
@@ -75,7 +74,7 @@ pub(super) fn device(table: &toml::Table, opening: Opening) -> Result<Box<dyn Se
         waiting: VecDeque::new(),
         flying: BTreeMap::new(),
         last_id: 0,
-        attempts: 0,
+        attempts: Attempts::default(),
         heard_at: Duration::ZERO,
         sent_at: Duration::ZERO,
         pinged_at: None,
@@ -121,9 +120,7 @@ impl Device {
         if matches!(self.stage, Stage::Ended | Stage::Away(_)) {
             return;
         }
-        let pause = self.settings.reconnect().saturating_mul(1 << self.attempts.min(10)).min(RECONNECT_MAX);
-        self.attempts = self.attempts.saturating_add(1);
-        self.stage = Stage::Away(now.elapsed + pause);
+        self.stage = Stage::Away(now.elapsed + self.attempts.pause(self.settings.reconnect()));
     }
 
     fn send_waiting(&mut self, now: Now) {
@@ -181,7 +178,7 @@ impl Device {
             }
             (Packet::PubAck(ack), Stage::In) => {
                 if let Some((ticket, _)) = self.flying.remove(&ack.id) {
-                    self.attempts = 0;
+                    self.attempts.succeeded();
                     self.asked_at = (!self.flying.is_empty()).then_some(now.elapsed);
                     self.outputs.push_back(Output::Delivered(ticket));
                     self.send_waiting(now);
