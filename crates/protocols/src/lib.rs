@@ -9,6 +9,8 @@ mod reconnect;
 mod references;
 mod session;
 mod settings;
+#[cfg(test)]
+mod vectors;
 mod wire;
 
 pub mod kuka;

@@ -1,6 +1,14 @@
-//! Reading peer bytes without ever indexing them.
+//! Reading peer bytes without ever indexing them, and hex digits.
 
 use crate::{Fault, FaultKind};
+
+/// The bytes that hex digits say, two for each; `None` where they do not.
+pub(crate) fn hex(digits: &str) -> Option<Vec<u8>> {
+    let half = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    let bytes = pairs.iter().map(|&[high, low]| Some(half(high)? << 4 | half(low)?)).collect::<Option<_>>()?;
+    rest.is_empty().then_some(bytes)
+}
 
 /// Reads fields off the front of a byte slice and remembers how far it came.
 #[derive(Clone, Copy, Debug)]

@@ -3,6 +3,7 @@
 use loggerhead_model::{ControlLine, Order};
 
 use super::message::write;
+use crate::wire::hex;
 
 /// The document that an order asks for: each line is a path and the characters of its value.
 ///
@@ -28,12 +29,8 @@ fn value(line: &ControlLine, writable: &[String]) -> Result<String, String> {
     if !writable.contains(&line.meter) {
         return Err(format!("{} may not be written: `writable` in the robot's settings does not name it", line.meter));
     }
-    let digits: Option<Vec<u8>> = line.hex.chars().map(|digit| u8::try_from(digit.to_digit(16)?).ok()).collect();
-    let bytes = digits.filter(|digits| digits.len().is_multiple_of(2));
-    let bytes =
-        bytes.map(|digits| digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, half| byte << 4 | half)).collect());
-    bytes
-        .and_then(|bytes: Vec<u8>| String::from_utf8(bytes).ok())
+    hex(&line.hex)
+        .and_then(|bytes| String::from_utf8(bytes).ok())
         .ok_or_else(|| format!("{}: the value is no text", line.meter))
 }
 

@@ -1,43 +1,15 @@
 //! Documents as robots write them: each is explained as its text says, and written again with the same values.
 
-use std::fmt::Write as _;
-
 use super::explain::explain;
 use super::frame::{Cut, Cutter, Framing};
 use super::message::{read, write};
-use crate::{Explain, Judgement};
-
-fn bytes_of(file: &str) -> Vec<u8> {
-    let digits: Vec<u32> = file
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .flat_map(str::chars)
-        .filter_map(|digit| digit.to_digit(16))
-        .collect();
-    digits.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).expect("a byte")).collect()
-}
+use crate::Explain;
+use crate::vectors::{bytes_of, vectors};
 
 /// All that can be said about bytes.
 pub(super) fn render(bytes: &[u8], settings: Option<&toml::Table>) -> String {
     let explanation = explain(&Explain { bytes, settings, ..Explain::default() });
-    let mut text = String::new();
-    let mut end = 0;
-    for field in &explanation.fields {
-        assert_eq!(field.range.start, end, "every byte belongs to one field");
-        end = field.range.end;
-        let judgement = match field.judgement {
-            Judgement::Right => "",
-            Judgement::Odd => " (odd)",
-            Judgement::Wrong => " (wrong)",
-        };
-        let shown = bytes[field.range.clone()].escape_ascii().to_string();
-        writeln!(text, "{:?} {}{judgement}: {}\n    {shown}", field.range, field.name, field.meaning).expect("memory");
-    }
-    assert_eq!(end, bytes.len(), "every byte belongs to a field");
-    for (range, message) in &explanation.messages {
-        write!(text, "\nmessage in {range:?}\n{message}").expect("memory");
-    }
-    text
+    crate::vectors::render(bytes, &explanation, Some(|bytes| bytes.escape_ascii().to_string()))
 }
 
 /// Explains a vector as its text says; documents are written again with the same values.
@@ -57,16 +29,7 @@ fn check(hex: &str, expected: &str) {
     }
 }
 
-macro_rules! vectors {
-    ($($name:ident $file:literal)*) => {
-        $(#[test]
-        fn $name() {
-            check(include_str!(concat!("vectors/", $file, ".hex")), include_str!(concat!("vectors/", $file, ".txt")));
-        })*
-    };
-}
-
-vectors! {
+vectors! { check:
     a_position_and_a_status "status"
     a_stream_of_states "state-stream"
     what_is_whole_among_damage "damaged"

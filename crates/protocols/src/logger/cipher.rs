@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::compress;
 use super::text;
+use crate::wire::hex;
 use crate::{Fault, FaultKind, SettingsError};
 
 /// Bytes in a block, in a key and in an initialisation vector.
@@ -207,13 +208,7 @@ pub fn secret_bytes(written: &str) -> Result<Zeroizing<Vec<u8>>, String> {
     let Some(digits) = written.strip_prefix("hex:") else {
         return Err("written without `text:` or `hex:` in front".to_owned());
     };
-    let nibble = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
-    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
-    let bytes = pairs.iter().map(|&[high, low]| Some(nibble(high)? << 4 | nibble(low)?)).collect::<Option<Vec<u8>>>();
-    match bytes {
-        Some(bytes) if rest.is_empty() => Ok(Zeroizing::new(bytes)),
-        _ => Err("`hex:` wants an even number of hex digits".to_owned()),
-    }
+    hex(digits).map(Zeroizing::new).ok_or_else(|| "`hex:` wants an even number of hex digits".to_owned())
 }
 
 fn not_blocks(length: usize) -> Fault {

@@ -14,7 +14,11 @@ use super::message::{Decoded, Envelope, Message};
 use super::text::plain;
 use super::time::Zone;
 use super::xml_write::Style;
-use crate::{Explain, Judgement};
+use crate::Explain;
+use crate::vectors::{self, bytes_of, digits_of, vectors};
+
+/// Bytes of a field that are shown.
+const SHOWN_BYTES: usize = 16;
 
 /// A frame as it stands in its file: lines of hex digits, remarks, and the key.
 struct Vector {
@@ -23,39 +27,21 @@ struct Vector {
 }
 
 fn read(file: &str) -> Vector {
-    let digits: String = file.lines().filter(|line| !line.starts_with('#')).collect();
     let key = file.lines().find_map(|line| line.strip_prefix("# key "));
-    Vector {
-        bytes: secret_bytes(&format!("hex:{digits}")).expect("hex digits").to_vec(),
-        key: key.map(|key| secret_bytes(key).expect("a key").to_vec()),
-    }
+    Vector { bytes: bytes_of(file), key: key.map(|key| secret_bytes(key).expect("a key").to_vec()) }
+}
+
+/// The first bytes of a field.
+fn beginning(bytes: &[u8]) -> String {
+    let more = if bytes.len() > SHOWN_BYTES { " .." } else { "" };
+    digits_of(&bytes[..bytes.len().min(SHOWN_BYTES)]) + more
 }
 
 /// All that can be said about a frame: its fields, its text, its readings.
 fn render(vector: &Vector) -> String {
     let keys: Vec<_> = vector.key.iter().map(|key| (key.clone(), key.clone())).collect();
     let explanation = explain(&Explain { bytes: &vector.bytes, keys: &keys, settings: None });
-    let mut text = String::new();
-    let mut end = 0;
-    for field in &explanation.fields {
-        assert_eq!(field.range.start, end, "every byte belongs to one field");
-        end = field.range.end;
-        let judgement = match field.judgement {
-            Judgement::Right => "",
-            Judgement::Odd => " (odd)",
-            Judgement::Wrong => " (wrong)",
-        };
-        let bytes = &vector.bytes[field.range.clone()];
-        let shown: Vec<_> = bytes.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        let shown = shown.join(" ");
-        let more = if bytes.len() > 16 { " .." } else { "" };
-        writeln!(text, "{:?} {}{judgement}: {}\n    {shown}{more}", field.range, field.name, field.meaning)
-            .expect("memory");
-    }
-    assert_eq!(end, vector.bytes.len(), "every byte belongs to a field");
-    for (range, message) in &explanation.messages {
-        writeln!(text, "\nmessage in {range:?}\n{message}").expect("memory");
-    }
+    let mut text = vectors::render(&vector.bytes, &explanation, Some(beginning));
     let (_, decoded_text) = first_frame(vector);
     if let Message::Data(data) = decoded(&decoded_text, vector).message {
         writeln!(text, "\n{:?}", data.head).expect("memory");
@@ -141,16 +127,7 @@ fn reencodes(file: &str, padding: Padding, style: Style) {
     assert_eq!(out, vector.bytes, "{}", String::from_utf8_lossy(&out));
 }
 
-macro_rules! vectors {
-    ($($test:ident $file:literal)*) => {
-        $(#[test]
-        fn $test() {
-            check(include_str!(concat!("vectors/", $file, ".hex")), include_str!(concat!("vectors/", $file, ".txt")));
-        })*
-    };
-}
-
-vectors! {
+vectors! { check:
     request_national "request-national"
     request_national_crc_low "request-national-crc-low"
     sequence_national "sequence-national"

@@ -3,12 +3,7 @@ use loggerhead_model::Direction;
 use super::House;
 use crate::line::text::Encoding;
 use crate::pair::{Happening, Wire};
-
-/// Digits of bytes.
-fn hex(digits: &str) -> Vec<u8> {
-    let digits: Vec<_> = digits.chars().map(|digit| digit.to_digit(16).expect("a digit")).collect();
-    digits.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).expect("a byte")).collect()
-}
+use crate::vectors::bytes_of;
 
 /// What a conversation before and at the login says, one line after another.
 fn talk(house: &mut House) -> Vec<u8> {
@@ -44,7 +39,7 @@ fn every_documented_reply_is_right_to_the_byte_in_both_encodings_and_spellings()
         ];
         lines.into_iter().flat_map(|line| [line, ending.clone()].concat()).collect::<Vec<u8>>()
     };
-    let gbk = |_: &str, digits: &str| hex(digits);
+    let gbk = |_: &str, digits: &str| bytes_of(digits);
     let utf8 = |text: &str, _: &str| text.as_bytes().to_vec();
     let wide = |text: &str, _: &str| text.replace(',', "，").into_bytes();
     assert_eq!(talk(&mut House::speaking(Encoding::Gbk, "")), expected("2c", &gbk));
@@ -72,9 +67,9 @@ fn own_message(encoding: Encoding, settings: &str) -> (Vec<u8>, Vec<u8>) {
 fn a_message_that_waited_is_told_from_one_that_did_not_to_the_byte() {
     for (settings, colon) in [("", "3a"), ("punctuation = 'full-width'", "a3ba")] {
         let (live, stored) = own_message(Encoding::Gbk, settings);
-        assert_eq!(live, [b"1", &hex(&format!("20b8f8c4e3b7a2cffbcfa2{colon}"))[..], b"hi "].concat());
+        assert_eq!(live, [b"1", &bytes_of(&format!("20b8f8c4e3b7a2cffbcfa2{colon}"))[..], b"hi "].concat());
         let digits = format!("b5c7c2bcb3c9b9a60d0a3120b8f8c4e3b7a2cbcdcffbcfa2{colon}");
-        assert_eq!(stored, [&hex(&digits)[..], b"hi "].concat());
+        assert_eq!(stored, [&bytes_of(&digits)[..], b"hi "].concat());
     }
     let (live, stored) = own_message(Encoding::Utf8, "encoding = 'utf-8'");
     assert_eq!(live, "1 给你发消息:hi ".as_bytes());

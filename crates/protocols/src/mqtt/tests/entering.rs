@@ -4,18 +4,14 @@ use super::{House, client, lasting, message};
 use crate::mqtt::message::{Connect, Level, Notice, Packet, Publish, Qos, Will};
 use crate::mqtt::properties::{Id, Properties, Writer};
 use crate::mqtt::reason::Reason;
-
-fn hex(digits: &str) -> Vec<u8> {
-    let digits: Vec<_> = digits.chars().filter_map(|digit| digit.to_digit(16)).collect();
-    digits.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).expect("a byte")).collect()
-}
+use crate::vectors::bytes_of;
 
 #[test]
 fn the_first_program_is_let_in_byte_for_byte() {
     let mut house = House::new();
     let line = house.open(Level::V4);
-    house.send(line, &hex("101f00044d51545404c20064000443303031000561646d696e0006313233343536"));
-    assert_eq!(house.pair.take_received(line.number), hex("20020000"));
+    house.send(line, &bytes_of("101f00044d51545404c20064000443303031000561646d696e0006313233343536"));
+    assert_eq!(house.pair.take_received(line.number), bytes_of("20020000"));
     // It never pings: it is given up after one and a half times what it announced.
     house.wait(Duration::from_secs(149));
     assert!(house.is_open(line));
@@ -50,8 +46,8 @@ fn a_client_without_a_name_is_anonymous_and_refused_where_nobody_is_of_that_name
 fn a_version_that_is_not_spoken_is_answered_so() {
     let mut house = House::new();
     let line = house.open(Level::V4);
-    house.send(line, &hex("100c 00044d515454 06 02 0000 0000"));
-    assert_eq!(house.pair.take_received(line.number), hex("20020001"));
+    house.send(line, &bytes_of("100c 00044d515454 06 02 0000 0000"));
+    assert_eq!(house.pair.take_received(line.number), bytes_of("20020001"));
     assert!(!house.is_open(line));
     let mut house = House::with("version_3_1 = false");
     let (_, heard) = house.try_enter(Connect { level: Level::V3, ..client("a") });
