@@ -45,7 +45,7 @@ pub(crate) struct Writer {
     retry: Duration,
     retry_at: Instant,
     resumed_at: Instant,
-    /// Whether the last failure was damage and not trouble with the disk.
+    /// Whether damage was met that is not mended yet.
     damaged: bool,
     mends: u32,
     on_commit: Option<OnCommit>,
@@ -133,7 +133,8 @@ impl Writer {
             }
             Err(error) => {
                 let reason = error.to_string();
-                self.damaged = error.is_damage();
+                // What comes before it works again fails for that, and does not undo what is known.
+                self.damaged |= error.is_damage();
                 self.fail(&reason);
                 tell(replies.into_iter().map(|reply| (reply, false)), Outcome::NotStored);
                 answer(&mut work.requests, || Err(StoreError::Failing { reason: reason.clone() }));

@@ -380,6 +380,8 @@ async fn damage_that_a_commit_meets_is_mended_and_nothing_is_acknowledged_before
             while store.write(Change::Events(event())).await.is_err() {
                 failed += 1;
                 assert!(failed < TRIES_MAX, "{tree}: {:#?}", store.health());
+                // Others do not wait until it works again, and must not keep it from being mended.
+                let _refused = store.write(Change::Events(event())).await;
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         }
