@@ -102,7 +102,7 @@ fn web_addresses(section: &Section<'_>) -> Vec<SocketAddr> {
             addresses.push(address);
         } else {
             let text = format!("{text:?} is no address: write {right}");
-            section.findings.add(Gravity::Error, place, format!("{}address", section.path), text);
+            section.error_at(place, "address", text);
         }
     }
     let shown: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
@@ -302,7 +302,7 @@ fn proxies(section: &Section<'_>) -> Vec<IpAddr> {
             proxies.push(address);
         } else {
             let text = format!("{text:?} is no address of a proxy: write {right}, without a port");
-            section.findings.add(Gravity::Error, &place, format!("{}proxies", section.path), text);
+            section.error_at(&place, "proxies", text);
         }
     }
     proxies
@@ -315,7 +315,7 @@ fn websocket(section: &Section<'_>) -> WebSocket {
         let has_host = origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
         if !has_host {
             let text = format!("{origin:?} is no origin: write {right}, with :PORT where it is not the usual one");
-            section.findings.add(Gravity::Error, place, format!("{}origins", section.path), text);
+            section.error_at(place, "origins", text);
         }
     }
     WebSocket { origins: origins.into_iter().map(|(origin, _)| origin).collect() }
@@ -338,11 +338,11 @@ fn addresses(section: &Section<'_>, protocol: &Protocol) -> Vec<Address> {
         let address = match text.split_once(':') {
             Some(("unix", path)) => Some(path).filter(|path| !path.is_empty()).map(|path| Address::Unix(path.into())),
             Some(("udp", _)) if section.node.entry("tls").is_some() => {
-                section.findings.add(Gravity::Error, place, format!("{}address", section.path), "udp has no TLS");
+                section.error_at(place, "address", "udp has no TLS");
                 continue;
             }
             Some(("udp", _)) if section.node.entry("websocket").is_some() => {
-                section.findings.add(Gravity::Error, place, format!("{}address", section.path), "udp has no WebSocket");
+                section.error_at(place, "address", "udp has no WebSocket");
                 continue;
             }
             Some(("udp", rest)) => rest.parse().ok().filter(|_| protocol.takes_datagrams).map(Address::Udp),
@@ -352,7 +352,7 @@ fn addresses(section: &Section<'_>, protocol: &Protocol) -> Vec<Address> {
             addresses.push(address);
         } else {
             let text = format!("{text:?} is no address: write {right}");
-            section.findings.add(Gravity::Error, place, format!("{}address", section.path), text);
+            section.error_at(place, "address", text);
         }
     }
     if written.is_empty() {
@@ -378,7 +378,7 @@ fn secrets(section: &Section<'_>) -> Vec<Secret> {
         match parse_secret(text) {
             Ok(secret) => secrets.push(secret),
             Err(error) => {
-                section.findings.add(Gravity::Error, place, format!("{}secrets[{index}]", section.path), error);
+                section.error_at(place, &format!("secrets[{index}]"), error);
             }
         }
     }

@@ -84,7 +84,12 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn error(&self, name: &str, text: impl Into<String>) {
-        self.findings.add(Gravity::Error, self.place(name), format!("{}{name}", self.path), text);
+        self.error_at(self.place(name), name, text);
+    }
+
+    /// An error of one entry of a list.
+    pub(super) fn error_at(&self, place: &Place, name: &str, text: impl Into<String>) {
+        self.findings.add(Gravity::Error, place, format!("{}{name}", self.path), text);
     }
 
     pub(super) fn warn(&self, name: &str, text: impl Into<String>) {
@@ -103,8 +108,7 @@ impl<'a> Section<'a> {
             | Value::List(_)
             | Value::Table(_) => node.value.type_words().to_owned(),
         };
-        let text = format!("{found} cannot be; it takes {right}");
-        self.findings.add(Gravity::Error, &node.place, format!("{}{name}", self.path), text);
+        self.error_at(&node.place, name, format!("{found} cannot be; it takes {right}"));
     }
 
     fn default(&self, name: &str) -> Option<Default> {
