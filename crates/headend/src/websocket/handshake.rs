@@ -93,12 +93,19 @@ pub(super) fn answer(request: &[u8], rules: &Rules) -> Result<String, Refusal> {
     if !fields.words("sec-websocket-protocol").any(|offered| offered == rules.subprotocol) {
         return Err(bad("offer the listener's protocol as the subprotocol"));
     }
-    let accept = base64(&Sha1::new().chain_update(key).chain_update(KEY_END).finalize());
+    let accept = accept(key.as_bytes());
     Ok(format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {}\r\n\r\n",
         rules.subprotocol
     ))
+}
+
+/// What `Sec-WebSocket-Accept` says to a client with this key, which proves that its request was understood. Source: RFC 6455
+/// §4.2.2.
+#[must_use]
+pub fn accept(key: &[u8]) -> String {
+    base64(&Sha1::new().chain_update(key).chain_update(KEY_END).finalize())
 }
 
 /// Only browsers name an origin, and a page of somebody else shall not use its reader's network.
@@ -130,4 +137,16 @@ fn base64(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::base64;
+
+    #[test]
+    fn base64_is_filled_up() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+    }
 }

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use loggerhead_protocols::{Acceptor, CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session};
 
 use frame::{Reader, Taken, code};
+pub use handshake::accept;
 use handshake::{REQUEST_BYTES_MAX, Refusal, Rules};
 
 /// The end of a request.

@@ -11,9 +11,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
 use hyper_util::rt::TokioIo;
-use loggerhead_headend::{Filter, Kinds};
+use loggerhead_headend::{Filter, Kinds, websocket_accept};
 use loggerhead_model::Cursor;
-use sha1::{Digest, Sha1};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
@@ -35,8 +34,6 @@ const CLOSE_MAX: Duration = Duration::from_secs(1);
 const PONGS_MAX: usize = 4;
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 1024;
-/// What a server adds to the key, RFC 6455 §1.3.
-const KEY_END: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// Signs of a key: 16 bytes in base64.
 const KEY_BYTES: usize = 24;
 
@@ -88,7 +85,7 @@ pub(crate) async fn open(
     Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
 }
 
-/// What proves that the server understood the request, RFC 6455 §4.2.2.
+/// What proves that the server understood the request.
 fn accept(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
     let has = |name: HeaderName, word: &str| {
         let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
@@ -102,22 +99,7 @@ fn accept(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
         let detail = "this path is for WebSocket version 13; server-sent events are at /api/v1/live";
         return Err(Problem::new(ProblemKind::BadRequest, detail));
     };
-    let digest = Sha1::new().chain_update(key.as_bytes()).chain_update(KEY_END).finalize();
-    Ok(HeaderValue::try_from(base64(&digest)).expect("base64 stands in a header"))
-}
-
-/// Bytes in base64, RFC 4648 §4.
-fn base64(bytes: &[u8]) -> String {
-    const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let sign = |bits: u32| SIGNS.get((bits & 0x3f) as usize).map_or('=', |sign| char::from(*sign));
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
-        for place in 0..4 {
-            text.push(if place <= three.len() { sign(bits >> (18 - 6 * place)) } else { '=' });
-        }
-    }
-    text
+    Ok(HeaderValue::try_from(websocket_accept(key.as_bytes())).expect("base64 stands in a header"))
 }
 
 /// One subscriber.
@@ -317,7 +299,7 @@ async fn listen(mut reader: impl AsyncRead + Unpin, mut received: BytesMut, hear
 mod tests {
     use axum::http::{HeaderMap, HeaderValue, header};
 
-    use super::{accept, base64};
+    use super::accept;
 
     #[test]
     fn the_answer_proves_that_the_key_was_read() {
@@ -331,12 +313,5 @@ mod tests {
         assert_eq!(accept(&headers).expect("a WebSocket"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("8"));
         assert!(accept(&headers).is_err(), "an old version");
-    }
-
-    #[test]
-    fn base64_is_filled_up() {
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
     }
 }
