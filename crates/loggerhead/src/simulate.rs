@@ -141,17 +141,21 @@ pub(crate) struct LoggerArgs {
     pub(crate) json: bool,
 }
 
+impl LoggerArgs {
+    /// What it has in common with other simulations.
+    fn course(&self) -> Course {
+        let Self { packets, backlog, seconds, patience, json, .. } = *self;
+        Course { devices: self.loggers, packets, backlog, seconds, patience, json }
+    }
+}
+
 /// Runs the verb: success when everything that was to be sent was acknowledged.
 ///
 /// # Errors
 /// When options contradict each other, or a file or thread cannot be had.
 pub(crate) async fn run(simulate: Simulate) -> anyhow::Result<ExitCode> {
     match simulate {
-        Simulate::Logger(args) => {
-            let (devices, LoggerArgs { packets, backlog, seconds, patience, json, .. }) = (args.loggers, *args.clone());
-            let course = Course { devices, packets, backlog, seconds, patience, json };
-            see_through(&course, |patience| launch(&args, patience)).await
-        }
+        Simulate::Logger(args) => see_through(&args.course(), |patience| launch(&args, patience)).await,
         Simulate::KukaEki(args) => see_through(&args.course(), |patience| robot::launch(&args, patience)).await,
     }
 }
