@@ -11,7 +11,17 @@ use crate::row::{Row, Rows};
 use crate::segment::{GROUP_CHANNELS, group_of, place_of};
 
 /// The rows of one group while they are being sealed, with the place of each channel.
-pub(crate) type Sealing = Arc<Vec<(u8, Rows)>>;
+type Sealing = Arc<Vec<(u8, Rows)>>;
+
+/// What of a group is set aside for sealing.
+pub(crate) struct Taken {
+    pub(crate) group: u32,
+    pub(crate) sealing: Sealing,
+    /// The batch up to which all rows are there.
+    pub(crate) through: u64,
+    /// The latest reading of every channel.
+    pub(crate) latest: Vec<(u8, Latest)>,
+}
 
 /// The latest reading of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,7 +144,7 @@ impl Hot {
     }
 
     /// The latest readings of a group, by place.
-    pub(crate) fn latest_of_group(&self, group: u32) -> Vec<(u8, Latest)> {
+    fn latest_of_group(&self, group: u32) -> Vec<(u8, Latest)> {
         let channels = self.groups.get(group as usize).map_or(&[][..], |group| &group.channels);
         (0..).zip(channels).filter_map(|(place, slot)| Some((place, slot.latest()?))).collect()
     }
@@ -163,11 +173,9 @@ impl Hot {
         found
     }
 
-    /// Sets the rows of the group with the oldest unsealed readings aside for sealing: its number, its rows, and the
-    /// batch up to which they are all there. Only of groups with a reading measured before a time. `None` when there is
-    /// none.
-    pub(crate) fn begin_sealing(&mut self, before: i64) -> Option<(u32, Sealing, u64)> {
-        let applied = self.applied;
+    /// Sets the rows of the group with the oldest unsealed readings aside for sealing. Only of groups with a reading
+    /// measured before a time. `None` when there is none.
+    pub(crate) fn begin_sealing(&mut self, before: i64) -> Option<Taken> {
         let open = (0_u32..).zip(&mut self.groups);
         let open = open.filter(|(_, group)| group.rows > 0 && group.sealing.is_none() && group.reaches(before));
         let (number, group) = open.min_by_key(|(_, group)| group.through)?;
@@ -183,7 +191,7 @@ impl Hot {
         let sealing = Arc::new(taken);
         group.rows = 0;
         group.sealing = Some(Arc::clone(&sealing));
-        Some((number, sealing, applied))
+        Some(Taken { group: number, sealing, through: self.applied, latest: self.latest_of_group(number) })
     }
 
     /// Says that the rows of a group that were set aside are committed as segments.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use crate::error::database;
+use crate::hot::Taken;
 use crate::lock::{read, write};
 use crate::seal::Sealer;
 use crate::shared::{Shared, now};
@@ -112,22 +113,21 @@ impl Maintenance {
         let mut actions = Vec::new();
         let epoch = read(&self.shared.hot).epoch();
         while rows < STEP_ROWS {
-            let (group, sealing, through, latest) = {
-                let mut hot = write(&self.shared.hot);
-                if hot.epoch() != epoch {
-                    return Err(Interrupted);
-                }
-                let Some((group, sealing, through)) = hot.begin_sealing(i64::MAX) else { break };
-                (group, sealing, through, hot.latest_of_group(group))
-            };
-            rows += sealing.iter().map(|(_, rows)| rows.rows.len()).sum::<usize>();
-            actions.push(self.sealer.seal(group, &sealing, through, &latest));
-            self.sealed.push(group);
+            let Some(taken) = self.begin_sealing(epoch, i64::MAX)? else { break };
+            rows += taken.sealing.iter().map(|(_, rows)| rows.rows.len()).sum::<usize>();
+            actions.push(self.sealer.seal(&taken));
+            self.sealed.push(taken.group);
         }
         if !actions.is_empty() {
             self.step(epoch, actions)?;
         }
         Ok(rows)
+    }
+
+    /// Sets the rows of the group with the oldest readings aside, if it has one measured before a time.
+    fn begin_sealing(&self, epoch: u64, before: i64) -> Result<Option<Taken>, Interrupted> {
+        let mut hot = write(&self.shared.hot);
+        if hot.epoch() == epoch { Ok(hot.begin_sealing(before)) } else { Err(Interrupted) }
     }
 
     /// Merges small segments of a group as long as there are enough of them.
@@ -200,16 +200,8 @@ impl Maintenance {
     /// sealed without it.
     fn forget_unsealed(&mut self, before: i64) -> Result<(), Interrupted> {
         let epoch = read(&self.shared.hot).epoch();
-        loop {
-            let (group, sealing, through, latest) = {
-                let mut hot = write(&self.shared.hot);
-                if hot.epoch() != epoch {
-                    return Err(Interrupted);
-                }
-                let Some((group, sealing, through)) = hot.begin_sealing(before) else { break };
-                (group, sealing, through, hot.latest_of_group(group))
-            };
-            let action = self.sealer.seal_newer(group, &sealing, through, &latest, before);
+        while let Some(taken) = self.begin_sealing(epoch, before)? {
+            let action = self.sealer.seal_newer(&taken, before);
             self.step(epoch, vec![action])?;
         }
         let committed =

@@ -110,38 +110,34 @@ struct Mender<'a> {
 struct Copied {
     table: &'static str,
     index: &'static str,
+    /// The table's columns from its first one on.
     columns: &'static str,
     checksum: &'static str,
-    /// Whether these may be the columns of a row: an entry of an index has no checksum.
-    fits: fn(&[Value]) -> bool,
 }
 
 const COPIED: [Copied; 3] = [
-    Copied {
-        table: "names",
-        index: "sqlite_autoindex_names_1",
-        columns: "number, id",
-        checksum: "row_checksum(id)",
-        fits: |values| matches!(values, [Value::Integer(_), Value::Text(id)] if DeviceId::new(id).is_ok()),
-    },
+    Copied { table: "names", index: "sqlite_autoindex_names_1", columns: "number, id", checksum: "row_checksum(id)" },
     Copied {
         table: "channels",
         index: "sqlite_autoindex_channels_1",
         columns: "number, device, meter, function",
         checksum: "row_checksum(device, meter, function)",
-        fits: |values| matches!(values, [Value::Integer(_), Value::Integer(_), Value::Text(_), Value::Text(_)]),
     },
     Copied {
         table: "tags",
         index: "tags_by_words",
         columns: "number, coding, code, quality, attributes",
         checksum: "row_checksum(coding, code, quality, attributes, device)",
-        fits: |values| {
-            use Value::{Integer, Text};
-            matches!(values, [Integer(_), Text(_), Text(_), Integer(_), Text(_)])
-        },
     },
 ];
+
+impl Copied {
+    /// Whether these may be the columns of a row: an entry of an index has no checksum, and no column is without a value.
+    fn may_be(&self, table: &Table, values: &Values) -> bool {
+        let is_name = |value: Option<&Value>| matches!(value, Some(Value::Text(id)) if DeviceId::new(id).is_ok());
+        table.kinds_fit(values) && !values.contains(&Value::Null) && (self.table != "names" || is_name(values.last()))
+    }
+}
 
 /// The highest numbers by which stored readings and frames name other things.
 #[derive(Default)]
@@ -156,18 +152,18 @@ impl Mender<'_> {
         let doing = database("writing the new file");
         let transaction = self.target.unchecked_transaction().map_err(doing)?;
         let mut hints = Hints::default();
-        let mut tables = Table::all()?;
+        let mut tables: Vec<&Table> = Table::all()?.iter().collect();
         // What was set aside before comes first, names before what is looked for by them.
-        let order = |table: &Table| match table.name.as_str() {
+        let order = |table: &&Table| match table.name.as_str() {
             "quarantine" => 0,
             "names" => 1,
             _ => 2,
         };
         tables.sort_by_key(order);
-        for table in &tables {
+        for table in tables {
             self.copy(table, &hints)?;
             if let Some(copied) = COPIED.iter().find(|copied| copied.table == table.name) {
-                self.copy_from_index(copied).map_err(doing)?;
+                self.copy_from_index(table, copied).map_err(doing)?;
             }
             if table.name == "names" {
                 hints = Hints { names: self.names().map_err(doing)? };
@@ -221,8 +217,8 @@ impl Mender<'_> {
     }
 
     /// Takes the rows that the table lost from an index that holds them as well, as far as it can be read.
-    fn copy_from_index(&self, copied: &Copied) -> rusqlite::Result<()> {
-        let Copied { table, index, columns, checksum, fits } = copied;
+    fn copy_from_index(&self, of: &Table, copied: &Copied) -> rusqlite::Result<()> {
+        let Copied { table, index, columns, checksum } = copied;
         for order in ["ASC", "DESC"] {
             let key = columns.split_once(", ").map_or(*columns, |(_, rest)| rest).replace(", ", &format!(" {order}, "));
             let sql = format!("SELECT {columns} FROM {table} INDEXED BY {index} ORDER BY {key} {order}");
@@ -243,7 +239,7 @@ impl Mender<'_> {
                 };
                 let values: rusqlite::Result<Values> = (0..count).map(|column| row.get(column)).collect();
                 if let Ok(values) = values
-                    && fits(&values)
+                    && copied.may_be(of, &values)
                 {
                     self.target.prepare_cached(&insert)?.execute(params_from_iter(values))?;
                 }

@@ -3,6 +3,8 @@
 //! A damaged page hides what stands on it and nothing else: rows with a number are looked for behind it by their
 //! numbers, others from the end of the table and by the names that are known from elsewhere.
 
+use std::sync::OnceLock;
+
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 
@@ -65,7 +67,15 @@ impl Table {
     ///
     /// # Errors
     /// `Database` when not even a database in memory can be made.
-    pub(crate) fn all() -> Result<Vec<Self>, StoreError> {
+    pub(crate) fn all() -> Result<&'static [Self], StoreError> {
+        static ALL: OnceLock<Vec<Table>> = OnceLock::new();
+        match ALL.get() {
+            Some(tables) => Ok(tables),
+            None => Self::list().map(|tables| ALL.get_or_init(|| tables).as_slice()),
+        }
+    }
+
+    fn list() -> Result<Vec<Self>, StoreError> {
         let doing = database("listing tables");
         let pristine = schema::pristine()?;
         let sql = "SELECT name, wr FROM pragma_table_list
@@ -140,11 +150,7 @@ impl Table {
 
     /// What names a row in its table.
     pub(crate) fn key_of(&self, row: &Values) -> Values {
-        let columns = match &self.key {
-            Key::Number(column) => std::slice::from_ref(column),
-            Key::Words(columns) => columns.as_slice(),
-        };
-        columns.iter().filter_map(|&column| row.get(column).cloned()).collect()
+        self.key_places().iter().filter_map(|&column| row.get(column).cloned()).collect()
     }
 
     /// `column = ?1 AND ..`, for one row.
@@ -162,15 +168,13 @@ impl Table {
             Some(Value::Null) | None => return self.kinds_fit(row),
             Some(Value::Real(_) | Value::Text(_) | Value::Blob(_)) => return false,
         };
-        let number = match &self.key {
-            Key::Number(column) => Some(*column),
-            Key::Words(_) => None,
-        };
+        let number = self.number_place();
         let covered = row.iter().enumerate().take(place).filter(|(index, _)| Some(*index) != number);
         *checksum == i64::from(schema::checksum(covered.map(|(_, value)| ValueRef::from(value))))
     }
 
-    fn kinds_fit(&self, row: &Values) -> bool {
+    /// Whether the columns of a row, or the first of them, hold what the schema says.
+    pub(crate) fn kinds_fit(&self, row: &Values) -> bool {
         self.kinds.iter().zip(row).all(|(kind, value)| match value {
             Value::Null => true,
             Value::Integer(_) => kind == "INTEGER",
@@ -181,11 +185,14 @@ impl Table {
     }
 
     fn keys(&self) -> Vec<&str> {
-        let columns = match &self.key {
+        self.key_places().iter().filter_map(|&column| self.columns.get(column).map(String::as_str)).collect()
+    }
+
+    fn key_places(&self) -> &[usize] {
+        match &self.key {
             Key::Number(column) => std::slice::from_ref(column),
-            Key::Words(columns) => columns.as_slice(),
-        };
-        columns.iter().filter_map(|&column| self.columns.get(column).map(String::as_str)).collect()
+            Key::Words(columns) => columns,
+        }
     }
 
     fn select(&self) -> String {

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use crate::StoreError;
 use crate::error::database;
-use crate::hot::{Latest, Sealing};
+use crate::hot::{Latest, Taken};
 use crate::row::{Row, Rows};
 use crate::segment::{CHUNK_ROWS_MAX, Encoder, Given, Segment};
 use crate::step::{Action, NewSegment};
@@ -46,21 +46,18 @@ impl Sealer {
     }
 
     /// What seals a group.
-    pub(crate) fn seal(&mut self, group: u32, sealing: &Sealing, through: u64, latest: &[(u8, Latest)]) -> Action {
-        Action::Seal { group, through, latest: self.latest(latest), segments: self.segments(group, sealing) }
+    pub(crate) fn seal(&mut self, taken: &Taken) -> Action {
+        self.seal_as(taken, &taken.sealing)
     }
 
     /// What seals a group without the readings that were measured before a time.
-    pub(crate) fn seal_newer(
-        &mut self,
-        group: u32,
-        sealing: &Sealing,
-        through: u64,
-        latest: &[(u8, Latest)],
-        before: i64,
-    ) -> Action {
-        let segments = self.segments(group, &newer(sealing.to_vec(), before));
-        Action::Seal { group, through, latest: self.latest(latest), segments }
+    pub(crate) fn seal_newer(&mut self, taken: &Taken, before: i64) -> Action {
+        self.seal_as(taken, &newer(taken.sealing.to_vec(), before))
+    }
+
+    fn seal_as(&mut self, taken: &Taken, channels: &[(u8, Rows)]) -> Action {
+        let &Taken { group, through, ref latest, .. } = taken;
+        Action::Seal { group, through, latest: self.latest(latest), segments: self.segments(group, channels) }
     }
 
     /// What merges small segments of a group, if there are enough of about the same size.

@@ -64,7 +64,7 @@ pub(crate) fn last_batch(connection: &Connection) -> Result<u64, StoreError> {
 pub(crate) fn load_hot(connection: &Connection) -> Result<(Hot, Vec<DamagedBatch>), StoreError> {
     let mut hot = Hot::default();
     load_sealed(connection, &mut hot)?;
-    let log = Table::all()?.into_iter().find(|table| table.name == "log").expect("every version has a log");
+    let log = Table::all()?.iter().find(|table| table.name == "log").expect("every version has a log");
     let mut damaged = Vec::new();
     let mut apply = |number: i64, row: &Values, found: Option<i64>| {
         let number = u64::try_from(number).unwrap_or_default();
@@ -79,7 +79,7 @@ pub(crate) fn load_hot(connection: &Connection) -> Result<(Hot, Vec<DamagedBatch
     };
     let mut gaps = Vec::new();
     // As they stand, so that damage hides no more than what is on its page, and no number says how far to count.
-    count(connection, &log, &mut |counted| {
+    count(connection, log, &mut |counted| {
         match counted {
             Counted::Row { row, number } => apply(number, row, None),
             Counted::Misnumbered { row, number, found } => apply(number, row, Some(found)),
