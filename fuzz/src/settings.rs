@@ -1,6 +1,6 @@
 //! What an operator writes for a protocol.
 
-use loggerhead_model::Identity;
+use loggerhead_model::{DeviceId, Identity};
 use loggerhead_protocols::DeviceSettings;
 
 use crate::choices::Choices;
@@ -16,7 +16,8 @@ pub fn settings(input: &[u8]) {
     let Ok(text) = str::from_utf8(choices.rest()) else { return };
     let Ok(table) = text.parse::<toml::Table>() else { return };
     let identity = Identity::new("330302D110/01").expect("short enough");
-    let mut devices = [DeviceSettings { identity: &identity, table: &table }].into_iter();
+    let id = DeviceId::from_identity(&identity);
+    let mut devices = [DeviceSettings { id: &id, identity: &identity, table: &table }].into_iter();
     let opening = peers::head_end(protocol, 0).opening();
     let refusals = [
         (protocol.acceptor)(&table, &mut devices).err(),

@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use loggerhead_model::{Records, Ticket};
-use loggerhead_protocols::{CloseReason, Fault, Input, Opening, Output, Question, Session};
+use loggerhead_protocols::{CloseReason, Fault, Input, Now, Opening, Output, Question, Session};
 use loggerhead_store::{Completion, Outcome, Reply};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::alarm::Alarm;
 use crate::core::Core;
+use crate::data_doors;
 use crate::ending::{Ending, close};
 use crate::guest::{Guest, Peer};
 use crate::listener::Pass;
@@ -37,8 +38,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// Serves one connection until it ends.
 pub(crate) fn serve<S: Stream>(core: Arc<Core>, pass: Pass, peer: Peer, stream: S) -> impl Future<Output = ()> + Send {
+    let acceptor = pass.listener().acceptor();
+    serve_by(core, pass, peer, stream, move |now, opening| acceptor.open(now, opening))
+}
+
+/// Serves one connection by the session that `open` makes.
+pub(crate) fn serve_by<S: Stream>(
+    core: Arc<Core>,
+    pass: Pass,
+    peer: Peer,
+    stream: S,
+    open: impl FnOnce(Now, Opening) -> Box<dyn Session>,
+) -> impl Future<Output = ()> + Send {
     // Made outside of the future, which would keep the arguments as well.
-    let mut connection = Connection::open(core, pass, peer, stream);
+    let mut connection = Connection::open(core, pass, peer, stream, open);
     async move {
         let ending = connection.live().await;
         Box::pin(connection.end(ending)).await;
@@ -86,7 +99,13 @@ struct Connection<S> {
 }
 
 impl<S: Stream> Connection<S> {
-    fn open(core: Arc<Core>, pass: Pass, peer: Peer, stream: S) -> Self {
+    fn open(
+        core: Arc<Core>,
+        pass: Pass,
+        peer: Peer,
+        stream: S,
+        open: impl FnOnce(Now, Opening) -> Box<dyn Session>,
+    ) -> Self {
         let now = core.clock.now();
         let listener = pass.listener();
         let opening = Opening {
@@ -95,7 +114,7 @@ impl<S: Stream> Connection<S> {
             limits: listener.settings().limits,
             waker: Waker::from(Arc::clone(pass.mailbox())),
         };
-        let session = listener.acceptor().open(now, opening);
+        let session = open(now, opening);
         Self {
             guest: Guest::new(core, pass, peer),
             stream,
@@ -314,6 +333,15 @@ impl<S: Stream> Connection<S> {
             Question::Prove(claim) => {
                 let verdict = self.guest.prove(&claim).await;
                 self.input(Input::Verdict(verdict));
+            }
+            Question::Vouch(claim) => {
+                let verdict = self.guest.vouch(&claim);
+                self.input(Input::Verdict(verdict));
+            }
+            Question::Door(door) => {
+                let (core, peer) = (&self.guest.core, &self.guest.peer);
+                let port = data_doors::open(core, self.guest.pass.listener(), peer, door);
+                self.input(Input::Door(port));
             }
         }
     }

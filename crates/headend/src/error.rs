@@ -52,6 +52,14 @@ pub enum StartError {
         /// The id, or the identity with its protocol.
         name: String,
     },
+    /// The key of what is sealed cannot be had.
+    #[error("{path}: {reason}", path = path.display())]
+    Key {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The store does not answer.
     #[error("cannot read the devices from the store: {0}")]
     Store(#[from] StoreError),

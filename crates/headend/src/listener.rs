@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use loggerhead_protocols::{Acceptor, CloseReason, Limits};
 
 use crate::config::Sockets;
+use crate::data_doors::DataDoors;
 use crate::device::SessionNumber;
 use crate::identity::Admittance;
 use crate::mailbox::Mailbox;
@@ -22,6 +23,8 @@ pub(crate) struct Listener {
     /// Rebuilt when devices or settings change; sessions that stand keep what they were made with.
     acceptor: ArcSwap<Box<dyn Acceptor>>,
     guests: Mutex<Guests>,
+    /// Doors for single connections of peers that are in.
+    pub(crate) data_doors: DataDoors,
 }
 
 /// What may change without closing connections.
@@ -64,6 +67,7 @@ impl Listener {
         counters: Arc<ProtocolCounters>,
         settings: Settings,
         acceptor: Box<dyn Acceptor>,
+        data_doors: DataDoors,
     ) -> Arc<Self> {
         Arc::new(Self {
             name,
@@ -72,6 +76,7 @@ impl Listener {
             settings: ArcSwap::from_pointee(settings),
             acceptor: ArcSwap::from_pointee(acceptor),
             guests: Mutex::default(),
+            data_doors,
         })
     }
 

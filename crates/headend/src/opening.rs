@@ -19,6 +19,7 @@ use crate::error::StartError;
 use crate::hub::Hub;
 use crate::identity::Identities;
 use crate::journal::Journal;
+use crate::keyring::Key;
 use crate::metrics::Counters;
 use crate::own_settings::OwnSettings;
 use crate::status::ReloadReport;
@@ -40,9 +41,10 @@ pub(crate) async fn core(config: &Config) -> Result<Core, StartError> {
         move |committed| hub.publish(committed)
     }));
     let store = blocking(move || Store::open(&directory, options)).await?;
+    let key = Key::of_directory(&config.data_dir)?;
     hub.begin_after(store.health().cursor);
     let (reader, now) = (store.reader(), clock.now());
-    let exchanges = blocking(move || exchanges(&reader, now)).await?;
+    let exchanges = blocking(move || exchanges(&reader, &key, now)).await?;
     Ok(Core {
         exchanges,
         clock,
@@ -56,7 +58,7 @@ pub(crate) async fn core(config: &Config) -> Result<Core, StartError> {
 }
 
 /// What the sessions of each protocol share, with what earlier runs noted of it.
-fn exchanges(reader: &Reader, now: Now) -> Result<Exchanges, StoreError> {
+fn exchanges(reader: &Reader, key: &Key, now: Now) -> Result<Exchanges, StoreError> {
     let mut exchanges = Exchanges::new();
     for (protocol, make) in ALL.iter().filter_map(|protocol| Some((protocol.name, protocol.exchange?))) {
         let mut notes = Vec::new();
@@ -65,6 +67,7 @@ fn exchanges(reader: &Reader, now: Now) -> Result<Exchanges, StoreError> {
             ControlFlow::Continue(())
         })?;
         let exchange = make();
+        exchange.entrust(key.bytes());
         exchange.recall(now, &mut notes.into_iter());
         exchanges.push((protocol, exchange));
     }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config;
 use crate::core::Core;
+use crate::data_doors::DataDoors;
 use crate::datagrams::Datagrams;
 use crate::door::{self, Door};
 use crate::error::StartError;
@@ -161,11 +162,12 @@ impl Running {
         let protocol = known(config)?;
         let counters = core.counters.protocol(protocol.name);
         let acceptor = acceptor(core, protocol, config)?;
-        let listener =
-            Listener::new(config.name.clone(), protocol.name, counters, settings(config, protocol), acceptor);
         let certificate = certificate(config)?;
         let tls =
             certificate.as_ref().map(Certificate::acceptor).transpose().map_err(|error| tls_error(config, error))?;
+        let data_doors = DataDoors::new(config, tls.clone());
+        let settings = settings(config, protocol);
+        let listener = Listener::new(config.name.clone(), protocol.name, counters, settings, acceptor, data_doors);
         let mut opened = Vec::new();
         for address in &config.addresses {
             opened.push(open_door(&listener, config, address)?);
@@ -201,6 +203,7 @@ impl Running {
             && at_opening(&mine.sockets) == at_opening(&config.sockets)
             && mine.socket_files == config.socket_files
             && mine.tls == config.tls
+            && mine.data_ports == config.data_ports
     }
 
     fn status(&self) -> ListenerStatus {
@@ -221,8 +224,12 @@ impl Running {
     /// Closes its sockets, tells its sessions to end, and waits for them until `within` is over.
     async fn close(mut self, reason: CloseReason, within: Duration) {
         self.stop.cancel();
+        self.listener.data_doors.close();
         self.listener.close(&reason);
-        let ended = async { while self.doors.join_next().await.is_some() {} };
+        let ended = async {
+            while self.doors.join_next().await.is_some() {}
+            self.listener.data_doors.ended().await;
+        };
         if tokio::time::timeout(within, ended).await.is_err() {
             tracing::warn!(listener = self.config.name, left = self.listener.open(), "connections were cut off");
         }
@@ -248,8 +255,9 @@ fn acceptor(
 ) -> Result<Box<dyn Acceptor>, StartError> {
     let devices: Vec<_> = core.identities.directory.all();
     let speaking = devices.iter().filter(|device| device.protocol == protocol.name);
-    let settings: Vec<_> = speaking.map(|device| (&device.identity, device.rules().settings.table())).collect();
-    let mut rows = settings.iter().map(|(identity, table)| DeviceSettings { identity, table });
+    let settings: Vec<_> = speaking.map(|device| (device, device.rules().settings.table())).collect();
+    let mut rows =
+        settings.iter().map(|(device, table)| DeviceSettings { id: &device.id, identity: &device.identity, table });
     let acceptor = core
         .acceptor(protocol, &config.settings, &mut rows)
         .map_err(|source| StartError::Settings { owner: format!("listener {}", config.name), source })?;

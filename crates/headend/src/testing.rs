@@ -23,6 +23,7 @@ use crate::commands::Commands;
 use crate::config::Sockets;
 use crate::connection::{Stream, serve};
 use crate::core::Core;
+use crate::data_doors::DataDoors;
 use crate::device::{Device, Past, Rules};
 use crate::guest::Peer;
 use crate::hub::Hub;
@@ -88,7 +89,14 @@ impl Bench {
             connections_per_address_max: 3,
             connections_per_device_max: 2,
         };
-        let listener = Listener::new(TOY.to_owned(), TOY, counters.protocol(TOY), settings, Box::new(ToyAcceptor));
+        let listener = Listener::new(
+            TOY.to_owned(),
+            TOY,
+            counters.protocol(TOY),
+            settings,
+            Box::new(ToyAcceptor),
+            DataDoors::none(),
+        );
         let mut connections = JoinSet::new();
         connections.spawn({
             let core = Arc::clone(&core);
@@ -287,7 +295,12 @@ impl Session for Toy {
                 self.send(format!("bye {reason}"));
                 self.outputs.push_back(Output::Close(reason));
             }
-            Input::Wake | Input::Known(_) | Input::Connected | Input::Disconnected | Input::Offer(..) => {}
+            Input::Wake
+            | Input::Known(_)
+            | Input::Door(_)
+            | Input::Connected
+            | Input::Disconnected
+            | Input::Offer(..) => {}
         }
         Ok(())
     }

@@ -119,6 +119,7 @@ fn config(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys, port: u16) ->
         connections_max: CONNECTIONS_MAX,
         connections_per_address_max: CONNECTIONS_MAX,
         connections_per_device_max: 4,
+        data_ports: None,
         first_frame: Duration::from_secs(5),
         login: Duration::from_secs(10),
         tls: None,

@@ -279,6 +279,7 @@ fn start_failure(error: StartError) -> anyhow::Error {
         StartError::Protocol { .. }
         | StartError::Settings { .. }
         | StartError::Twice { .. }
+        | StartError::Key { .. }
         | StartError::Tls { .. } => Failure::new(Exit::Usage, error.to_string()).into(),
         StartError::Listen { .. } | StartError::Store(_) => error.into(),
     }

@@ -3,6 +3,7 @@
 //! A protocol is one folder and one line in [`ALL`]. Nothing here opens a socket, reads a clock or makes a random number:
 //! bytes, time and entropy come in through [`Session::handle`], bytes and requests go out through [`Session::poll`].
 
+mod encoding;
 mod explain;
 mod fault;
 mod reconnect;
@@ -22,8 +23,8 @@ pub mod pair;
 pub use explain::{Explain, Explanation, Field, Judgement};
 pub use fault::{Fault, FaultKind};
 pub use session::{
-    Acceptor, Admission, Check, Claim, CloseReason, Company, Exchange, Form, Input, Known, Limits, News, Now, Opening,
-    Output, Proof, Question, Refusal, Session, Verdict,
+    Acceptor, Admission, Check, Claim, CloseReason, Company, DataDoor, Exchange, Form, Input, Known, Limits, News, Now,
+    OpenSession, Opening, Output, Proof, Question, Refusal, Session, Verdict,
 };
 pub use settings::{SettingsError, hint, near, none_of};
 
@@ -64,6 +65,8 @@ pub struct Protocol {
 /// The protocol's own settings of one device, such as its cipher key.
 #[derive(Clone, Copy, Debug)]
 pub struct DeviceSettings<'a> {
+    /// Our name for it.
+    pub id: &'a loggerhead_model::DeviceId,
     /// The device's name for itself.
     pub identity: &'a loggerhead_model::Identity,
     /// Its settings.

@@ -3,6 +3,7 @@
 //! Drives every protocol through its row in the table, for tests and for fuzzing. It opens no socket and knows no time but
 //! its own; what it does not do is model latency: bytes arrive at the moment at which they are sent.
 
+mod answers;
 mod connection;
 mod script;
 
@@ -12,14 +13,9 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use loggerhead_model::{
-    Command, Cursor, DeviceId, Direction, Identity, Learnt, Receipt, Records, Report, Ticket, Timestamp,
-};
+use loggerhead_model::{Command, Cursor, Direction, Identity, Learnt, Receipt, Records, Report, Ticket, Timestamp};
 
-use crate::{
-    Acceptor, Claim, CloseReason, Company, Input, Known, Limits, Now, Opening, Output, Proof, Question, Refusal,
-    Session, Verdict,
-};
+use crate::{Acceptor, CloseReason, DataDoor, Input, Limits, Now, Opening, Output, Session};
 
 use connection::{Bell, Connection};
 pub use script::{Enrolled, Entry, Fate, Happening, Wire};
@@ -61,6 +57,10 @@ pub struct Pair {
     pub kept: Vec<Records>,
     /// How long a peer may take before its login.
     pub limits: Limits,
+    /// Ports that are free for data doors.
+    pub ports: Vec<u16>,
+    /// Doors that were opened and that nobody has come by, with their ports.
+    doors: Vec<(u16, DataDoor)>,
     acceptor: Box<dyn Acceptor>,
     connections: Vec<Connection>,
     device: Option<DeviceSide>,
@@ -84,6 +84,8 @@ impl Pair {
             log: Vec::new(),
             kept: Vec::new(),
             limits: Limits::default(),
+            ports: Vec::new(),
+            doors: Vec::new(),
             acceptor,
             connections: Vec::new(),
             device: None,
@@ -123,6 +125,20 @@ impl Pair {
         let bell = Arc::<Bell>::default();
         let opening = Opening { waker: Waker::from(Arc::clone(&bell)), ..self.opening() };
         let session = self.acceptor.open(self.now(), opening);
+        self.opened(session, bell)
+    }
+
+    /// Comes by a data door; none where no such door is open.
+    pub fn connect_by(&mut self, port: u16) -> Option<usize> {
+        let place = self.doors.iter().position(|(other, _)| *other == port)?;
+        let (_, door) = self.doors.remove(place);
+        let bell = Arc::<Bell>::default();
+        let opening = Opening { waker: Waker::from(Arc::clone(&bell)), ..self.opening() };
+        let session = (door.open)(self.now(), opening);
+        Some(self.opened(session, bell))
+    }
+
+    fn opened(&mut self, session: Box<dyn Session>, bell: Arc<Bell>) -> usize {
         let connection = self.connections.len();
         self.connections.push(Connection::new(session, bell));
         self.note(connection, Happening::Opened);
@@ -448,69 +464,6 @@ impl Pair {
         };
         self.note(connection, Happening::Asked(ticket));
         self.due.push(Due { at, connection, ticket, records, fate });
-    }
-
-    fn answer_next(&mut self, connection: usize) -> bool {
-        let Some(question) = self.connections.get_mut(connection).and_then(|peer| peer.questions.pop_front()) else {
-            return false;
-        };
-        match question {
-            Question::Who(identity) => {
-                let known = self.who(&identity);
-                self.tell_head_end(connection, Input::Known(known));
-            }
-            Question::Prove(claim) => {
-                let verdict = self.judge(connection, claim);
-                self.tell_head_end(connection, Input::Verdict(verdict));
-            }
-        }
-        true
-    }
-
-    fn who(&self, identity: &Identity) -> Known {
-        let note = self.notes.get(identity).filter(|(until, _)| *until > self.now).map(|(_, note)| note.clone());
-        match self.enrolled.get(identity) {
-            Some(known) => Known { settings: Arc::clone(&known.settings), learnt: known.learnt.clone(), note },
-            None => Known { note, ..Known::default() },
-        }
-    }
-
-    fn judge(&mut self, connection: usize, claim: Claim) -> Verdict {
-        let until = self.remembered.get(&claim.identity).copied();
-        let verdict = match self.enrolled.get(&claim.identity) {
-            None => Verdict::Refused(Refusal::Unknown),
-            Some(known) => known.judge(&claim.proof, until.filter(|until| *until > self.now)),
-        };
-        match &verdict {
-            Verdict::Refused(refusal) => self.note(connection, Happening::Refused(claim.identity, *refusal)),
-            Verdict::Accepted(admission) => {
-                if let Some(keep) = claim.remember {
-                    self.remembered.insert(claim.identity, self.now + keep);
-                }
-                let fleeting = claim.remember.is_some() || matches!(claim.proof, Proof::Remembered);
-                let fleeting = fleeting || claim.company == Company::Many;
-                self.admit(connection, admission.device.clone(), fleeting);
-            }
-        }
-        verdict
-    }
-
-    /// One live session per device, but for those that connect anew for every message.
-    fn admit(&mut self, connection: usize, device: DeviceId, fleeting: bool) {
-        self.note(connection, Happening::Accepted(device.clone()));
-        for other in 0..self.connections.len() {
-            let older = other != connection
-                && self.connections.get(other).is_some_and(|peer| {
-                    peer.open && !(fleeting && peer.fleeting) && peer.device.as_ref() == Some(&device)
-                });
-            if older {
-                self.tell_head_end(other, Input::Shutdown(CloseReason::TakenOver));
-            }
-        }
-        if let Some(peer) = self.connections.get_mut(connection) {
-            peer.device = Some(device);
-            peer.fleeting = fleeting;
-        }
     }
 
     fn tell_device(&mut self, input: Input<'_>) {

@@ -43,7 +43,12 @@ pub trait Acceptor: Send + Sync {
 /// What all sessions of a protocol share while the process runs, on every listener and through every reload: for
 /// protocols whose peers reach each other. Sessions wake one another with `Opening::waker`.
 pub trait Exchange: Send + Sync {
-    /// Takes in what was noted in earlier runs, in the order of the keys. Comes before everything else.
+    /// A key that stands in no database, for what is noted in sealed form. Comes before everything else.
+    fn entrust(&self, key: &[u8; 32]) {
+        let _ = key;
+    }
+
+    /// Takes in what was noted in earlier runs, in the order of the keys. Comes before every session.
     fn recall(&self, now: Now, notes: &mut dyn Iterator<Item = (Bytes, Bytes)>);
 
     /// Makes the head-end's side of a listener, as `Protocol::acceptor` does, with this exchange behind it.
@@ -135,8 +140,10 @@ pub enum Input<'a> {
     Wake,
     /// Answers `Question::Who`.
     Known(Known),
-    /// Answers `Question::Prove`.
+    /// Answers `Question::Prove` and `Question::Vouch`.
     Verdict(Verdict),
+    /// Answers `Question::Door`: the port, unless all are taken.
+    Door(Option<u16>),
     /// Answers `Output::Store`: committed and synced.
     Stored(Receipt),
     /// Answers `Output::Store`: not kept, and never will be. No acknowledgement may be sent.
@@ -158,7 +165,7 @@ pub enum Input<'a> {
 pub enum Output {
     /// Send these bytes, in one write.
     Send(Bytes),
-    /// Find out, and answer with `Input::Known` or `Input::Verdict`. Questions are answered in order.
+    /// Find out, and answer with `Input::Known`, `Input::Verdict` or `Input::Door`. Questions are answered in order.
     Ask(Question),
     /// Keep these records and answer with `Input::Stored` or `Input::NotStored`.
     Store(Ticket, Records),
@@ -238,6 +245,29 @@ pub enum Question {
     Who(Identity),
     /// Is this peer who it says it is, and may it log in?
     Prove(Claim),
+    /// Would somebody be let in by this claim? Judged and throttled like a login, but nobody is logged in by it: for
+    /// peers that speak of others.
+    Vouch(Claim),
+    /// Open a door for one more connection of this peer, on a port of its own.
+    Door(DataDoor),
+}
+
+/// A door for one connection from the peer's address, which is served by the session that `open` makes.
+pub struct DataDoor {
+    /// How long the peer may take to come.
+    pub within: Duration,
+    /// Makes the session of the connection.
+    pub open: OpenSession,
+}
+
+/// Makes the session of a connection that has just been accepted.
+pub type OpenSession = Box<dyn FnOnce(Now, Opening) -> Box<dyn Session> + Send>;
+
+impl fmt::Debug for DataDoor {
+    /// How long it stays open.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("DataDoor").field("within", &self.within).finish_non_exhaustive()
+    }
 }
 
 /// What is known about a name before it is proven.

@@ -22,7 +22,9 @@ pub use self::schema::DATA_DIR_DEFAULT;
 pub use self::secret::parse_secret;
 pub use self::section::Setting;
 pub use self::sockets::{Keepalive, SocketFiles, Sockets};
-pub use self::types::{API_SOCKET, Address, Config, Device, Enroll, Listener, Log, LogFormat, Tls, Web, WebSocket};
+pub use self::types::{
+    API_SOCKET, Address, Config, DataPorts, Device, Enroll, Listener, Log, LogFormat, Tls, Web, WebSocket,
+};
 
 #[cfg(test)]
 mod tests;

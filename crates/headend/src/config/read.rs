@@ -16,7 +16,7 @@ use super::schema::{self, DATA_DIR_DEFAULT, Keys};
 use super::secret::{self, parse_secret};
 use super::section::{Findings, Section};
 use super::sockets::{socket_files, sockets};
-use super::types::{Address, Config, Device, Enroll, Listener, Log, LogFormat, Tls, Web, WebSocket};
+use super::types::{Address, Config, DataPorts, Device, Enroll, Listener, Log, LogFormat, Tls, Web, WebSocket};
 
 /// Longest name of a listener.
 const NAME_BYTES_MAX: usize = 64;
@@ -278,6 +278,7 @@ fn listener(section: &Section<'_>, devices: &[(Device, Section<'_>)]) -> Option<
         connections_max: bounded("connections_max"),
         connections_per_address_max: bounded("connections_per_address_max"),
         connections_per_device_max: bounded("connections_per_device_max"),
+        data_ports: data_ports(section),
         first_frame: Duration::from_secs(section.count_or("first_frame_s", protocol.limits.first_frame.as_secs())),
         login: Duration::from_secs(section.count_or("login_s", protocol.limits.login.as_secs())),
         tls: section.node.entry("tls").and_then(|_| tls(&section.below("tls", &empty))),
@@ -288,7 +289,7 @@ fn listener(section: &Section<'_>, devices: &[(Device, Section<'_>)]) -> Option<
         let mut theirs = devices
             .iter()
             .filter(|(device, _)| device.protocol == protocol.name)
-            .map(|(device, _)| DeviceSettings { identity: &device.identity, table: &device.settings });
+            .map(|(device, _)| DeviceSettings { id: &device.id, identity: &device.identity, table: &device.settings });
         (protocol.acceptor)(settings, &mut theirs).map(|_| ())
     });
     Some(Listener { settings, ..listener })
@@ -319,6 +320,16 @@ fn websocket(section: &Section<'_>) -> WebSocket {
         }
     }
     WebSocket { origins: origins.into_iter().map(|(origin, _)| origin).collect() }
+}
+
+fn data_ports(section: &Section<'_>) -> Option<DataPorts> {
+    let text = section.text("data_ports")?;
+    let ports = DataPorts::parse(&text);
+    if ports.is_none() {
+        let max = DataPorts::COUNT_MAX;
+        section.error("data_ports", format!("{text:?} is no range: write 20000-20099, {max} ports at most, or 0"));
+    }
+    ports
 }
 
 fn addresses(section: &Section<'_>, protocol: &Protocol) -> Vec<Address> {

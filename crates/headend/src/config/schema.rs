@@ -274,6 +274,13 @@ pub(super) const LISTENER: Keys = &[
         "connections at once of a device that opens one for every message",
     ),
     key(
+        "data_ports",
+        Kind::Text,
+        None,
+        "\"20000-20099\"",
+        "ports for single connections of peers that are in, where the protocol has such; 0: whatever is free; default: none",
+    ),
+    key(
         "first_frame_s",
         Kind::Count(1, WAIT_S_MAX),
         None,

@@ -122,6 +122,33 @@ impl fmt::Display for Address {
     }
 }
 
+/// Ports for single connections of peers that are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataPorts {
+    /// The lowest; 0: whatever port is free.
+    pub first: u16,
+    /// How many at once.
+    pub count: u16,
+}
+
+impl DataPorts {
+    /// Each is a socket: far below what a process may open.
+    pub const COUNT_MAX: u16 = 1_000;
+    /// As many at once where the ports are not named.
+    const COUNT_DEFAULT: u16 = 100;
+
+    /// `20000-20099`, a single port, or `0` for whatever is free. `None` for everything else.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let (first, last): (u16, u16) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        if (first, last) == (0, 0) {
+            return Some(Self { first, count: Self::COUNT_DEFAULT });
+        }
+        let count = last.checked_sub(first)?.checked_add(1)?;
+        (first > 0 && count <= Self::COUNT_MAX).then_some(Self { first, count })
+    }
+}
+
 /// What becomes of an unknown device that proves a secret of its listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Enroll {
@@ -161,6 +188,8 @@ pub struct Listener {
     pub connections_per_address_max: usize,
     /// Connections at once of a device that opens one for every message.
     pub connections_per_device_max: usize,
+    /// Ports for single connections that its protocol asks for.
+    pub data_ports: Option<DataPorts>,
     /// From the connection to its first whole frame.
     pub first_frame: Duration,
     /// From the connection to its login.

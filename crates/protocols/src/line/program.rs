@@ -152,6 +152,7 @@ impl Session for Small {
             }
             Input::Bytes(_)
             | Input::Known(_)
+            | Input::Door(_)
             | Input::Verdict(_)
             | Input::Stored(_)
             | Input::NotStored(_)

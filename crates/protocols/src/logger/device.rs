@@ -576,7 +576,12 @@ impl Session for Device {
                 Ok(())
             }
             // These are of the head-end's side.
-            Input::Known(_) | Input::Verdict(_) | Input::Stored(_) | Input::NotStored(_) | Input::Command(_) => Ok(()),
+            Input::Known(_)
+            | Input::Verdict(_)
+            | Input::Door(_)
+            | Input::Stored(_)
+            | Input::NotStored(_)
+            | Input::Command(_) => Ok(()),
         }
     }
 

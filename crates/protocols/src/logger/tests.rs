@@ -40,7 +40,8 @@ fn head_end(listener: &str, device: &str) -> Pair {
     let identity = Identity::new(IDENTITY).expect("a name");
     let listener = table(&format!("aes_keys = ['text:9999999999999999', '{KEY}']\n{listener}"));
     let settings = table(device);
-    let mut devices = [DeviceSettings { identity: &identity, table: &settings }].into_iter();
+    let id = DeviceId::from_identity(&identity);
+    let mut devices = [DeviceSettings { id: &id, identity: &identity, table: &settings }].into_iter();
     let acceptor = (PROTOCOL.acceptor)(&listener, &mut devices).expect("settings");
     let mut pair = Pair::new(acceptor);
     let enrolled = Enrolled {

@@ -89,6 +89,7 @@ fn settings(directory: &TempDir) -> Config {
         connections_max: 10,
         connections_per_address_max: 10,
         connections_per_device_max: 4,
+        data_ports: None,
         first_frame: Duration::from_secs(5),
         login: Duration::from_secs(10),
         tls: None,

@@ -103,6 +103,7 @@ impl Session for Steward {
             Input::Bytes(_)
             | Input::Eof
             | Input::Known(_)
+            | Input::Door(_)
             | Input::Verdict(_)
             | Input::Command(_)
             | Input::Shutdown(_)

@@ -1,0 +1,86 @@
+//! What the head-end of a `Pair` answers when a session asks.
+
+use std::sync::Arc;
+
+use loggerhead_model::{DeviceId, Identity};
+
+use super::{Happening, Pair};
+use crate::{Claim, CloseReason, Company, Input, Known, Proof, Question, Refusal, Verdict};
+
+impl Pair {
+    /// Answers the next question of a session. False when it asked none.
+    pub(super) fn answer_next(&mut self, connection: usize) -> bool {
+        let Some(question) = self.connections.get_mut(connection).and_then(|peer| peer.questions.pop_front()) else {
+            return false;
+        };
+        match question {
+            Question::Who(identity) => {
+                let known = self.who(&identity);
+                self.tell_head_end(connection, Input::Known(known));
+            }
+            Question::Prove(claim) => {
+                let verdict = self.judge(connection, claim);
+                self.tell_head_end(connection, Input::Verdict(verdict));
+            }
+            Question::Vouch(claim) => {
+                let verdict = match self.enrolled.get(&claim.identity) {
+                    Some(known) => known.judge(&claim.proof, None),
+                    None => Verdict::Refused(Refusal::Unknown),
+                };
+                self.tell_head_end(connection, Input::Verdict(verdict));
+            }
+            Question::Door(door) => {
+                let port = (!self.ports.is_empty()).then(|| self.ports.remove(0));
+                self.doors.extend(port.map(|port| (port, door)));
+                self.tell_head_end(connection, Input::Door(port));
+            }
+        }
+        true
+    }
+
+    fn who(&self, identity: &Identity) -> Known {
+        let note = self.notes.get(identity).filter(|(until, _)| *until > self.now).map(|(_, note)| note.clone());
+        match self.enrolled.get(identity) {
+            Some(known) => Known { settings: Arc::clone(&known.settings), learnt: known.learnt.clone(), note },
+            None => Known { note, ..Known::default() },
+        }
+    }
+
+    fn judge(&mut self, connection: usize, claim: Claim) -> Verdict {
+        let until = self.remembered.get(&claim.identity).copied();
+        let verdict = match self.enrolled.get(&claim.identity) {
+            None => Verdict::Refused(Refusal::Unknown),
+            Some(known) => known.judge(&claim.proof, until.filter(|until| *until > self.now)),
+        };
+        match &verdict {
+            Verdict::Refused(refusal) => self.note(connection, Happening::Refused(claim.identity, *refusal)),
+            Verdict::Accepted(admission) => {
+                if let Some(keep) = claim.remember {
+                    self.remembered.insert(claim.identity, self.now + keep);
+                }
+                let fleeting = claim.remember.is_some() || matches!(claim.proof, Proof::Remembered);
+                let fleeting = fleeting || claim.company == Company::Many;
+                self.admit(connection, admission.device.clone(), fleeting);
+            }
+        }
+        verdict
+    }
+
+    /// One live session per device, but for those that connect anew for every message.
+    fn admit(&mut self, connection: usize, device: DeviceId, fleeting: bool) {
+        self.note(connection, Happening::Accepted(device.clone()));
+        for other in 0..self.connections.len() {
+            let older = other != connection
+                && self.connections.get(other).is_some_and(|peer| {
+                    peer.open && !(fleeting && peer.fleeting) && peer.device.as_ref() == Some(&device)
+                });
+            if older {
+                self.tell_head_end(other, Input::Shutdown(CloseReason::TakenOver));
+            }
+        }
+        if let Some(peer) = self.connections.get_mut(connection) {
+            peer.device = Some(device);
+            peer.fleeting = fleeting;
+        }
+    }
+}
