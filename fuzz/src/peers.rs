@@ -28,8 +28,8 @@ pub(crate) enum Checks {
 pub(crate) const SETTINGS: u8 = 6;
 
 /// Every dialect of the data loggers, and every rule about checks and answers; then lines in another encoding and with
-/// other ends, and robots with and without their configuration.
-const ROWS: [Settings; 12] = [
+/// other ends, cameras, and robots with and without their configuration.
+const ROWS: [Settings; 14] = [
     Settings {
         protocol: "logger",
         listener: "aes_keys = ['text:0000000000123456']",
@@ -87,6 +87,14 @@ const ROWS: [Settings; 12] = [
         simulated: "punctuation = 'full-width'",
         checks: Checks::Absent,
     },
+    Settings { protocol: "camera", listener: "", device: "kind = 'camera'", simulated: "", checks: Checks::Absent },
+    Settings {
+        protocol: "camera",
+        listener: "lenient_lf = true\nunknown_max = 1\nreply_names = 'group'\nsettle_s = 0",
+        device: "kind = 'camera'",
+        simulated: "heartbeat_s = 5",
+        checks: Checks::Absent,
+    },
     Settings { protocol: "kuka", listener: "", device: "", simulated: "", checks: Checks::Absent },
     Settings {
         protocol: "kuka",
@@ -111,7 +119,7 @@ const IDENTITY: &str = "330302D110/01";
 const ENCIPHERED: &str = "logger";
 /// The protocols whose packets carry no check of their own: they rest on the transport's, which a line that changes single
 /// bytes does not have.
-const UNCHECKED: [&str; 3] = ["mqtt", "line", "kuka"];
+const UNCHECKED: [&str; 4] = ["mqtt", "line", "camera", "kuka"];
 const SECRET: &str = "text:IJKLMNOPQRSTUVWX";
 const KEY: &str = "text:0000000000123456";
 
@@ -130,7 +138,8 @@ pub(crate) fn head_end(protocol: &Protocol, choice: u8) -> Pair {
     let settings = settings(protocol, choice);
     let identity = Identity::new(IDENTITY).expect("short enough");
     let device = table(settings.device);
-    let mut devices = [DeviceSettings { identity: &identity, table: &device }].into_iter();
+    let id = DeviceId::from_identity(&identity);
+    let mut devices = [DeviceSettings { id: &id, identity: &identity, table: &device }].into_iter();
     let acceptor = (protocol.acceptor)(&table(settings.listener), &mut devices).expect("the rows above are right");
     let mut pair = Pair::new(acceptor);
     let enrolled = Enrolled {

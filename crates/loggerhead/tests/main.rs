@@ -19,3 +19,4 @@ mod support;
 mod telling;
 mod texting;
 mod tidy;
+mod watching;

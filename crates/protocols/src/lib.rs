@@ -14,6 +14,7 @@ mod settings;
 mod vectors;
 mod wire;
 
+pub mod camera;
 pub mod kuka;
 pub mod line;
 pub mod logger;
@@ -74,7 +75,7 @@ pub struct DeviceSettings<'a> {
 }
 
 /// The table of protocols.
-pub static ALL: &[Protocol] = &[logger::PROTOCOL, mqtt::PROTOCOL, line::PROTOCOL, kuka::PROTOCOL];
+pub static ALL: &[Protocol] = &[logger::PROTOCOL, mqtt::PROTOCOL, line::PROTOCOL, camera::PROTOCOL, kuka::PROTOCOL];
 
 /// The protocol of that name.
 #[must_use]

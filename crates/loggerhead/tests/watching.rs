@@ -1,0 +1,145 @@
+//! The camera platform as its own process: apps over real sockets, data connections, alarms, and kills.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+
+use crate::support::{HeadEnd, PATIENCE, run};
+
+/// How often the server is killed.
+const KILLS: usize = 10;
+
+fn configuration(ports: &str) -> String {
+    let device = |identity: &str, secret: &str, kind: &str| {
+        format!(
+            "[[device]]\nprotocol = \"camera\"\nidentity = \"{identity}\"\nsecret = \"text:{secret}\"\n\
+             [device.camera]\nkind = \"{kind}\"\n"
+        )
+    };
+    let cameras: String = (0..KILLS).map(|number| device(&format!("c{number}"), "k|1", "camera")).collect();
+    format!(
+        "[[listener]]\nname = \"cameras\"\nprotocol = \"camera\"\naddress = [\"127.0.0.1:0\"]\ndata_ports = \"{ports}\"\n\
+         [listener.camera]\nreply_names = \"short\"\n{}{}{cameras}",
+        device("u1", "a|b", "account"),
+        device("u2", "pw2", "account")
+    )
+}
+
+/// One connection.
+struct Line(BufReader<TcpStream>);
+
+impl Line {
+    fn open(address: &str) -> Self {
+        let stream = TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket has one");
+        Self(BufReader::new(stream))
+    }
+
+    fn main(head_end: &HeadEnd) -> Self {
+        Self::open(head_end.addresses_of("cameras").first().expect("the listener listens"))
+    }
+
+    fn say(&mut self, text: &str) {
+        self.0.get_mut().write_all(format!("{text}\r\n").as_bytes()).expect("it reads");
+    }
+
+    /// The next line; empty at the end.
+    fn hear(&mut self) -> String {
+        let mut text = String::new();
+        self.0.read_line(&mut text).expect("an answer");
+        text.trim_end_matches(['\r', '\n']).to_owned()
+    }
+
+    fn ask(&mut self, text: &str) -> String {
+        self.say(text);
+        self.hear()
+    }
+
+    /// The port of a data connection.
+    fn port(&mut self) -> String {
+        let reply = self.ask("CreatDataSocket u1|a|b");
+        reply.strip_prefix("ReturnDataSocketPort ").expect("the reply").to_owned()
+    }
+}
+
+#[test]
+fn an_app_synchronises_its_cameras_and_hears_when_one_comes_and_goes_and_of_its_alarm() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let head_end = HeadEnd::start(directory.path(), &configuration("0"));
+    let mut app = Line::main(&head_end);
+    assert_eq!(app.ask("Login u1|wrong"), "LoginError 用户名或者密码错误!");
+    assert_eq!(app.ask("Login u1|a|b"), "LoginOk 0||");
+    let port = app.port();
+    let mut data = Line::open(&format!("127.0.0.1:{port}"));
+    assert_eq!(data.ask("UploadCaramer c0|x|1|1"), "UploadFail c0|ID和密码不匹配|1|1");
+    assert_eq!(data.ask("UploadCaramer c0|k|1|1|1"), "UploadSucess c0|null|1|1");
+    assert_eq!(data.ask("DownLoadCaramer 0"), "DownloadSucess c0|k|1|null|1|1");
+    drop(data);
+    let mut camera = Line::main(&head_end);
+    assert_eq!(camera.ask("CameraLogin c0|k|1"), "CameraLoginOk ");
+    assert_eq!(app.hear(), "PrushCaramerOnlineStatus c0:true");
+    assert_eq!(app.ask("CheckCaramerOnlineStatus c0;nobody"), "ReturnCaramerOnlineStatus c0;true|nobody;null");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis();
+    assert_eq!(camera.ask(&format!("CameraAlarm 1|motion|{now}")), "CameraAlarmOk 1");
+    assert_eq!(app.hear(), "PrushCaramerAlarmInfo c0:motion");
+    drop(camera);
+    assert_eq!(app.hear(), "PrushCaramerOnlineStatus c0:false");
+    let key = std::fs::metadata(head_end.data().join("sealing.key")).expect("it was made");
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&key.permissions()) & 0o777, 0o600);
+    assert!(head_end.stop().success());
+}
+
+#[test]
+fn a_data_port_is_for_one_connection_and_without_a_free_one_the_answer_is_empty() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    // A port that was free a moment ago.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|door| door.local_addr()).expect("a free port");
+    let head_end = HeadEnd::start(directory.path(), &configuration(&free.port().to_string()));
+    let mut app = Line::main(&head_end);
+    app.ask("Login u1|a|b");
+    assert_eq!(app.port(), free.port().to_string());
+    assert_eq!(app.port(), "", "the one port is taken");
+    let mut data = Line::open(&free.to_string());
+    assert_eq!(data.ask("DownLoadCaramer 0"), "DownloadFail 该账号没有绑定摄像头");
+    assert!(TcpStream::connect(free).is_err(), "nobody listens there any more");
+    assert_eq!(app.port(), "", "and it is taken while that connection stands");
+    drop(data);
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while app.port().is_empty() {
+        assert!(std::time::Instant::now() < deadline, "the port is not given back");
+    }
+    assert!(head_end.stop().success());
+}
+
+#[test]
+fn bindings_that_were_acknowledged_are_there_after_kills() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let configuration = configuration("0");
+    for number in 0..KILLS {
+        let head_end = HeadEnd::start(directory.path(), &configuration);
+        let mut app = Line::main(&head_end);
+        assert!(app.ask("Login u1|a|b").starts_with(&format!("LoginOk {number}|")));
+        let reply = app.ask(&format!("UploadCaramer c{number}|k|1|1|1"));
+        assert_eq!(reply, format!("UploadSucess c{number}|null|1|1"));
+        head_end.kill();
+    }
+}
+
+#[test]
+fn nc_speaks_to_it_and_decode_explains_what_it_says_without_passwords() {
+    use std::process::{Command, Stdio};
+
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let head_end = HeadEnd::start(directory.path(), &configuration("0"));
+    let address = head_end.addresses_of("cameras").first().expect("the listener listens").clone();
+    let (host, port) = address.rsplit_once(':').expect("HOST:PORT");
+    let mut nc = Command::new("nc");
+    nc.args(["-C", "-N", host, port]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut process = nc.spawn().expect("./check installs it");
+    let mut keys = process.stdin.take().expect("it is piped");
+    keys.write_all("SocketCommand.LoginCommand.Login u2|pw2\n".as_bytes()).expect("it reads");
+    drop(keys);
+    let output = process.wait_with_output().expect("it ends");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "SocketCommand.LoginCommand.LoginOk 0||\r\n");
+    let said = run(&["decode", "camera", "--hex", "4c6f67696e2075327c7077320d0a"]);
+    assert!(said.contains("u2|***") && !said.contains("pw2"), "{said}");
+}

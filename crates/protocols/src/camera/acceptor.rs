@@ -1,0 +1,123 @@
+//! A listener of apps and cameras, and the registry behind all listeners.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use loggerhead_model::{DeviceId, Presence};
+
+use super::registry::Registry;
+use super::registry::steward::Steward;
+use super::session::{HeadEnd, Side};
+use super::settings::{Kind, OfDevice, Settings};
+use crate::session::{Acceptor, Exchange, News, Opening, Session};
+use crate::{DeviceSettings, Now, SettingsError};
+
+/// The function whose readings are alarms, of a camera or of the device that speaks for it.
+pub(super) const ALARM: &str = "alarm";
+/// An alarm that is older is history: the latest reading of every channel is told once more at each start.
+const ALARM_AGE_MS_MAX: i64 = 60_000;
+
+/// The registry as all listeners share it.
+#[derive(Default)]
+struct Shared {
+    registry: Arc<Registry>,
+    has_listener: AtomicBool,
+}
+
+/// Makes the sessions of one listener.
+struct CameraAcceptor {
+    registry: Arc<Registry>,
+    settings: Arc<Settings>,
+}
+
+impl Acceptor for CameraAcceptor {
+    fn open(&self, now: Now, opening: Opening) -> Box<dyn Session> {
+        Box::new(HeadEnd::new(Arc::clone(&self.registry), Arc::clone(&self.settings), Side::Stranger, now, opening))
+    }
+}
+
+impl Exchange for Shared {
+    fn entrust(&self, key: &[u8; 32]) {
+        self.registry.with(|inside| inside.entrust(key));
+    }
+
+    fn recall(&self, _now: Now, notes: &mut dyn Iterator<Item = (Bytes, Bytes)>) {
+        self.registry.with(|inside| inside.recall(notes));
+    }
+
+    fn acceptor(
+        &self,
+        settings: &toml::Table,
+        devices: &mut dyn Iterator<Item = DeviceSettings<'_>>,
+    ) -> Result<Box<dyn Acceptor>, SettingsError> {
+        let settings = Settings::of_listener(settings)?;
+        let mut cameras = Vec::new();
+        for device in devices {
+            let own = OfDevice::of(device.table).map_err(|error| SettingsError {
+                key: format!("{}: {}", device.identity, error.key),
+                reason: error.reason,
+            })?;
+            if own.kind == Kind::Camera {
+                let source = own.source.as_deref().and_then(|source| DeviceId::new(source).ok());
+                cameras.push((device.identity.as_str().into(), source.unwrap_or_else(|| device.id.clone())));
+            }
+        }
+        self.has_listener.store(true, Ordering::Relaxed);
+        self.registry.with(|inside| {
+            inside.know(cameras);
+            inside.settle_after = settings.settle;
+        });
+        Ok(Box::new(CameraAcceptor { registry: Arc::clone(&self.registry), settings: Arc::new(settings) }))
+    }
+
+    fn wants_readings(&self) -> bool {
+        self.has_listener.load(Ordering::Relaxed)
+    }
+
+    fn wants_news(&self) -> bool {
+        self.has_listener.load(Ordering::Relaxed)
+    }
+
+    fn told(&self, now: Now, device: &DeviceId, news: News<'_>) {
+        match news {
+            News::Presence(evidence) => self.registry.with(|inside| inside.presence(now, device, evidence.presence)),
+            News::Removed => self.registry.with(|inside| inside.presence(now, device, Presence::Never)),
+            News::Reading(reading) if reading.function == ALARM => {
+                let age_ms = now.wall.unix_ms().saturating_sub(reading.measured_at.unix_ms());
+                if age_ms <= ALARM_AGE_MS_MAX {
+                    self.registry.with(|inside| inside.alarm(device, &reading.value.to_string()));
+                }
+            }
+            News::Reading(_) | News::Event(_) => {}
+        }
+    }
+
+    fn steward(&self, now: Now, opening: Opening) -> Box<dyn Session> {
+        Box::new(Steward::new(Arc::clone(&self.registry), now, &opening))
+    }
+}
+
+/// Makes a registry.
+pub(super) fn exchange() -> Arc<dyn Exchange> {
+    Arc::new(Shared::default())
+}
+
+/// Makes a listener with a registry of its own.
+///
+/// # Errors
+/// `SettingsError` with the key's path, below that of the account or camera where it is one of theirs.
+pub(super) fn acceptor(
+    table: &toml::Table,
+    devices: &mut dyn Iterator<Item = DeviceSettings<'_>>,
+) -> Result<Box<dyn Acceptor>, SettingsError> {
+    exchange().acceptor(table, devices)
+}
+
+/// Checks the settings of an account or a camera.
+///
+/// # Errors
+/// `SettingsError` with the key that cannot be.
+pub(super) fn check_device(table: &toml::Table) -> Result<(), SettingsError> {
+    OfDevice::of(table).map(|_| ())
+}

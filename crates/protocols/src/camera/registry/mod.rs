@@ -1,0 +1,366 @@
+//! Who has which camera, what is known of it, and who is to be told: shared by all connections of all listeners.
+//!
+//! It does nothing by itself. Connections call it under one lock, and it wakes whom their doings concern.
+
+mod notes;
+pub(super) mod steward;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use bytes::Bytes;
+use loggerhead_model::{DeviceId, Note, Presence, Records, Timestamp};
+
+use super::seal::{NonceBytes, Vault};
+use crate::Now;
+
+/// Pushes that wait for one connection: what an app reads at once; the oldest goes, and that is counted.
+const PUSHES_MAX: usize = 256;
+
+/// When and whence an account logged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Visit {
+    pub(super) at: Timestamp,
+    pub(super) address: Box<str>,
+}
+
+/// That an account has a camera.
+#[derive(Debug)]
+pub(super) struct Binding {
+    pub(super) camera: Arc<str>,
+    pub(super) password: Box<str>,
+    /// It is stored.
+    is_kept: bool,
+}
+
+/// A binding on its way to the store.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    account: Arc<str>,
+    camera: Arc<str>,
+    device: DeviceId,
+    note: Note,
+    /// What it takes the place of.
+    before: Option<Arc<Binding>>,
+}
+
+impl Draft {
+    /// What the store is to keep.
+    pub(super) fn records(&self, now: Timestamp) -> Records {
+        keeping(self.device.clone(), now, vec![self.note.clone()])
+    }
+}
+
+/// Notes for the store.
+pub(super) fn keeping(device: DeviceId, received_at: Timestamp, notes: Vec<Note>) -> Records {
+    Records { device, received_at, report: None, frame: None, events: Vec::new(), notes }
+}
+
+/// What an app is told unasked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Push {
+    State(Arc<str>, Option<bool>),
+    Alarm(Arc<str>, Arc<str>),
+}
+
+/// An account with one of its connections.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) account: Arc<str>,
+    connection: u64,
+}
+
+/// Why a camera is not bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    Camera,
+    Account,
+}
+
+/// Most of either.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BindingLimits {
+    pub(super) accounts_per_camera: usize,
+    pub(super) cameras_per_account: usize,
+}
+
+#[derive(Default)]
+struct Account {
+    last: Option<Visit>,
+    bindings: BTreeMap<Arc<str>, Arc<Binding>>,
+    connections: BTreeMap<u64, Outbox>,
+}
+
+struct Outbox {
+    waker: Waker,
+    pushes: VecDeque<Push>,
+    dropped: u64,
+}
+
+#[derive(Default)]
+struct Camera {
+    accounts: BTreeSet<Arc<str>>,
+    /// The device whose presence is its state; none while the camera is not known.
+    source: Option<DeviceId>,
+    /// The state that was told last, and when.
+    told: Option<(Option<bool>, Duration)>,
+}
+
+/// The registry.
+#[derive(Default)]
+pub(super) struct Registry {
+    inside: Mutex<Inside>,
+}
+
+/// What is behind the lock.
+#[derive(Default)]
+pub(super) struct Inside {
+    vault: Option<Vault>,
+    accounts: BTreeMap<Arc<str>, Account>,
+    cameras: BTreeMap<Arc<str>, Camera>,
+    /// Which cameras each device speaks for.
+    sources: HashMap<DeviceId, Vec<Arc<str>>>,
+    /// Whether each device is there, as far as anything is known of it.
+    there: HashMap<DeviceId, bool>,
+    /// Cameras whose state was told too short a while ago, and when they may be told of again.
+    unsettled: BTreeMap<Arc<str>, Duration>,
+    pub(super) settle_after: Duration,
+    connections: u64,
+    wakers: Vec<Waker>,
+    orphans: Vec<Draft>,
+    steward: Option<Waker>,
+    unreadable: u64,
+}
+
+impl Registry {
+    /// Does something with what is behind the lock, and wakes whom it concerns afterwards.
+    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Inside) -> R) -> R {
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = work(&mut inside);
+        let wakers = std::mem::take(&mut inside.wakers);
+        drop(inside);
+        wakers.into_iter().for_each(Waker::wake);
+        result
+    }
+}
+
+impl Inside {
+    /// Takes the key that opens and seals passwords.
+    pub(super) fn entrust(&mut self, key: &[u8; 32]) {
+        self.vault = Some(Vault::new(key));
+    }
+
+    /// Takes in what was noted.
+    pub(super) fn recall(&mut self, all: &mut dyn Iterator<Item = (Bytes, Bytes)>) {
+        for (key, value) in all {
+            let taken = match notes::read(&key, &value) {
+                Some(notes::Noted::Binding { account, camera, sealed }) => {
+                    let password = self.vault.as_ref().and_then(|vault| vault.open(&key, &sealed));
+                    password.map(|password| self.insert(&account, &camera, password, true))
+                }
+                Some(notes::Noted::Visit { account, visit }) => {
+                    self.accounts.entry(account).or_default().last = Some(visit);
+                    Some(())
+                }
+                None => None,
+            };
+            self.unreadable += u64::from(taken.is_none());
+        }
+    }
+
+    /// Takes in which devices speak for which cameras.
+    pub(super) fn know(&mut self, cameras: Vec<(Arc<str>, DeviceId)>) {
+        self.sources.clear();
+        self.cameras.values_mut().for_each(|camera| camera.source = None);
+        for (camera, source) in cameras {
+            self.sources.entry(source.clone()).or_default().push(Arc::clone(&camera));
+            self.cameras.entry(camera).or_default().source = Some(source);
+        }
+        self.cameras.retain(|_, camera| camera.source.is_some() || !camera.accounts.is_empty());
+    }
+
+    /// An account logged in: the visit before, and the note that keeps this one.
+    pub(super) fn visit(&mut self, account: &Arc<str>, visit: Visit) -> (Option<Visit>, Note) {
+        let note = notes::visit(account, &visit);
+        (self.accounts.entry(Arc::clone(account)).or_default().last.replace(visit), note)
+    }
+
+    /// A connection of an account that is to be told of what happens.
+    pub(super) fn attach(&mut self, account: &Arc<str>, waker: Waker) -> Place {
+        self.connections += 1;
+        let outbox = Outbox { waker, pushes: VecDeque::new(), dropped: 0 };
+        self.accounts.entry(Arc::clone(account)).or_default().connections.insert(self.connections, outbox);
+        Place { account: Arc::clone(account), connection: self.connections }
+    }
+
+    /// It is gone.
+    pub(super) fn detach(&mut self, place: &Place) {
+        if let Some(account) = self.accounts.get_mut(&place.account) {
+            account.connections.remove(&place.connection);
+        }
+    }
+
+    /// What a connection is to be told, and how much was dropped before it.
+    pub(super) fn pushes(&mut self, place: &Place) -> (VecDeque<Push>, u64) {
+        let account = self.accounts.get_mut(&place.account);
+        let outbox = account.and_then(|account| account.connections.get_mut(&place.connection));
+        outbox
+            .map(|outbox| (std::mem::take(&mut outbox.pushes), std::mem::take(&mut outbox.dropped)))
+            .unwrap_or_default()
+    }
+
+    /// The cameras of an account, as they are now.
+    pub(super) fn cameras_of(&self, account: &str) -> Vec<Arc<Binding>> {
+        let account = self.accounts.get(account);
+        account.into_iter().flat_map(|account| account.bindings.values().filter(|one| one.is_kept).cloned()).collect()
+    }
+
+    /// Whether a camera is there; none where nothing is known of it.
+    pub(super) fn state(&self, camera: &str) -> Option<bool> {
+        self.there.get(self.cameras.get(camera)?.source.as_ref()?).copied()
+    }
+
+    /// Binds a camera, whose password was checked. None where it is bound so already.
+    ///
+    /// # Errors
+    /// `Full` when a limit is reached.
+    pub(super) fn bind(
+        &mut self,
+        place: (&Arc<str>, &DeviceId),
+        camera: &str,
+        password: &str,
+        nonce: NonceBytes,
+        limits: BindingLimits,
+    ) -> Result<Option<Draft>, Full> {
+        let (account, device) = place;
+        let camera: Arc<str> = camera.into();
+        let own = self.accounts.get(account);
+        let before = own.and_then(|own| own.bindings.get(&camera)).cloned();
+        if before.as_ref().is_some_and(|before| before.is_kept && *before.password == *password) {
+            return Ok(None);
+        }
+        if before.is_none() {
+            if self.cameras.get(&camera).is_some_and(|camera| camera.accounts.len() >= limits.accounts_per_camera) {
+                return Err(Full::Camera);
+            }
+            if own.is_some_and(|own| own.bindings.len() >= limits.cameras_per_account) {
+                return Err(Full::Account);
+            }
+        }
+        let key = notes::binding_key(account, &camera);
+        // Without a key nothing outlives the process.
+        let vault = self.vault.get_or_insert_with(|| Vault::new(&[0; 32]));
+        let note = notes::binding(key.clone(), vault.seal(nonce, &key, password));
+        self.insert(account, &camera, password.into(), false);
+        Ok(Some(Draft { account: Arc::clone(account), camera, device: device.clone(), note, before }))
+    }
+
+    fn insert(&mut self, account: &Arc<str>, camera: &Arc<str>, password: Box<str>, is_kept: bool) {
+        self.cameras.entry(Arc::clone(camera)).or_default().accounts.insert(Arc::clone(account));
+        let binding = Arc::new(Binding { camera: Arc::clone(camera), password, is_kept });
+        self.accounts.entry(Arc::clone(account)).or_default().bindings.insert(Arc::clone(camera), binding);
+    }
+
+    /// A binding is stored.
+    pub(super) fn kept(&mut self, draft: &Draft) {
+        let account = self.accounts.get_mut(&draft.account);
+        if let Some(binding) = account.and_then(|account| account.bindings.get_mut(&draft.camera)) {
+            let (camera, password) = (Arc::clone(&binding.camera), binding.password.clone());
+            *binding = Arc::new(Binding { camera, password, is_kept: true });
+        }
+    }
+
+    /// A binding is not stored: it never was, and the one before it stands.
+    pub(super) fn give_up(&mut self, draft: &Draft) {
+        if let Some(before) = draft.before.as_ref().filter(|before| before.is_kept) {
+            return self.insert(&draft.account, &draft.camera, before.password.clone(), true);
+        }
+        if let Some(account) = self.accounts.get_mut(&draft.account) {
+            account.bindings.remove(&draft.camera);
+        }
+        if let Some(camera) = self.cameras.get_mut(&draft.camera) {
+            camera.accounts.remove(&draft.account);
+        }
+    }
+
+    /// A connection is gone before it knew whether a binding was stored: the steward stores it again.
+    pub(super) fn adopt(&mut self, draft: Draft) {
+        match &self.steward {
+            Some(steward) => {
+                self.wakers.push(steward.clone());
+                self.orphans.push(draft);
+            }
+            None => self.give_up(&draft),
+        }
+    }
+
+    fn orphans(&mut self) -> Vec<Draft> {
+        std::mem::take(&mut self.orphans)
+    }
+
+    /// The presence of a device changed, or it was removed.
+    pub(super) fn presence(&mut self, now: Now, device: &DeviceId, presence: Presence) {
+        match presence {
+            Presence::ConnectedFresh => drop(self.there.insert(device.clone(), true)),
+            Presence::ConnectedSilent | Presence::Offline => drop(self.there.insert(device.clone(), false)),
+            Presence::Never => drop(self.there.remove(device)),
+        }
+        for camera in self.sources.get(device).cloned().unwrap_or_default() {
+            self.tell_state(&camera, now.elapsed);
+        }
+    }
+
+    /// Tells the state of a camera if it changed, unless that was told a short while ago: then once it has settled.
+    fn tell_state(&mut self, name: &Arc<str>, now: Duration) {
+        let (state, settle_after) = (self.state(name), self.settle_after);
+        let Some(camera) = self.cameras.get_mut(name) else { return };
+        if camera.told.is_some_and(|(told, _)| told == state) {
+            self.unsettled.remove(name);
+            return;
+        }
+        let due = camera.told.map_or(Duration::ZERO, |(_, at)| at + settle_after);
+        if due > now {
+            self.unsettled.insert(Arc::clone(name), due);
+            self.wakers.extend(self.steward.clone());
+            return;
+        }
+        self.unsettled.remove(name);
+        camera.told = Some((state, now));
+        self.push(name, &Push::State(Arc::clone(name), state));
+    }
+
+    /// Tells what has settled; when there will be more.
+    fn settle(&mut self, now: Duration) -> Option<Duration> {
+        let due: Vec<_> =
+            self.unsettled.iter().filter(|(_, at)| **at <= now).map(|(name, _)| Arc::clone(name)).collect();
+        for name in &due {
+            self.tell_state(name, now);
+        }
+        self.unsettled.values().min().copied()
+    }
+
+    /// A device raised an alarm.
+    pub(super) fn alarm(&mut self, device: &DeviceId, what: &str) {
+        let what: Arc<str> = what.into();
+        for camera in self.sources.get(device).cloned().unwrap_or_default() {
+            self.push(&camera, &Push::Alarm(Arc::clone(&camera), Arc::clone(&what)));
+        }
+    }
+
+    fn push(&mut self, camera: &Arc<str>, push: &Push) {
+        let Some(camera) = self.cameras.get(camera) else { return };
+        for account in &camera.accounts {
+            let Some(account) = self.accounts.get_mut(account) else { continue };
+            for outbox in account.connections.values_mut() {
+                if outbox.pushes.len() >= PUSHES_MAX {
+                    outbox.pushes.pop_front();
+                    outbox.dropped += 1;
+                }
+                outbox.pushes.push_back(push.clone());
+                self.wakers.push(outbox.waker.clone());
+            }
+        }
+    }
+}

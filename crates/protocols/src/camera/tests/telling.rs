@@ -1,0 +1,143 @@
+use std::time::Duration;
+
+use loggerhead_model::{Presence, Ticket};
+
+use super::House;
+use crate::News;
+use crate::pair::Fate;
+
+#[test]
+fn a_state_is_true_false_or_null_and_pairs_have_their_own_separators() {
+    let mut house = House::with("");
+    let line = house.app("u1", "a|b");
+    house.presence("c1", Presence::ConnectedFresh);
+    house.presence("c2", Presence::ConnectedSilent);
+    let heard = house.ask(line, "CheckCaramerOnlineStatus c1;c2;;东;nobody;c1;");
+    assert_eq!(heard, ["ReturnCaramerOnlineStatus c1;true|c2;false|东;null|nobody;null|c1;true"]);
+    house.presence("c1", Presence::Never);
+    assert_eq!(house.ask(line, "CheckCaramerOnlineStatus c1"), ["ReturnCaramerOnlineStatus c1;null"]);
+}
+
+#[test]
+fn more_than_twenty_ids_are_answered_by_twenties_and_far_too_many_close() {
+    let mut house = House::with("ids_per_query_max = 45");
+    let line = house.app("u1", "a|b");
+    let heard = house.ask(line, &format!("CheckCaramerOnlineStatus {}", vec!["x"; 45].join(";")));
+    let counts: Vec<_> = heard.iter().map(|line| line.matches(";null").count()).collect();
+    assert_eq!(counts, [20, 20, 5]);
+    house.say(line, &format!("CheckCaramerOnlineStatus {}", vec!["x"; 46].join(";")));
+    assert!(!house.pair.is_open(line));
+}
+
+#[test]
+fn a_change_is_told_at_once_to_all_who_have_the_camera_and_a_flapping_one_once_it_has_settled() {
+    let mut house = House::with("settle_s = 5");
+    let (one, two, other) = (house.app("u1", "a|b"), house.app("u1", "a|b"), house.app("u2", "pw2"));
+    house.say(one, "UploadCaramer c1|k1|1|1");
+    house.hear(one);
+    house.presence("c1", Presence::ConnectedFresh);
+    for line in [one, two] {
+        assert_eq!(house.hear(line), ["PrushCaramerOnlineStatus c1:true"]);
+    }
+    for presence in [Presence::Offline, Presence::ConnectedFresh, Presence::Offline] {
+        house.presence("c1", presence);
+        assert_eq!(house.hear(one), [""; 0]);
+    }
+    assert_eq!(house.ask(one, "CheckCaramerOnlineStatus c1"), ["ReturnCaramerOnlineStatus c1;false"]);
+    house.wait(Duration::from_secs(4));
+    assert_eq!(house.hear(one), [""; 0]);
+    house.wait(Duration::from_secs(1));
+    assert_eq!(house.hear(one), ["PrushCaramerOnlineStatus c1:false"]);
+    house.presence("c1", Presence::ConnectedFresh);
+    house.presence("c1", Presence::Offline);
+    house.wait(Duration::from_secs(10));
+    assert_eq!(house.hear(one), [""; 0], "a blip that is over is none");
+    assert_eq!(house.hear(other), [""; 0]);
+}
+
+#[test]
+fn an_app_is_told_the_states_at_its_login_where_it_is_set_so() {
+    let mut house = House::with("states_at_login = true");
+    let line = house.app("u1", "a|b");
+    house.say(line, "UploadCaramer c1|k1|1|1");
+    house.presence("c1", Presence::Offline);
+    let line = house.open();
+    let heard = house.ask(line, "Login u1|a|b");
+    assert_eq!(heard.get(1).map(String::as_str), Some("PrushCaramerOnlineStatus c1:false"));
+}
+
+/// Tells the registry of what the store has committed, as the head-end does.
+fn tell_readings(house: &mut House, age: Duration) {
+    let kept = std::mem::take(&mut house.reports);
+    assert!(!kept.is_empty());
+    house.pair.run_for(age);
+    for (device, report) in kept {
+        report.readings().for_each(|reading| house.exchange.told(house.pair.now(), &device, News::Reading(&reading)));
+    }
+    house.settle();
+}
+
+#[test]
+fn an_alarm_of_a_camera_is_stored_acknowledged_and_told_and_never_as_an_old_one() {
+    for (age, told) in [(Duration::ZERO, true), (Duration::from_secs(61), false)] {
+        let mut house = House::with("");
+        let app = house.app("u1", "a|b");
+        house.say(app, "UploadCaramer c1|k1|1|1");
+        house.hear(app);
+        let camera = house.open();
+        assert_eq!(house.ask(camera, "CameraLogin c1|k1"), ["CameraLoginOk "]);
+        let now_ms = house.pair.now().wall.unix_ms();
+        assert_eq!(house.ask(camera, &format!("CameraAlarm 7|motion: left|{now_ms}")), ["CameraAlarmOk 7"]);
+        tell_readings(&mut house, age);
+        let expected: &[&str] = if told { &["PrushCaramerAlarmInfo c1:motion: left"] } else { &[] };
+        assert_eq!(house.hear(app), expected);
+    }
+}
+
+#[test]
+fn an_alarm_that_is_not_stored_is_not_acknowledged_and_one_that_is_none_is_counted() {
+    let mut house = House::with("");
+    let camera = house.open();
+    house.say(camera, "CameraLogin c1|k1");
+    house.hear(camera);
+    house.pair.fate = Fate::Fail;
+    assert_eq!(house.ask(camera, "CameraAlarm 1|motion|1"), [""; 0]);
+    for wrong in ["", "1", "1|motion", "1||5", "1|motion|x"] {
+        assert_eq!(house.ask(camera, &format!("CameraAlarm {wrong}")), [""; 0], "{wrong}");
+    }
+    assert!(house.reports.is_empty());
+}
+
+#[test]
+fn a_simulated_camera_delivers_what_it_is_given() {
+    let mut house = House::with("");
+    let settings = "camera = 'c2'\nsecret = 'text:k|2'".parse().expect("TOML");
+    let device = (super::super::PROTOCOL.device)(&settings, house.pair.opening()).expect("settings");
+    house.pair.attach(device);
+    house.pair.run_for(Duration::from_secs(1));
+    for number in 1..=3 {
+        house.pair.offer(Ticket(number), report());
+    }
+    house.pair.run_for(Duration::from_mins(5));
+    assert_eq!(house.pair.delivered(), [Ticket(1), Ticket(2), Ticket(3)]);
+    assert_eq!(house.pair.kept.iter().filter(|records| records.report.is_some()).count(), 3);
+}
+
+fn report() -> loggerhead_model::Report {
+    use loggerhead_model::{Origin, Quality, Reading, ReportBuilder, Timestamp, Value};
+
+    let mut builder = ReportBuilder::new(Origin::Live, 100, 1);
+    builder.meter("m", "").expect("it fits");
+    let reading = Reading {
+        meter: "m",
+        function: "f",
+        coding: "",
+        code: "",
+        quality: Quality::Good,
+        measured_at: Timestamp::from_unix_ms(1),
+        value: Value::parse("motion"),
+        attributes: "",
+    };
+    builder.reading(&reading).expect("it fits");
+    builder.finish()
+}
