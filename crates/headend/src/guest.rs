@@ -175,17 +175,12 @@ impl Guest {
         let sessions_max = settings.connections_per_device_max;
         match judged.and_then(|(device, form)| self.admit(&device, claim, form, sessions_max)) {
             Ok(admission) => Verdict::Accepted(admission),
-            Err(refusal) => {
-                self.counters.refused(refusal);
-                let text = format!("{}: {}", claim.identity, refusal_word(refusal));
-                self.tell(Severity::Warning, EventKind::Refused, text);
-                Verdict::Refused(refusal)
-            }
+            Err(refusal) => self.turn_away(claim, refusal),
         }
     }
 
-    /// Judges a claim by which nobody is logged in. It counts like a login that fails, and as one that succeeds.
-    pub(crate) fn vouch(&self, claim: &Claim) -> Verdict {
+    /// Judges a claim by which nobody is logged in: it is throttled and counted like a login.
+    pub(crate) fn vouch(&mut self, claim: &Claim) -> Verdict {
         let now = self.core.clock.now().elapsed;
         let settings = self.pass.listener().settings();
         match self.core.identities.judge(now, &settings.admittance, claim, self.peer.address) {
@@ -194,10 +189,18 @@ impl Guest {
                 let settings = Arc::new(device.rules().settings.table());
                 Verdict::Accepted(Admission { device: device.id.clone(), settings, learnt: device.learnt(), form })
             }
-            Judgement::Refused(refusal) => Verdict::Refused(refusal),
+            Judgement::Refused(refusal) => self.turn_away(claim, refusal),
             // Somebody else's word enrols nobody.
-            Judgement::Stranger(..) => Verdict::Refused(Refusal::Unknown),
+            Judgement::Stranger(..) => self.turn_away(claim, Refusal::Unknown),
         }
+    }
+
+    /// Counts and tells that a claim is not believed.
+    fn turn_away(&mut self, claim: &Claim, refusal: Refusal) -> Verdict {
+        self.counters.refused(refusal);
+        let text = format!("{}: {}", claim.identity, refusal_word(refusal));
+        self.tell(Severity::Warning, EventKind::Refused, text);
+        Verdict::Refused(refusal)
     }
 
     fn admit(

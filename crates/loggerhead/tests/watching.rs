@@ -3,6 +3,9 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 
+use loggerhead_protocols::mqtt::message::Qos;
+
+use crate::support::mqtt::Client;
 use crate::support::{HeadEnd, PATIENCE, run};
 
 /// How often the server is killed.
@@ -85,6 +88,30 @@ fn an_app_synchronises_its_cameras_and_hears_when_one_comes_and_goes_and_of_its_
     assert_eq!(app.hear(), "PrushCaramerOnlineStatus c0:false");
     let key = std::fs::metadata(head_end.data().join("sealing.key")).expect("it was made");
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&key.permissions()) & 0o777, 0o600);
+    assert!(head_end.stop().success());
+}
+
+#[test]
+fn a_device_of_another_protocol_speaks_for_a_camera() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let path = directory.path().join("mqtt.sock");
+    let sources = format!(
+        "[[device]]\nprotocol = \"camera\"\nidentity = \"yard\"\nsecret = \"text:pw\"\n\
+         [device.camera]\nkind = \"camera\"\nsource = \"yard-mqtt\"\n\
+         [[listener]]\nname = \"mqtt\"\nprotocol = \"mqtt\"\naddress = [\"unix:{}\"]\n\
+         [[device]]\nid = \"yard-mqtt\"\nprotocol = \"mqtt\"\nidentity = \"admin\"\nsecret = \"text:123456\"\n\
+         [device.mqtt]\npublish = [\"readings/#\"]\n",
+        path.display()
+    );
+    let head_end = HeadEnd::start(directory.path(), &format!("{}{sources}", configuration("0")));
+    let mut app = Line::main(&head_end);
+    app.ask("Login u1|a|b");
+    assert_eq!(app.ask("UploadCaramer yard|pw|1|1"), "UploadSucess yard|null|1|1");
+    let mut client = Client::new(&path, "yard");
+    assert!(client.enter());
+    assert_eq!(app.hear(), "PrushCaramerOnlineStatus yard:true");
+    client.publish(Qos::AtLeastOnce, 7, "readings/cam/alarm", "motion");
+    assert_eq!(app.hear(), "PrushCaramerAlarmInfo yard:motion");
     assert!(head_end.stop().success());
 }
 
