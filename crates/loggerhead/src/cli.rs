@@ -100,6 +100,7 @@ mod tests {
             "decode -",
             "decode mqtt --build connect --client-id C001 --user admin --password 123456 --keep-alive 100",
             "simulate kuka-eki --to 127.0.0.1:54600 --robots 3 --rate 20 --seconds 10",
+            "simulate camera --to 127.0.0.1:2021 --cameras 3 --rate 0.1 --seconds 60",
             "decode kuka --hex 3c412f3e",
             "device add 192.0.2.7 --protocol kuka --id press --login name --data d",
             "device add 330302D110/01 --secret text:x --id tower-1 --data d",

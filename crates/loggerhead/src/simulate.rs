@@ -1,5 +1,7 @@
 //! `simulate`: as many devices as asked for from one process, and what the head-end made of them.
 
+mod camera;
+mod crowd;
 mod device;
 mod fleet;
 mod histogram;
@@ -35,6 +37,7 @@ pub(crate) use self::tally::Tally;
 
 use crate::limits;
 
+use self::crowd::{Crowd, CrowdArgs};
 use self::device::{Birth, Shared};
 use self::journal::Journal;
 use self::link::Target;
@@ -66,6 +69,11 @@ Example: loggerhead simulate kuka-eki --to 127.0.0.1:54600 --robots 3 --rate 20 
 The head-end has to know the robots, or to enrol them by their secret."
     )]
     KukaEki(robot::RobotArgs),
+    /// Cameras that raise alarms
+    #[command(after_help = "\
+Example: loggerhead simulate camera --to 127.0.0.1:2021 --cameras 3 --rate 0.1 --seconds 60
+The head-end has to know them, as devices with kind = \"camera\".")]
+    Camera(camera::CameraArgs),
 }
 
 /// What all simulations have in common.
@@ -156,8 +164,13 @@ impl LoggerArgs {
 pub(crate) async fn run(simulate: Simulate) -> anyhow::Result<ExitCode> {
     match simulate {
         Simulate::Logger(args) => see_through(&args.course(), |patience| launch(&args, patience)).await,
-        Simulate::KukaEki(args) => see_through(&args.course(), |patience| robot::launch(&args, patience)).await,
+        Simulate::KukaEki(args) => run_crowd(&args.crowd, args.who()).await,
+        Simulate::Camera(args) => run_crowd(&args.crowd, args.who()).await,
     }
+}
+
+async fn run_crowd(args: &CrowdArgs, crowd: Crowd) -> anyhow::Result<ExitCode> {
+    see_through(&args.course(crowd.count), |patience| crowd::launch(args, crowd, patience)).await
 }
 
 /// Runs devices to the end of their course, and tells what became of them.

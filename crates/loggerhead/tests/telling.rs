@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::support::{HeadEnd, LOGGERS, assert_fails, json, outcome, run};
 
 /// Every verb that does something.
-const VERBS: [&[&str]; 29] = [
+const VERBS: [&[&str]; 30] = [
     &["serve"],
     &["check"],
     &["decode"],
@@ -34,6 +34,7 @@ const VERBS: [&[&str]; 29] = [
     &["simulate"],
     &["simulate", "logger"],
     &["simulate", "kuka-eki"],
+    &["simulate", "camera"],
     &["demo"],
 ];
 

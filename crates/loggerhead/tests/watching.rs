@@ -4,9 +4,10 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 
 use loggerhead_protocols::mqtt::message::Qos;
+use serde_json::Value;
 
 use crate::support::mqtt::Client;
-use crate::support::{HeadEnd, PATIENCE, run};
+use crate::support::{HeadEnd, PATIENCE, assert_same, exported, journalled, json, run};
 
 /// How often the server is killed.
 const KILLS: usize = 10;
@@ -113,6 +114,29 @@ fn a_device_of_another_protocol_speaks_for_a_camera() {
     client.publish(Qos::AtLeastOnce, 7, "readings/cam/alarm", "motion");
     assert_eq!(app.hear(), "PrushCaramerAlarmInfo yard:motion");
     assert!(head_end.stop().success());
+}
+
+#[test]
+fn simulated_cameras_are_stored_and_acknowledged_and_their_alarms_told() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let head_end = HeadEnd::start(directory.path(), &configuration("0"));
+    let address = head_end.addresses_of("cameras").first().expect("the listener listens").clone();
+    let (data, journal) = (head_end.data(), directory.path().join("journal"));
+    let mut app = Line::main(&head_end);
+    app.ask("Login u1|a|b");
+    assert_eq!(app.ask("UploadCaramer c1|k|1|1|1"), "UploadSucess c1|null|1|1");
+    let who = ["--name", "c", "--secret", "text:k|1", "--cameras", "3", "--packets", "5", "--rate", "20"];
+    let journal_argument = journal.to_str().expect("a path of this test");
+    let result =
+        json(&[&["simulate", "camera", "--to", &address, "--journal", journal_argument, "--json"][..], &who].concat());
+    assert_eq!(result.get("packets_acked"), Some(&Value::from(15)), "{result}");
+    let heard: Vec<_> = std::iter::repeat_with(|| app.hear()).filter(|line| line.contains("Alarm")).take(5).collect();
+    assert!(heard.iter().all(|line| line.starts_with("PrushCaramerAlarmInfo c1:")), "{heard:?}");
+    assert!(head_end.stop().success());
+    let journal = std::fs::read_to_string(&journal).expect("it was just written");
+    let acknowledged = journalled(&journal.lines().map(str::to_owned).collect::<Vec<_>>());
+    assert_eq!(acknowledged.len(), 15);
+    assert_same(&exported(&data), &acknowledged);
 }
 
 #[test]

@@ -81,6 +81,12 @@ impl Meters {
         Self { names: vec!["Robot".to_owned()], functions: AXES.into_iter().map(axis).collect(), code: "" }
     }
 
+    /// The alarms of a camera, whose types are numbers.
+    pub(crate) fn camera() -> Self {
+        let alarm = Function { id: "alarm".to_owned(), coding: "", shape: Shape::Angle };
+        Self { names: vec!["camera".to_owned()], functions: vec![alarm], code: "" }
+    }
+
     /// How many readings a report has.
     pub(crate) fn readings(&self) -> usize {
         self.names.len() * self.functions.len()

@@ -1,122 +1,21 @@
 //! Robots that report over EthernetKRL.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::task::Waker;
-use std::time::Duration;
-
-use anyhow::Context as _;
-use loggerhead_model::{DeviceId, Identity, Timestamp};
-use loggerhead_protocols::{Limits, Opening, Protocol};
-use tokio::time::Instant;
-
-use super::device::{Birth, Shared};
-use super::fleet::Fleet;
-use super::journal::Journal;
-use super::link::{Address, Target};
+use super::crowd::{Crowd, CrowdArgs};
 use super::meters::Meters;
-use super::plan::Plan;
-use super::{Course, duration};
-use crate::limits;
-
-/// Documents of a robot that wait for their answer: as many as the buffer of the interface holds.
-const WINDOW: usize = 16;
 
 /// Options of `simulate kuka-eki`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct RobotArgs {
-    /// Where the head-end listens: HOST:PORT, with an IPv6 address in brackets, or unix:PATH
-    #[arg(long, value_name = "ADDRESS")]
-    to: Address,
+    #[command(flatten)]
+    pub(super) crowd: CrowdArgs,
     /// How many robots
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    robots: u32,
-    /// How they name themselves, with their number behind it
-    #[arg(long, value_name = "NAME", default_value = "robot-")]
-    name: String,
-    /// Secret with which they prove who they are: text:...; empty for none
-    #[arg(long, value_name = "SECRET", default_value = super::logger::MD5_KEY)]
-    secret: String,
-    /// Documents that each robot sends
-    #[arg(long)]
-    packets: Option<u64>,
-    /// How long to go on; without --packets, sends all the time [default: 10, unless --packets is given]
-    #[arg(long, value_name = "SECONDS")]
-    seconds: Option<f64>,
-    /// Documents a second of each robot
-    #[arg(long, value_name = "DOCUMENTS", default_value_t = 10.0)]
-    rate: f64,
-    /// Milliseconds before the first attempt to reconnect; further ones wait longer
-    #[arg(long, value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(10..=600_000))]
-    reconnect_ms: u32,
-    /// Write every acknowledged reading to this file
-    #[arg(long, value_name = "FILE")]
-    journal: Option<PathBuf>,
-    /// Give up on what was not acknowledged for so many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
-    patience: f64,
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
+    pub(super) robots: u32,
 }
 
 impl RobotArgs {
-    /// What it has in common with other simulations.
-    pub(super) fn course(&self) -> Course {
-        let Self { packets, seconds, patience, json, .. } = *self;
-        Course { devices: self.robots, packets, backlog: 0, seconds, patience, json }
+    /// Who they are.
+    pub(super) fn who(&self) -> Crowd {
+        Crowd { protocol: "kuka", name_key: "identity", name: "robot-", count: self.robots, meters: Meters::robot() }
     }
-}
-
-/// Sets robots to work.
-///
-/// # Errors
-/// When an option cannot be, or a file or thread cannot be had.
-pub(super) fn launch(args: &RobotArgs, patience: Duration) -> anyhow::Result<Fleet> {
-    limits::raise_files();
-    let protocol = loggerhead_protocols::find("kuka").context("this build has no protocol `kuka`")?;
-    let journal = match &args.journal {
-        Some(path) => Some(Journal::create(path).with_context(|| format!("making {}", path.display()))?),
-        None => None,
-    };
-    let wall = Timestamp::from_unix_ms(jiff::Timestamp::now().as_millisecond());
-    let interval = duration(1.0 / args.rate, "1 / --rate")?;
-    let plan = Plan {
-        backlog: 0,
-        live: args.packets,
-        interval: Some(interval),
-        phase: Duration::ZERO,
-        start: wall,
-        // Two documents of one time would be one.
-        step_ms: i64::try_from(interval.as_millis()).unwrap_or(i64::MAX).max(1),
-        stay: args.seconds.is_some() || args.packets.is_none(),
-    };
-    let births = (1..=args.robots).map(|number| birth(args, protocol, &plan, number)).collect::<Result<_, _>>()?;
-    let shared = Shared {
-        target: Target { address: args.to.clone(), tls: None },
-        meters: Meters::robot(),
-        journal,
-        window: WINDOW,
-        began: (Instant::now(), wall),
-    };
-    Fleet::launch(Arc::new(shared), births, 1, patience)
-}
-
-fn birth(args: &RobotArgs, protocol: &Protocol, plan: &Plan, number: u32) -> anyhow::Result<Birth> {
-    let name = format!("{}{number}", args.name);
-    let id = DeviceId::from_identity(&Identity::new(&name).context("--name")?);
-    let mut settings = toml::Table::new();
-    settings.insert("identity".to_owned(), name.into());
-    settings.insert("secret".to_owned(), args.secret.as_str().into());
-    settings.insert("reconnect_ms".to_owned(), i64::from(args.reconnect_ms).into());
-    // A robot's side is one conversation: no other one wakes it, and it draws no random numbers.
-    let opening = Opening {
-        peer: args.to.to_string().into(),
-        entropy: [0; 32],
-        limits: Limits::default(),
-        waker: Waker::noop().clone(),
-    };
-    let session = (protocol.device)(&settings, opening).context("a simulated robot")?;
-    let phase = plan.interval.map_or(Duration::ZERO, |interval| interval * (number - 1) / args.robots);
-    Ok(Birth { number: number.into(), id, session, plan: Plan { phase, ..plan.clone() } })
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use loggerhead_model::{Report, Ticket};
+use loggerhead_model::{Event, EventKind, Report, Severity, Ticket};
 
 use super::frame::{BareLf, FRAME_BYTES_MAX, Frames, Framing};
 use super::message::{Command, Spelling, Style};
@@ -76,6 +76,11 @@ impl Device {
         self.outputs.push_back(Output::Send(Bytes::from(out)));
     }
 
+    fn tell(&mut self, now: Now, kind: EventKind, severity: Severity, text: &'static str) {
+        let event = Event { at: now.wall, severity, kind, device: None, peer: None, text: text.into() };
+        self.outputs.push_back(Output::Event(event));
+    }
+
     fn connected(&mut self, now: Now) {
         self.frames = Frames::default();
         self.sent_at = None;
@@ -111,10 +116,12 @@ impl Device {
         match self.style.find(key).map(|(command, _)| command) {
             Some(Command::CameraLoginOk) if matches!(self.stage, Stage::Entering(_)) => {
                 self.stage = Stage::In;
+                self.tell(now, EventKind::Login, Severity::Info, "logged in");
                 self.beat_at = now.elapsed + Duration::from_secs(self.settings.heartbeat_s.into());
                 self.send_next(now);
             }
             Some(Command::CameraLoginError) => {
+                self.tell(now, EventKind::Refused, Severity::Warning, "refused");
                 return Err(Fault::new(FaultKind::NotProven, "the head-end refuses"));
             }
             Some(Command::CameraAlarmOk) => {
@@ -176,9 +183,8 @@ impl Device {
         let values: Vec<_> = report.readings().map(|reading| reading.value.to_string()).collect();
         let mut what = values.join(",").replace(char::is_control, "_");
         what.truncate(what.floor_char_boundary(ALARM_BYTES_MAX));
-        // Several at one moment would be one to whoever keeps them.
-        let next = self.waiting.back().map_or(i64::MIN, |last| last.at_ms.saturating_add(1));
-        self.waiting.push_back(Alarm { ticket, what, at_ms: now.wall.unix_ms().max(next) });
+        let measured_at = report.readings().next().map_or(now.wall, |reading| reading.measured_at);
+        self.waiting.push_back(Alarm { ticket, what, at_ms: measured_at.unix_ms() });
         self.send_next(now);
     }
 }
