@@ -29,7 +29,7 @@ pub(crate) const SETTINGS: u8 = 6;
 
 /// Every dialect of the data loggers, and every rule about checks and answers; then lines in another encoding and with
 /// other ends, cameras, and robots with and without their configuration.
-const ROWS: [Settings; 14] = [
+const ROWS: [Settings; 16] = [
     Settings {
         protocol: "logger",
         listener: "aes_keys = ['text:0000000000123456']",
@@ -95,6 +95,14 @@ const ROWS: [Settings; 14] = [
         simulated: "heartbeat_s = 5",
         checks: Checks::Absent,
     },
+    Settings { protocol: "chat", listener: "", device: "", simulated: "", checks: Checks::Absent },
+    Settings {
+        protocol: "chat",
+        listener: "ping_s = 1\nsilence_s = 5\nrate = 2\nhistory_messages_max = 2\nlegacy_texts = 'direct'",
+        device: "",
+        simulated: "",
+        checks: Checks::Absent,
+    },
     Settings { protocol: "kuka", listener: "", device: "", simulated: "", checks: Checks::Absent },
     Settings {
         protocol: "kuka",
@@ -119,7 +127,7 @@ const IDENTITY: &str = "330302D110/01";
 const ENCIPHERED: &str = "logger";
 /// The protocols whose packets carry no check of their own: they rest on the transport's, which a line that changes single
 /// bytes does not have.
-const UNCHECKED: [&str; 4] = ["mqtt", "line", "camera", "kuka"];
+const UNCHECKED: [&str; 5] = ["mqtt", "line", "chat", "camera", "kuka"];
 const SECRET: &str = "text:IJKLMNOPQRSTUVWX";
 const KEY: &str = "text:0000000000123456";
 

@@ -54,4 +54,3 @@ pub use metrics::{Histogram, Metrics, ProtocolMetrics};
 pub use status::{
     BoundAddress, CommandStatus, DeviceCounters, DeviceStatus, Health, ListenerStatus, NewDevice, ReloadReport,
 };
-pub use websocket::accept as websocket_accept;

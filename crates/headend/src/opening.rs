@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use loggerhead_model::{DeviceId, Evidence, Learnt};
+use loggerhead_protocols::office::{self, Office};
 use loggerhead_protocols::{ALL, CloseReason, Now, find};
 use loggerhead_store::{DeviceRecord, DeviceSource, DeviceState, Reader, Store, StoreError};
 
@@ -57,21 +58,29 @@ pub(crate) async fn core(config: &Config) -> Result<Core, StartError> {
     })
 }
 
-/// What the sessions of each protocol share, with what earlier runs noted of it.
+/// What the sessions of each protocol share, over one office of messages, with what earlier runs noted of both.
 fn exchanges(reader: &Reader, key: &Key, now: Now) -> Result<Exchanges, StoreError> {
+    let office = Arc::<Office>::default();
+    office.recall(&mut notes(reader, office::SHELF)?.into_iter());
     let mut exchanges = Exchanges::new();
     for (protocol, make) in ALL.iter().filter_map(|protocol| Some((protocol.name, protocol.exchange?))) {
-        let mut notes = Vec::new();
-        reader.notes(protocol, &mut |key, value| {
-            notes.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
-            ControlFlow::Continue(())
-        })?;
         let exchange = make();
+        let exchange = exchange.over(&office).unwrap_or(exchange);
         exchange.entrust(key.bytes());
-        exchange.recall(now, &mut notes.into_iter());
+        exchange.recall(now, &mut notes(reader, protocol)?.into_iter());
         exchanges.push((protocol, exchange));
     }
     Ok(exchanges)
+}
+
+/// What earlier runs noted on a shelf.
+fn notes(reader: &Reader, shelf: &str) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+    let mut notes = Vec::new();
+    reader.notes(shelf, &mut |key, value| {
+        notes.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+        ControlFlow::Continue(())
+    })?;
+    Ok(notes)
 }
 
 /// What the store remembers of devices and commands.

@@ -3,6 +3,7 @@
 mod asking;
 mod brokering;
 mod browsing;
+mod chatting;
 mod decoding;
 mod entering;
 mod failing;

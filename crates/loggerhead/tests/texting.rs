@@ -36,14 +36,14 @@ fn address(head_end: &HeadEnd) -> String {
 }
 
 /// A program of another maker at the other end of a line. Killed when dropped.
-struct Terminal {
+pub(crate) struct Terminal {
     process: Child,
     keys: ChildStdin,
     lines: Receiver<String>,
 }
 
 impl Terminal {
-    fn open(program: &str, arguments: &[&str], address: &str) -> Self {
+    pub(crate) fn open(program: &str, arguments: &[&str], address: &str) -> Self {
         let (host, port) = address.rsplit_once(':').expect("HOST:PORT");
         let mut command = Command::new(program);
         command.args(arguments).args([host, port]);
@@ -63,12 +63,17 @@ impl Terminal {
         Self { process, keys, lines }
     }
 
-    fn say(&mut self, line: &str) {
+    pub(crate) fn say(&mut self, line: &str) {
         writeln!(self.keys, "{line}").expect("it reads");
     }
 
+    /// The next line.
+    pub(crate) fn next(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("a line")
+    }
+
     /// Waits for a line that begins like this.
-    fn wait_for(&self, start: &str) -> String {
+    pub(crate) fn wait_for(&self, start: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -79,7 +84,7 @@ impl Terminal {
         }
     }
 
-    fn login(&mut self, name: &str) {
+    pub(crate) fn login(&mut self, name: &str) {
         self.wait_for("Welcome to SuperSocket Chat Server");
         self.say(&format!("Check {name} 123456"));
         self.wait_for(LOGGED_IN);

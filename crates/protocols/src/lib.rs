@@ -6,6 +6,7 @@
 mod encoding;
 mod explain;
 mod fault;
+mod rate;
 mod reconnect;
 mod references;
 mod session;
@@ -15,11 +16,14 @@ mod vectors;
 mod wire;
 
 pub mod camera;
+pub mod chat;
 pub mod kuka;
 pub mod line;
 pub mod logger;
 pub mod mqtt;
+pub mod office;
 pub mod pair;
+pub mod websocket;
 
 pub use explain::{Explain, Explanation, Field, Judgement};
 pub use fault::{Fault, FaultKind};
@@ -75,7 +79,8 @@ pub struct DeviceSettings<'a> {
 }
 
 /// The table of protocols.
-pub static ALL: &[Protocol] = &[logger::PROTOCOL, mqtt::PROTOCOL, line::PROTOCOL, camera::PROTOCOL, kuka::PROTOCOL];
+pub static ALL: &[Protocol] =
+    &[logger::PROTOCOL, mqtt::PROTOCOL, line::PROTOCOL, chat::PROTOCOL, camera::PROTOCOL, kuka::PROTOCOL];
 
 /// The protocol of that name.
 #[must_use]

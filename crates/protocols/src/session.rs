@@ -12,6 +12,7 @@ use loggerhead_model::{
     Ticket, Timestamp,
 };
 
+use crate::office::Office;
 use crate::{DeviceSettings, Fault, SettingsError};
 
 /// One conversation with one peer, from either side. Does no I/O, reads no clock, never blocks.
@@ -43,9 +44,16 @@ pub trait Acceptor: Send + Sync {
 /// What all sessions of a protocol share while the process runs, on every listener and through every reload: for
 /// protocols whose peers reach each other. Sessions wake one another with `Opening::waker`.
 pub trait Exchange: Send + Sync {
-    /// A key that stands in no database, for what is noted in sealed form. Comes before everything else.
+    /// A key that stands in no database, for what is noted in sealed form. Comes before what was noted.
     fn entrust(&self, key: &[u8; 32]) {
         let _ = key;
+    }
+
+    /// The same exchange over the head-end's office of messages, for protocols that pass messages between people. `None`:
+    /// it has no use for one.
+    fn over(&self, office: &Arc<Office>) -> Option<Arc<dyn Exchange>> {
+        let _ = office;
+        None
     }
 
     /// Takes in what was noted in earlier runs, in the order of the keys. Comes before every session.

@@ -3,8 +3,6 @@
 //! As in MQTT 5.0 §6, the protocol's name is the subprotocol, the stream is cut into binary frames anywhere, and every
 //! write becomes one frame.
 
-mod frame;
-mod handshake;
 #[cfg(test)]
 mod tests;
 
@@ -12,14 +10,29 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use loggerhead_protocols::{Acceptor, CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session};
+use loggerhead_protocols::websocket::frame::{self, Reader, Taken, code};
+use loggerhead_protocols::websocket::handshake::{self, EMPTY_LINE, REQUEST_BYTES_MAX, Refusal};
+use loggerhead_protocols::{Acceptor, Fault, FaultKind, Input, Now, Opening, Output, Session};
 
-use frame::{Reader, Taken, code};
-pub use handshake::accept;
-use handshake::{REQUEST_BYTES_MAX, Refusal, Rules};
+/// Who is let in.
+struct Rules {
+    /// The subprotocol that has to be offered.
+    subprotocol: &'static str,
+    /// Origins of pages that may connect, besides those of the host itself.
+    origins: Vec<String>,
+}
 
-/// The end of a request.
-const EMPTY_LINE: &[u8] = b"\r\n\r\n";
+/// The answer to a whole request.
+///
+/// # Errors
+/// Why it is refused.
+fn answer(request: &[u8], rules: &Rules) -> Result<String, Refusal> {
+    let request = handshake::read(request, &rules.origins)?;
+    if !request.offers(rules.subprotocol) {
+        return Err(Refusal::bad("offer the listener's protocol as the subprotocol"));
+    }
+    Ok(request.response(Some(rules.subprotocol)))
+}
 
 /// Makes sessions over WebSocket.
 pub(crate) struct WebSocket {
@@ -85,7 +98,7 @@ impl Conversation {
         let Some(end) = end.map(|end| from + end + EMPTY_LINE.len()) else {
             return if request.len() < REQUEST_BYTES_MAX { Ok(()) } else { self.refuse(&handshake::TOO_LONG) };
         };
-        match handshake::answer(request.get(..end).unwrap_or_default(), rules) {
+        match answer(request.get(..end).unwrap_or_default(), rules) {
             Ok(response) => {
                 self.stage = Stage::Open(Reader::default());
                 self.send(response);
@@ -168,7 +181,7 @@ impl Session for Conversation {
                 Output::Send(bytes) => return Output::Send(frame::binary(&bytes).into()),
                 Output::Close(reason) => {
                     if matches!(self.stage, Stage::Open(_)) {
-                        self.deafen(closing_code(&reason));
+                        self.deafen(code::of(&reason));
                     }
                     let Some(farewell) = self.farewell() else { return Output::Close(reason) };
                     self.outputs.push_back(Output::Close(reason));
@@ -186,16 +199,5 @@ impl Session for Conversation {
 
     fn wants_bytes(&self) -> bool {
         self.inner.wants_bytes()
-    }
-}
-
-/// What a client is told of why its conversation ends.
-fn closing_code(reason: &CloseReason) -> u16 {
-    match reason {
-        CloseReason::PeerDone => code::NORMAL,
-        CloseReason::Stopping | CloseReason::Reconfigured => code::GOING_AWAY,
-        CloseReason::Silent(_) | CloseReason::Refused | CloseReason::TakenOver | CloseReason::Fault(_) => {
-            code::POLICY_VIOLATION
-        }
     }
 }

@@ -5,10 +5,10 @@ use std::task::Waker;
 use std::time::Duration;
 
 use loggerhead_model::Timestamp;
+use loggerhead_protocols::websocket::frame::{Reader, Taken};
 use loggerhead_protocols::{Acceptor, CloseReason, Fault, Input, Limits, Now, Opening, Output, Session};
 
 use super::WebSocket;
-use super::frame::{Reader, Taken};
 
 const NOW: Now = Now { elapsed: Duration::ZERO, wall: Timestamp::from_unix_ms(0) };
 /// The key of RFC 6455 §1.3, and the answer to it.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use loggerhead_model::DeviceId;
 
-use super::office::Office;
-use super::office::steward::Steward;
 use super::program::{Program, Small};
 use super::session::HeadEnd;
 use super::settings::{self, Settings};
+use crate::office::Office;
+use crate::office::steward::Steward;
 use crate::session::{Acceptor, Exchange, News, Opening, Session};
 use crate::{DeviceSettings, Now, SettingsError};
 
@@ -35,8 +35,13 @@ impl Acceptor for LineAcceptor {
 }
 
 impl Exchange for Shared {
+    fn over(&self, office: &Arc<Office>) -> Option<Arc<dyn Exchange>> {
+        Some(Arc::new(Self { office: Arc::clone(office) }))
+    }
+
     fn recall(&self, _now: Now, notes: &mut dyn Iterator<Item = (Bytes, Bytes)>) {
-        self.office.with(|inside| inside.recall(notes));
+        // The office's own notes stand on its own shelf; this one's is that of an office for itself alone.
+        self.office.recall(notes);
     }
 
     fn acceptor(

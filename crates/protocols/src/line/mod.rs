@@ -4,7 +4,6 @@ mod acceptor;
 mod commands;
 mod device;
 mod filter;
-mod office;
 mod program;
 mod session;
 mod settings;

@@ -8,16 +8,15 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use loggerhead_model::{
-    CommandState, DeviceId, Note, Origin, Quality, Reading, Receipt, Records, Report, ReportBuilder, Ticket, Value,
-};
+use loggerhead_model::{CommandState, DeviceId, Note, Receipt, Records, Ticket};
 
 use super::commands;
-use super::filter::{self, Pass, Rate};
+use super::filter::{self, Pass};
 use super::frame::{Cut, Lines};
 use super::message::{self, Delivery, MessageId, Reply, ReplyEnd, Request};
-use super::office::{Full, Letter, Mail, Message, Office, Place};
 use super::settings::{OnOversize, Settings};
+use crate::office::{Full, Letter, Mail, Message, Office, Place};
+use crate::rate::Rate;
 use crate::{
     Admission, Claim, CloseReason, Fault, FaultKind, Input, Limits, Now, Opening, Output, Question, Session, Verdict,
 };
@@ -30,8 +29,6 @@ const MAIL_MAX: usize = 64;
 const WRITE_BYTES: usize = 8 * 1024;
 /// How long a connection that ends waits for the store, so that what is committed is answered too.
 const WIND_UP_WAIT: Duration = Duration::from_secs(5);
-/// The meter that stands for messages among the readings; the function is the receiver.
-const METER: &str = "chat";
 /// What the peer is told when the store does not take something.
 const NOT_STORED: &str = "the store could not keep it, try again";
 
@@ -163,12 +160,12 @@ impl HeadEnd {
         let letter = Letter { id, from: &place.user, to, text, device, limits: self.settings.queue };
         match self.office.with(|inside| inside.take(&letter, now.wall)) {
             Ok(message) => {
-                let report = self.settings.readings.then(|| report(&message)).flatten();
+                let report = self.settings.readings.then(|| message.report()).flatten();
                 let records = Records { report, ..message.records(now.wall, vec![message.note()]) };
                 self.waiting = Waiting::Message(Box::new(message));
                 self.store(records);
             }
-            Err(Full::Receiver) => self.say(Reply::ReceiverFull),
+            Err(Full::Receiver | Full::Room) => self.say(Reply::ReceiverFull),
             Err(Full::Sender) => self.say(Reply::SenderFull),
         }
     }
@@ -354,6 +351,10 @@ impl HeadEnd {
 
     fn wake(&mut self, now: Now) {
         self.may_have_mail = true;
+        if self.place.as_ref().is_some_and(|place| !self.office.with(|inside| inside.holds(place))) {
+            self.say(Reply::Kicked);
+            return self.close(CloseReason::TakenOver);
+        }
         if let Some((_, because)) = self.deadline().filter(|(at, _)| *at <= now.elapsed) {
             if let CloseReason::Fault(reason) = &because {
                 self.outputs.push_back(Output::Fault(Fault::new(FaultKind::TooSlow, reason.clone())));
@@ -363,7 +364,7 @@ impl HeadEnd {
     }
 
     fn shutdown(&mut self, now: Now, because: CloseReason) {
-        if because == CloseReason::TakenOver {
+        if because == CloseReason::TakenOver && !self.is_over {
             self.say(Reply::Kicked);
             // The name is another one's now.
             return self.close(because);
@@ -390,24 +391,6 @@ impl HeadEnd {
             }
         });
     }
-}
-
-/// A message as a reading of its sender: what it said to its receiver at that time.
-fn report(message: &Message) -> Option<Report> {
-    let mut builder = ReportBuilder::new(Origin::Live, message.text.len() + message.to.len(), 1);
-    builder.meter(METER, "").ok()?;
-    let reading = Reading {
-        meter: METER,
-        function: &message.to,
-        coding: "",
-        code: "",
-        quality: Quality::Good,
-        measured_at: message.at,
-        value: Value::parse(&message.text),
-        attributes: "",
-    };
-    builder.reading(&reading).ok()?;
-    Some(builder.finish())
 }
 
 impl Session for HeadEnd {

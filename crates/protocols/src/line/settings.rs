@@ -10,6 +10,7 @@ use super::message::{Punctuation, ReplyEnd, Style};
 use super::program::Program;
 use super::text::{Controls, Encoding};
 use crate::SettingsError;
+use crate::office::QueueLimits;
 
 /// A line with its end is shorter than this, unless set otherwise. Source: \[1\] §2.1.
 const LINE_BYTES_LIMIT_DEFAULT: usize = 1_024;
@@ -60,15 +61,6 @@ pub(super) enum ChatText {
     Word,
     /// The rest of the line.
     Rest,
-}
-
-/// How much may wait.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct QueueLimits {
-    pub(super) messages: usize,
-    pub(super) bytes: usize,
-    pub(super) unconfirmed: usize,
-    pub(super) history: usize,
 }
 
 /// The settings of a listener.

@@ -11,7 +11,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
 use hyper_util::rt::TokioIo;
-use loggerhead_headend::{Filter, Kinds, websocket_accept};
+use loggerhead_headend::{Filter, Kinds};
+use loggerhead_protocols::websocket::handshake;
 use loggerhead_model::Cursor;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -99,7 +100,7 @@ fn accept(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
         let detail = "this path is for WebSocket version 13; server-sent events are at /api/v1/live";
         return Err(Problem::new(ProblemKind::BadRequest, detail));
     };
-    Ok(HeaderValue::try_from(websocket_accept(key.as_bytes())).expect("base64 stands in a header"))
+    Ok(HeaderValue::try_from(handshake::accept(key.as_bytes())).expect("base64 stands in a header"))
 }
 
 /// One subscriber.

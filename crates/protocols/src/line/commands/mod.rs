@@ -1,9 +1,9 @@
 //! The commands: each is one file and one line in `ALL`.
 
-pub(super) mod chat;
 pub(super) mod check;
 pub(super) mod confirm;
 pub(super) mod hb;
+pub(super) mod talk;
 
 use super::message::Request;
 use super::session::HeadEnd;
@@ -29,7 +29,7 @@ pub(super) enum Access {
 }
 
 /// Every command.
-pub(super) static ALL: [&Command; 4] = [&check::CHECK, &chat::CHAT, &confirm::CONFIRM, &hb::HB];
+pub(super) static ALL: [&Command; 4] = [&check::CHECK, &talk::CHAT, &confirm::CONFIRM, &hb::HB];
 
 /// The command of that name.
 pub(super) fn find(key: &str) -> Option<&'static Command> {

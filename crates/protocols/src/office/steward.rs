@@ -13,7 +13,7 @@ use crate::{Fault, Input, Now, Opening, Output, Session};
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The steward of an office.
-pub(in crate::line) struct Steward {
+pub(crate) struct Steward {
     office: Arc<Office>,
     outputs: VecDeque<Output>,
     stored: BTreeMap<Ticket, Message>,
@@ -23,7 +23,7 @@ pub(in crate::line) struct Steward {
 }
 
 impl Steward {
-    pub(in crate::line) fn new(office: Arc<Office>, now: Now, opening: &Opening) -> Self {
+    pub(crate) fn new(office: Arc<Office>, now: Now, opening: &Opening) -> Self {
         let unreadable = office.with(|inside| {
             inside.steward = Some(opening.waker.clone());
             std::mem::take(&mut inside.unreadable)

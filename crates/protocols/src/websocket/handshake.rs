@@ -3,26 +3,20 @@
 use sha1::{Digest, Sha1};
 
 /// Longest request; browsers send cookies with it, and common servers take as much.
-pub(super) const REQUEST_BYTES_MAX: usize = 8 * 1024;
+pub const REQUEST_BYTES_MAX: usize = 8 * 1024;
+/// The end of a request.
+pub const EMPTY_LINE: &[u8] = b"\r\n\r\n";
 /// What is hashed after the client's key, RFC 6455 §1.3.
 const KEY_END: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// A key is 16 bytes in base64.
 const KEY_LENGTH: usize = 24;
 
-/// Who is let in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Rules {
-    /// The subprotocol that has to be offered.
-    pub(super) subprotocol: &'static str,
-    /// Origins of pages that may connect, besides those of the host itself.
-    pub(super) origins: Vec<String>,
-}
-
 /// A request that is refused: the answer's status, and what to do next.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub struct Refusal {
     status: &'static str,
-    pub(super) reason: &'static str,
+    /// What to do next.
+    pub reason: &'static str,
 }
 
 const fn bad(reason: &'static str) -> Refusal {
@@ -30,12 +24,34 @@ const fn bad(reason: &'static str) -> Refusal {
 }
 
 /// The request is longer than it may be.
-pub(super) const TOO_LONG: Refusal =
+pub const TOO_LONG: Refusal =
     Refusal { status: "431 Request Header Fields Too Large", reason: "the request is over 8192 bytes" };
 
+/// The request asks for no WebSocket.
+pub const PLAIN: Refusal = Refusal { status: "426 Upgrade Required", reason: "connect with a WebSocket" };
+
 impl Refusal {
+    /// A request that is wrong in what is asked of it.
+    #[must_use]
+    pub const fn bad(reason: &'static str) -> Self {
+        bad(reason)
+    }
+
+    /// Who asks may not.
+    #[must_use]
+    pub const fn forbidden(reason: &'static str) -> Self {
+        Self { status: "403 Forbidden", reason }
+    }
+
+    /// There is nothing under that path.
+    #[must_use]
+    pub const fn not_found(reason: &'static str) -> Self {
+        Self { status: "404 Not Found", reason }
+    }
+
     /// The answer.
-    pub(super) fn response(&self) -> String {
+    #[must_use]
+    pub fn response(&self) -> String {
         format!(
             "HTTP/1.1 {}\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: close\r\n\
              Content-Type: text/plain\r\nContent-Length: {}\r\n\r\n{}\n",
@@ -66,15 +82,48 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The answer to a whole request, up to its empty line.
+/// A request for a WebSocket that may be.
+pub struct Request<'a> {
+    /// Path and query, as they came.
+    pub target: &'a str,
+    fields: Fields<'a>,
+    key: &'a str,
+}
+
+impl Request<'_> {
+    /// Whether the client offers this subprotocol.
+    #[must_use]
+    pub fn offers(&self, subprotocol: &str) -> bool {
+        self.fields.words("sec-websocket-protocol").any(|offered| offered == subprotocol)
+    }
+
+    /// The answer, after which frames follow.
+    #[must_use]
+    pub fn response(&self, subprotocol: Option<&str>) -> String {
+        let accept = accept(self.key.as_bytes());
+        let subprotocol = subprotocol.map(|word| format!("Sec-WebSocket-Protocol: {word}\r\n")).unwrap_or_default();
+        format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n{subprotocol}\r\n"
+        )
+    }
+}
+
+/// Path and query of a request, whatever else is wrong with it.
+#[must_use]
+pub fn target(request: &[u8]) -> Option<&str> {
+    str::from_utf8(request).ok()?.split(' ').nth(1)
+}
+
+/// Reads a whole request, up to its empty line. Pages of these origins may connect, and those of the host itself.
 ///
 /// # Errors
 /// Why it is refused.
-pub(super) fn answer(request: &[u8], rules: &Rules) -> Result<String, Refusal> {
+pub fn read<'a>(request: &'a [u8], origins: &[String]) -> Result<Request<'a>, Refusal> {
     let text = std::str::from_utf8(request).map_err(|_| bad("the request is not text"))?;
     let mut lines = text.trim_end_matches("\r\n").split("\r\n");
     let first: Vec<&str> = lines.next().unwrap_or_default().split(' ').collect();
-    let ["GET", _, "HTTP/1.1"] = first.as_slice() else { return Err(bad("begin with GET over HTTP/1.1")) };
+    let ["GET", target, "HTTP/1.1"] = first.as_slice() else { return Err(bad("begin with GET over HTTP/1.1")) };
     let fields = lines.map(|line| {
         let (name, value) = line.split_once(':')?;
         (!name.is_empty() && !name.contains([' ', '\t'])).then_some((name, value.trim()))
@@ -82,23 +131,15 @@ pub(super) fn answer(request: &[u8], rules: &Rules) -> Result<String, Refusal> {
     let fields = Fields(fields.collect::<Option<_>>().ok_or(bad("a header field without a name"))?);
     let has = |name, word: &str| fields.words(name).any(|other| other.eq_ignore_ascii_case(word));
     if !has("upgrade", "websocket") || !has("connection", "upgrade") {
-        return Err(Refusal { status: "426 Upgrade Required", reason: "connect with a WebSocket" });
+        return Err(PLAIN);
     }
     if fields.only("sec-websocket-version") != Some("13") {
         return Err(Refusal { status: "426 Upgrade Required", reason: "use version 13 of WebSocket" });
     }
     let host = fields.only("host").ok_or(bad("send one Host"))?;
-    check_origin(&fields, host, rules)?;
+    check_origin(&fields, host, origins)?;
     let key = fields.only("sec-websocket-key").filter(|key| is_key(key)).ok_or(bad("send one key of 16 bytes"))?;
-    if !fields.words("sec-websocket-protocol").any(|offered| offered == rules.subprotocol) {
-        return Err(bad("offer the listener's protocol as the subprotocol"));
-    }
-    let accept = accept(key.as_bytes());
-    Ok(format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {}\r\n\r\n",
-        rules.subprotocol
-    ))
+    Ok(Request { target, fields, key })
 }
 
 /// What `Sec-WebSocket-Accept` says to a client with this key, which proves that its request was understood. Source: RFC 6455
@@ -109,15 +150,18 @@ pub fn accept(key: &[u8]) -> String {
 }
 
 /// Only browsers name an origin, and a page of somebody else shall not use its reader's network.
-fn check_origin(fields: &Fields<'_>, host: &str, rules: &Rules) -> Result<(), Refusal> {
+fn check_origin(fields: &Fields<'_>, host: &str, origins: &[String]) -> Result<(), Refusal> {
     let is_ours = |origin: &str| {
         let own = origin.split_once("://").is_some_and(|(_, origin)| origin.eq_ignore_ascii_case(host));
-        own || rules.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
+        own || origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
     };
     if fields.all("origin").all(is_ours) {
         return Ok(());
     }
-    Err(Refusal { status: "403 Forbidden", reason: "a page of this origin may not connect; see websocket.origins" })
+    Err(Refusal {
+        status: "403 Forbidden",
+        reason: "a page of this origin may not connect; see the origins of the listener",
+    })
 }
 
 fn is_key(key: &str) -> bool {

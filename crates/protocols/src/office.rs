@@ -1,10 +1,12 @@
-//! The post office: users, and the messages between them, shared by all connections of all listeners.
+//! The post office: people, rooms, and the messages between them, whatever protocol each speaks.
 //!
 //! It does nothing by itself. A connection calls it, under one lock, and wakes whom its doings concern; the steward stores
 //! what a connection left behind.
 
+mod id;
 mod notes;
-pub(super) mod steward;
+mod rooms;
+pub(crate) mod steward;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,33 +14,58 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
-use loggerhead_model::{DeviceId, Note, Records, Timestamp};
+use loggerhead_model::{DeviceId, Note, Origin, Quality, Reading, Records, Report, ReportBuilder, Timestamp, Value};
 
-use super::message::{MessageId, Receiver};
-use super::settings::QueueLimits;
+pub use id::MessageId;
+pub(crate) use rooms::{Notice, ROOM_START, RoomNews};
+use rooms::{Room, Seat};
+
+/// The shelf of the office's notes.
+pub const SHELF: &str = "office";
 
 /// Names that messages wait for or come from: names cost memory, and a sender may make them up.
 const USERS_MAX: usize = 1_000_000;
 /// What a message takes beside its texts.
 const MESSAGE_OVERHEAD_BYTES: usize = 160;
 
-/// A message between two users.
+/// The meter that stands for messages among the readings; the function is the receiver.
+const METER: &str = "chat";
+
+/// Whether the receiver of a message is there to take it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receiver {
+    /// It is connected, and has been heard from lately.
+    There,
+    /// It is not: the message waits.
+    Away,
+}
+
+/// How much may wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueLimits {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+    pub(crate) unconfirmed: usize,
+    pub(crate) history: usize,
+}
+
+/// A message between two users, or to a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Message {
+pub(crate) struct Message {
     /// Its place among all messages; the order in which they are delivered.
-    pub(super) number: u64,
-    pub(super) id: MessageId,
-    pub(super) from: Arc<str>,
-    pub(super) to: Arc<str>,
-    pub(super) text: Box<str>,
+    pub(crate) number: u64,
+    pub(crate) id: MessageId,
+    pub(crate) from: Arc<str>,
+    pub(crate) to: Arc<str>,
+    pub(crate) text: Box<str>,
     /// The account of its sender.
-    pub(super) device: DeviceId,
+    pub(crate) device: DeviceId,
     /// When it was accepted.
-    pub(super) at: Timestamp,
+    pub(crate) at: Timestamp,
     /// When it was sent to its receiver for the first time.
-    pub(super) sent_at: Option<Timestamp>,
+    pub(crate) sent_at: Option<Timestamp>,
     /// When its receiver confirmed it.
-    pub(super) confirmed_at: Option<Timestamp>,
+    pub(crate) confirmed_at: Option<Timestamp>,
 }
 
 impl Message {
@@ -47,13 +74,40 @@ impl Message {
     }
 
     /// What the store keeps of it.
-    pub(super) fn records(&self, now: Timestamp, notes: Vec<Note>) -> Records {
+    pub(crate) fn records(&self, now: Timestamp, notes: Vec<Note>) -> Records {
         let (device, received_at) = (self.device.clone(), now);
         Records { device, received_at, report: None, frame: None, events: Vec::new(), notes }
     }
 
+    /// It as a reading of its sender: what it said to its receiver at that time.
+    pub(crate) fn report(&self) -> Option<Report> {
+        let mut builder = ReportBuilder::new(Origin::Live, self.text.len() + self.to.len(), 1);
+        builder.meter(METER, "").ok()?;
+        let reading = Reading {
+            meter: METER,
+            function: &self.to,
+            coding: "",
+            code: "",
+            quality: Quality::Good,
+            measured_at: self.at,
+            value: Value::parse(&self.text),
+            attributes: "",
+        };
+        builder.reading(&reading).ok()?;
+        Some(builder.finish())
+    }
+
+    /// How far it is: `new`, `sent` or `confirmed`.
+    pub(crate) fn state(&self) -> &'static str {
+        match (self.sent_at, self.confirmed_at) {
+            (_, Some(_)) => "confirmed",
+            (Some(_), None) => "sent",
+            (None, None) => "new",
+        }
+    }
+
     /// The note that keeps it as it is.
-    pub(super) fn note(&self) -> Note {
+    pub(crate) fn note(&self) -> Note {
         notes::put(self)
     }
 }
@@ -78,6 +132,8 @@ struct User {
     unconfirmed: usize,
     /// When its last message was accepted: two of them never have one time.
     last_at: Option<Timestamp>,
+    /// The rooms that it is a member of.
+    rooms: BTreeMap<Arc<str>, Seat>,
     here: Option<Here>,
 }
 
@@ -96,56 +152,80 @@ impl User {
     }
 
     fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.done.is_empty() && self.unconfirmed == 0 && self.here.is_none()
+        self.waiting.is_empty()
+            && self.done.is_empty()
+            && self.unconfirmed == 0
+            && self.rooms.is_empty()
+            && self.here.is_none()
     }
 }
 
 /// Why a message is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Full {
+pub(crate) enum Full {
     /// Too much waits for its receiver.
     Receiver,
     /// Too many of its sender's wait.
     Sender,
+    /// There are too many rooms, or members of one.
+    Room,
 }
 
 /// A user with one of its connections.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub(super) user: Arc<str>,
+pub(crate) struct Place {
+    pub(crate) user: Arc<str>,
     connection: u64,
+}
+
+/// A message that was sent before.
+#[derive(Clone, Debug)]
+pub(crate) enum Sent {
+    /// It is stored.
+    Kept(Message),
+    /// It is with the store.
+    Underway,
+}
+
+impl Sent {
+    fn of(waiting: &Waiting) -> Self {
+        if waiting.is_kept { Self::Kept(waiting.message.clone()) } else { Self::Underway }
+    }
 }
 
 /// What is sent to a user.
 #[derive(Debug)]
-pub(super) struct Mail {
-    pub(super) message: Message,
+pub(crate) struct Mail {
+    pub(crate) message: Message,
     /// It did not have to wait.
-    pub(super) is_live: bool,
+    pub(crate) is_live: bool,
     /// It has not been sent before: to be noted.
-    pub(super) is_first: bool,
+    pub(crate) is_first: bool,
 }
 
 /// A message that its sender wants to be taken.
-pub(super) struct Letter<'a> {
-    pub(super) id: MessageId,
-    pub(super) from: &'a Arc<str>,
-    pub(super) to: &'a str,
-    pub(super) text: &'a str,
-    pub(super) device: &'a DeviceId,
-    pub(super) limits: QueueLimits,
+pub(crate) struct Letter<'a> {
+    pub(crate) id: MessageId,
+    pub(crate) from: &'a Arc<str>,
+    pub(crate) to: &'a str,
+    pub(crate) text: &'a str,
+    pub(crate) device: &'a DeviceId,
+    pub(crate) limits: QueueLimits,
 }
 
 /// The post office.
 #[derive(Default)]
-pub(super) struct Office {
+pub struct Office {
     inside: Mutex<Inside>,
 }
 
 /// What is behind the lock.
 #[derive(Default)]
-pub(super) struct Inside {
+pub(crate) struct Inside {
     users: BTreeMap<Arc<str>, User>,
+    rooms: BTreeMap<Arc<str>, Room>,
+    /// Counts all news of rooms.
+    news: u64,
     /// The number of the last message.
     last_number: u64,
     /// Counts all connections.
@@ -159,9 +239,22 @@ pub(super) struct Inside {
     unreadable: u64,
 }
 
+impl std::fmt::Debug for Office {
+    /// Nothing of what people say to each other.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Office").finish_non_exhaustive()
+    }
+}
+
 impl Office {
+    /// Takes in what was noted on the office's shelf in earlier runs, in the order of the keys. Comes before everything
+    /// else.
+    pub fn recall(&self, notes: &mut dyn Iterator<Item = (Bytes, Bytes)>) {
+        self.with(|inside| inside.recall(notes));
+    }
+
     /// Does something with what is behind the lock, and wakes whom it concerns afterwards.
-    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Inside) -> R) -> R {
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Inside) -> R) -> R {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         let result = work(&mut inside);
         let wakers = std::mem::take(&mut inside.wakers);
@@ -175,17 +268,23 @@ impl Office {
 
 impl Inside {
     /// Takes in what was noted.
-    pub(super) fn recall(&mut self, all: &mut dyn Iterator<Item = (Bytes, Bytes)>) {
+    fn recall(&mut self, all: &mut dyn Iterator<Item = (Bytes, Bytes)>) {
         for (key, value) in all {
-            match notes::read(&key, &value) {
-                Some(message) => self.revive(message),
-                None => self.unreadable += 1,
+            if let Some(message) = notes::read(&key, &value) {
+                self.revive(message);
+            } else if let Some((room, user, read_through)) = notes::read_seat(&key, &value) {
+                self.revive_seat(room, user, read_through);
+            } else {
+                self.unreadable += 1;
             }
         }
     }
 
     fn revive(&mut self, message: Message) {
         self.last_number = self.last_number.max(message.number);
+        if message.to.starts_with(ROOM_START) {
+            return self.revive_said(message);
+        }
         let sender = self.users.entry(Arc::clone(&message.from)).or_default();
         sender.last_at = sender.last_at.max(Some(message.at));
         if message.confirmed_at.is_none() {
@@ -201,21 +300,70 @@ impl Inside {
     }
 
     /// A user has logged in. An older connection is not its any more.
-    pub(super) fn attach(&mut self, name: &str, waker: Waker, now: Duration, online: Duration) -> Place {
+    pub(crate) fn attach(&mut self, name: &str, waker: Waker, now: Duration, online: Duration) -> Place {
         self.connections += 1;
         let connection = self.connections;
         let user = self.named(name);
-        if let Some(own) = self.users.get_mut(&user) {
-            own.here = Some(Here { connection, waker, heard_at: now, online });
+        let here = Here { connection, waker, heard_at: now, online };
+        let before = self.users.get_mut(&user).and_then(|own| own.here.replace(here));
+        self.take_seats(&user);
+        match before {
+            // Its session looks whether it still has the name.
+            Some(before) => self.wakers.push(before.waker),
+            None => self.announce(&user, Notice::Entered),
         }
         Place { user, connection }
     }
 
     /// A connection of a user is gone.
-    pub(super) fn detach(&mut self, place: &Place) {
+    pub(crate) fn detach(&mut self, place: &Place) {
         let Some(user) = self.users.get_mut(&place.user) else { return };
-        user.here.take_if(|here| here.connection == place.connection);
+        if user.here.take_if(|here| here.connection == place.connection).is_some() {
+            self.announce(&place.user, Notice::Left);
+        }
         self.forget_idle(&place.user);
+    }
+
+    /// Whether a connection is still the one of its user.
+    pub(crate) fn holds(&self, place: &Place) -> bool {
+        let here = self.users.get(&place.user).and_then(|user| user.here.as_ref());
+        here.is_some_and(|here| here.connection == place.connection)
+    }
+
+    /// Whether a user is there.
+    pub(crate) fn is_there(&self, name: &str, now: Duration) -> bool {
+        self.users.get(name).is_some_and(|user| user.is_online(now))
+    }
+
+    /// What a user knows of a message that it has sent to another one.
+    pub(crate) fn sent(&self, from: &str, to: &str, id: MessageId) -> Option<Sent> {
+        let user = self.users.get(to)?;
+        let done = user.done.iter().find(|message| message.id == id && *message.from == *from);
+        let waiting =
+            || user.waiting.values().find(|waiting| waiting.message.id == id && *waiting.message.from == *from);
+        done.map(|message| Sent::Kept(message.clone())).or_else(|| waiting().map(Sent::of))
+    }
+
+    /// What two users said to each other and is known, in order.
+    pub(crate) fn between(&self, one: &str, other: &str) -> Vec<Message> {
+        let of = |to: &str, from: &str| -> Vec<Message> {
+            let Some(user) = self.users.get(to) else { return Vec::new() };
+            let waiting = user.waiting.values().filter(|waiting| waiting.is_kept).map(|waiting| &waiting.message);
+            user.done.iter().chain(waiting).filter(|message| *message.from == *from).cloned().collect()
+        };
+        let mut all = of(one, other);
+        if one != other {
+            all.extend(of(other, one));
+        }
+        all.sort_unstable_by_key(|message| message.number);
+        all
+    }
+
+    /// With whom a user has exchanged messages that are known.
+    pub(crate) fn partners(&self, name: &str) -> BTreeSet<Arc<str>> {
+        let Some(user) = self.users.get(name) else { return BTreeSet::new() };
+        let waiting = user.waiting.values().filter(|waiting| waiting.is_kept).map(|waiting| &waiting.message);
+        user.done.iter().chain(waiting).map(|message| Arc::clone(&message.from)).collect()
     }
 
     fn named(&mut self, name: &str) -> Arc<str> {
@@ -234,7 +382,7 @@ impl Inside {
     }
 
     /// A user was heard from.
-    pub(super) fn heard(&mut self, place: &Place, now: Duration) {
+    pub(crate) fn heard(&mut self, place: &Place, now: Duration) {
         if let Some(here) = self.here(place) {
             here.heard_at = now;
         }
@@ -249,42 +397,58 @@ impl Inside {
     ///
     /// # Errors
     /// `Full` when a limit is reached.
-    pub(super) fn take(&mut self, letter: &Letter<'_>, now: Timestamp) -> Result<Message, Full> {
-        let Letter { id, from, to, text, device, limits } = *letter;
+    pub(crate) fn take(&mut self, letter: &Letter<'_>, now: Timestamp) -> Result<Message, Full> {
+        let Letter { from, to, limits, .. } = *letter;
         let known = self.users.get(to);
         if known.is_none() && self.users.len() >= USERS_MAX {
             return Err(Full::Receiver);
         }
         let to = self.named(to);
-        let number = self.last_number + 1;
         let sender = self.users.entry(Arc::clone(from)).or_default();
         if sender.unconfirmed >= limits.unconfirmed {
             self.forget_idle(&to);
             return Err(Full::Sender);
         }
-        // A wrong clock must not give two messages one time, and so one place among the readings.
-        let next = sender.last_at.map(|last| Timestamp::from_unix_ms(last.unix_ms().saturating_add(1)));
-        let at = next.filter(|next| *next > now).unwrap_or(now);
-        let (from, device, text) = (Arc::clone(from), device.clone(), text.into());
-        let message =
-            Message { number, id, from, to: Arc::clone(&to), text, device, at, sent_at: None, confirmed_at: None };
+        let message = self.write(letter, Arc::clone(&to), now);
         let bytes = message.bytes();
         let receiver = self.users.entry(to).or_default();
         if receiver.waiting.len() >= limits.messages || receiver.waiting_bytes.saturating_add(bytes) > limits.bytes {
             return Err(Full::Receiver);
         }
         receiver.waiting_bytes += bytes;
-        receiver.waiting.insert(number, Waiting { message: message.clone(), is_kept: false, is_live: false });
-        self.last_number = number;
+        let waiting = Waiting { message: message.clone(), is_kept: false, is_live: false };
+        receiver.waiting.insert(message.number, waiting);
+        self.last_number = message.number;
         if let Some(sender) = self.users.get_mut(&message.from) {
             sender.unconfirmed += 1;
-            sender.last_at = Some(at);
+            sender.last_at = Some(message.at);
         }
         Ok(message)
     }
 
+    /// The next message, as its sender's letter says.
+    fn write(&self, letter: &Letter<'_>, to: Arc<str>, now: Timestamp) -> Message {
+        // A wrong clock must not give two messages one time, and so one place among the readings.
+        let last = self.users.get(letter.from).and_then(|sender| sender.last_at);
+        let next = last.map(|last| Timestamp::from_unix_ms(last.unix_ms().saturating_add(1)));
+        Message {
+            number: self.last_number + 1,
+            id: letter.id,
+            from: Arc::clone(letter.from),
+            to,
+            text: letter.text.into(),
+            device: letter.device.clone(),
+            at: next.filter(|next| *next > now).unwrap_or(now),
+            sent_at: None,
+            confirmed_at: None,
+        }
+    }
+
     /// A message is stored: it goes to its receiver, if that one is there.
-    pub(super) fn pass(&mut self, to: &str, number: u64, now: Duration) -> Receiver {
+    pub(crate) fn pass(&mut self, to: &str, number: u64, now: Duration) -> Receiver {
+        if to.starts_with(ROOM_START) {
+            return self.spread(to, number);
+        }
         let Some(receiver) = self.users.get_mut(to) else { return Receiver::Away };
         let is_online = receiver.is_online(now);
         if let Some(waiting) = receiver.waiting.get_mut(&number) {
@@ -299,7 +463,10 @@ impl Inside {
     }
 
     /// A message is not stored: it never was.
-    pub(super) fn give_up(&mut self, to: &str, number: u64) {
+    pub(crate) fn give_up(&mut self, to: &str, number: u64) {
+        if to.starts_with(ROOM_START) {
+            return self.unsay(to, number);
+        }
         let Some((to, _)) = self.users.get_key_value(to) else { return };
         let to = Arc::clone(to);
         if let Some(message) = self.remove(&to, number) {
@@ -326,7 +493,7 @@ impl Inside {
 
     /// The next messages behind `after` for a user, in order; none that overtakes one that is not stored yet. They count
     /// as sent now.
-    pub(super) fn mail(&mut self, place: &Place, after: u64, count: usize, now: Timestamp) -> Vec<Mail> {
+    pub(crate) fn mail(&mut self, place: &Place, after: u64, count: usize, now: Timestamp) -> Vec<Mail> {
         let mut mail = Vec::new();
         let Some(user) = self.users.get_mut(&place.user) else { return mail };
         if user.here.as_ref().is_none_or(|here| here.connection != place.connection) {
@@ -346,7 +513,7 @@ impl Inside {
 
     /// A user confirms a message. The message as it is then, and what is to be stored for that; none where nothing of that
     /// name waits for the user.
-    pub(super) fn confirm(
+    pub(crate) fn confirm(
         &self,
         place: &Place,
         id: MessageId,
@@ -363,7 +530,7 @@ impl Inside {
     }
 
     /// It is stored that a message is confirmed.
-    pub(super) fn confirmed(&mut self, message: Message, history: usize) {
+    pub(crate) fn confirmed(&mut self, message: Message, history: usize) {
         let (from, to) = (Arc::clone(&message.from), Arc::clone(&message.to));
         if self.remove(&to, message.number).is_none() {
             return;
@@ -379,7 +546,7 @@ impl Inside {
 
     /// A connection is gone before it knew whether a message was stored: the steward stores it.
     /// Without one, as in a listener with an office of its own, it must not hold up what comes behind it.
-    pub(super) fn adopt(&mut self, to: Arc<str>, number: u64) {
+    pub(crate) fn adopt(&mut self, to: Arc<str>, number: u64) {
         match &self.steward {
             Some(steward) => {
                 self.wakers.push(steward.clone());
@@ -392,7 +559,10 @@ impl Inside {
     /// Messages that lost their connection.
     fn orphans(&mut self) -> Vec<Message> {
         let orphans = std::mem::take(&mut self.orphans);
-        let find = |(to, number): &(Arc<str>, u64)| Some(self.users.get(to)?.waiting.get(number)?.message.clone());
+        let find = |(to, number): &(Arc<str>, u64)| match self.rooms.get(to) {
+            Some(room) => room.find(*number),
+            None => Some(self.users.get(to)?.waiting.get(number)?.message.clone()),
+        };
         orphans.iter().filter_map(find).collect()
     }
 }

@@ -5,6 +5,7 @@ use crate::Now;
 use crate::line::message::{Reply, Request};
 use crate::line::session::HeadEnd;
 use crate::line::settings::ChatText;
+use crate::office::ROOM_START;
 
 /// Longest name of a user that a message is sent to.
 pub(super) const NAME_BYTES_MAX: usize = 128;
@@ -17,7 +18,9 @@ fn run(session: &mut HeadEnd, now: Now, request: Request<'_>) {
         ChatText::Word => request.exactly().map(|[to, text]| (to, text)),
         ChatText::Rest => request.first_and_rest(),
     };
-    match parts.filter(|(to, _)| to.len() <= NAME_BYTES_MAX && !to.contains(char::is_control)) {
+    match parts
+        .filter(|(to, _)| to.len() <= NAME_BYTES_MAX && !to.contains(char::is_control) && !to.starts_with(ROOM_START))
+    {
         Some((to, text)) => session.send(now, to, text),
         None => session.say(Reply::Wrong),
     }
