@@ -9,6 +9,7 @@ mod journal;
 mod link;
 pub(crate) mod logger;
 mod meters;
+mod people;
 mod plan;
 mod robot;
 mod summary;
@@ -74,6 +75,16 @@ The head-end has to know the robots, or to enrol them by their secret."
 Example: loggerhead simulate camera --to 127.0.0.1:2021 --cameras 3 --rate 0.1 --seconds 60
 The head-end has to know them, as devices with kind = \"camera\".")]
     Camera(camera::CameraArgs),
+    /// People who send messages to themselves by line commands
+    #[command(after_help = "\
+Example: loggerhead simulate line --to 127.0.0.1:2020 --users 100 --rate 2 --seconds 10
+The head-end has to know them, or to enrol them by their password.")]
+    Line(people::PeopleArgs),
+    /// People who send messages to themselves over WebSocket
+    #[command(after_help = "\
+Example: loggerhead simulate chat --to 127.0.0.1:57211 --users 100 --rate 2 --seconds 10
+The head-end has to know them, or to enrol them by their password.")]
+    Chat(people::PeopleArgs),
 }
 
 /// What all simulations have in common.
@@ -166,6 +177,8 @@ pub(crate) async fn run(simulate: Simulate) -> anyhow::Result<ExitCode> {
         Simulate::Logger(args) => see_through(&args.course(), |patience| launch(&args, patience)).await,
         Simulate::KukaEki(args) => run_crowd(&args.crowd, args.who()).await,
         Simulate::Camera(args) => run_crowd(&args.crowd, args.who()).await,
+        Simulate::Line(args) => see_through(&args.course(), |patience| people::launch("line", &args, patience)).await,
+        Simulate::Chat(args) => see_through(&args.course(), |patience| people::launch("chat", &args, patience)).await,
     }
 }
 

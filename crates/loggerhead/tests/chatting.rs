@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::HeadEnd;
+use crate::support::{HeadEnd, run};
 use crate::texting::Terminal;
 
 /// How often the server is killed.
@@ -129,4 +129,23 @@ fn no_accepted_message_is_lost_doubled_or_out_of_order_by_kills_and_no_confirmed
     let mut one = nc(&head_end);
     one.say("HB R");
     assert_eq!(one.next(), "R", "what was confirmed does not come again");
+}
+
+#[test]
+fn simulated_people_of_both_protocols_are_answered() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let listener = |protocol: &str| {
+        format!(
+            "[[listener]]\nname = \"{protocol}\"\nprotocol = \"{protocol}\"\naddress = [\"127.0.0.1:0\"]\n\
+             enroll = \"accept\"\nsecrets = [\"text:IJKLMNOPQRSTUVWX\"]\n"
+        )
+    };
+    let head_end = HeadEnd::start(directory.path(), &[listener("line"), listener("chat")].concat());
+    for protocol in ["line", "chat"] {
+        let (to, name) = (address(&head_end, protocol), format!("{protocol}-"));
+        let options = ["--users", "3", "--packets", "4", "--rate", "50", "--patience", "120", "--json"];
+        let said = run(&[&["simulate", protocol, "--to", &to, "--name", &name][..], &options].concat());
+        let summary: Value = serde_json::from_str(&said).expect("JSON");
+        assert_eq!(summary.get("packets_acked"), Some(&json!(12)), "{said}");
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use loggerhead_model::{Report, Ticket};
+use loggerhead_model::{Event, EventKind, Report, Severity, Ticket};
 
 use super::frame::{Gathered, Texts};
 use super::message::{Reason, Reply, Request};
@@ -111,6 +111,17 @@ impl Device {
         self.stage = Stage::Away(now.elapsed + pause);
     }
 
+    fn logged_in(&mut self, now: Now) {
+        self.outputs.push_back(Output::Event(Event {
+            at: now.wall,
+            severity: Severity::Info,
+            kind: EventKind::Login,
+            device: None,
+            peer: None,
+            text: "logged in".into(),
+        }));
+    }
+
     /// Sends the first of what waits, unless it is on its way.
     fn send_next(&mut self, now: Now) {
         if self.sent_at.is_some() || !matches!(self.stage, Stage::In(_)) {
@@ -159,6 +170,7 @@ impl Device {
             Reply::Welcome { .. } => {
                 if let Stage::Entering(_, texts) = std::mem::replace(&mut self.stage, Stage::Connecting) {
                     self.stage = Stage::In(texts);
+                    self.logged_in(now);
                 }
                 self.beat_at = now.elapsed + BEAT_EVERY;
                 self.send_next(now);

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use loggerhead_model::{Report, Ticket};
+use loggerhead_model::{Event, EventKind, Report, Severity, Ticket};
 
 use super::frame::{Cut, Lines, Terminator};
 use super::message::{MessageId, Reply, ReplyEnd, Style};
@@ -112,6 +112,17 @@ impl Device {
         self.stage = Stage::Away(now.elapsed + self.attempts.pause(Duration::from_millis(self.settings.reconnect_ms)));
     }
 
+    fn logged_in(&mut self, now: Now) {
+        self.outputs.push_back(Output::Event(Event {
+            at: now.wall,
+            severity: Severity::Info,
+            kind: EventKind::Login,
+            device: None,
+            peer: None,
+            text: "logged in".into(),
+        }));
+    }
+
     fn beat(&mut self, now: Now) {
         self.asked_at.get_or_insert(now.elapsed);
         self.beat_at = now.elapsed + Duration::from_secs(self.settings.heartbeat_s.into());
@@ -143,6 +154,7 @@ impl Device {
             self.asked_at = None;
             if matches!(self.stage, Stage::Entering(_)) {
                 self.stage = Stage::In;
+                self.logged_in(now);
             }
             self.send_next(now);
             return Ok(());
