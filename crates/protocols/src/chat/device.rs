@@ -285,7 +285,12 @@ impl Session for Device {
                 self.close(reason);
                 Ok(())
             }
-            Input::Known(_) | Input::Verdict(_) | Input::Stored(_) | Input::NotStored(_) | Input::Command(_) => Ok(()),
+            Input::Known(_)
+            | Input::Door(_)
+            | Input::Verdict(_)
+            | Input::Stored(_)
+            | Input::NotStored(_)
+            | Input::Command(_) => Ok(()),
         };
         if let Err(fault) = &taken {
             self.close(CloseReason::Fault(fault.reason.clone()));

@@ -505,6 +505,7 @@ impl Session for HeadEnd {
             | Input::Shutdown(_)
             | Input::Known(_)
             | Input::Connected
+            | Input::Door(_)
             | Input::Offer(..) => {}
         }
         Ok(())
