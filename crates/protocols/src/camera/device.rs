@@ -9,12 +9,11 @@ use loggerhead_model::{Event, EventKind, Report, Severity, Ticket};
 use super::frame::{BareLf, FRAME_BYTES_MAX, Frames, Framing};
 use super::message::{Command, Spelling, Style};
 use super::settings::DeviceSide;
+use crate::reconnect::Attempts;
 use crate::{CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session, SettingsError};
 
 /// How long the head-end may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
-/// Longest pause between two attempts to connect.
-const RECONNECT_MAX: Duration = Duration::from_mins(1);
 /// Longest type of an alarm.
 const ALARM_BYTES_MAX: usize = 1_024;
 
@@ -44,7 +43,7 @@ struct Device {
     /// What is offered and not acknowledged; the first one is on its way.
     waiting: VecDeque<Alarm>,
     sent_at: Option<Duration>,
-    attempts: u32,
+    attempts: Attempts,
     beat_at: Duration,
 }
 
@@ -63,7 +62,7 @@ pub(super) fn device(table: &toml::Table, opening: Opening) -> Result<Box<dyn Se
         frames: Frames::default(),
         waiting: VecDeque::new(),
         sent_at: None,
-        attempts: 0,
+        attempts: Attempts::default(),
         beat_at: Duration::ZERO,
     }))
 }
@@ -93,9 +92,7 @@ impl Device {
         if matches!(self.stage, Stage::Ended | Stage::Away(_)) {
             return;
         }
-        let pause = Duration::from_millis(self.settings.reconnect_ms);
-        let pause = pause.saturating_mul(1 << self.attempts.min(10)).min(RECONNECT_MAX);
-        self.attempts = self.attempts.saturating_add(1);
+        let pause = self.attempts.pause(Duration::from_millis(self.settings.reconnect_ms));
         self.stage = Stage::Away(now.elapsed + pause);
     }
 
@@ -127,7 +124,7 @@ impl Device {
             Some(Command::CameraAlarmOk) => {
                 let is_first = |alarm: &mut Alarm| body == alarm.ticket.0.to_string();
                 if let Some(alarm) = self.waiting.pop_front_if(is_first) {
-                    self.attempts = 0;
+                    self.attempts.succeeded();
                     self.sent_at = None;
                     self.outputs.push_back(Output::Delivered(alarm.ticket));
                     self.send_next(now);

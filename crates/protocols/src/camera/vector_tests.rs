@@ -1,58 +1,17 @@
 //! Commands of whole conversations: each is explained as its text says.
 
-use std::fmt::Write as _;
-
 use super::explain::explain;
-use crate::{Explain, Judgement};
-
-fn bytes_of(file: &str) -> Vec<u8> {
-    let digits: Vec<u32> = file
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .flat_map(str::chars)
-        .filter_map(|digit| digit.to_digit(16))
-        .collect();
-    digits.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).expect("a byte")).collect()
-}
-
-/// All that can be said about commands.
-fn render(bytes: &[u8]) -> String {
-    let explanation = explain(&Explain { bytes, ..Explain::default() });
-    let mut text = String::new();
-    let mut end = 0;
-    for field in &explanation.fields {
-        assert_eq!(field.range.start, end, "fields follow each other");
-        end = field.range.end;
-        let judgement = match field.judgement {
-            Judgement::Right => "",
-            Judgement::Odd => " (odd)",
-            Judgement::Wrong => " (wrong)",
-        };
-        writeln!(text, "{:?} {}{judgement}: {}", field.range, field.name, field.meaning).expect("memory");
-    }
-    assert_eq!(end, bytes.len(), "every byte has a meaning");
-    for (range, message) in &explanation.messages {
-        writeln!(text, "\nmessage in {range:?}\n{message}").expect("memory");
-    }
-    text
-}
+use crate::Explain;
+use crate::vectors::{bytes_of, render, vectors};
 
 #[track_caller]
 fn check(hex: &str, expected: &str) {
-    let found = render(&bytes_of(hex));
+    let bytes = &bytes_of(hex);
+    let found = render(bytes, &explain(&Explain { bytes, ..Explain::default() }), None);
     assert!(found == expected, "the text should be\n{found}");
 }
 
-macro_rules! vectors {
-    ($($name:ident $file:literal)*) => {
-        $(#[test]
-        fn $name() {
-            check(include_str!(concat!("vectors/", $file, ".hex")), include_str!(concat!("vectors/", $file, ".txt")));
-        })*
-    };
-}
-
-vectors! {
+vectors! { check:
     a_conversation_of_an_app_in_gbk "app-gbk"
     a_conversation_of_an_app_in_utf_8 "app-utf-8"
 }

@@ -10,6 +10,7 @@ use super::frame::{Gathered, Texts};
 use super::message::{Reason, Reply, Request};
 use super::settings::DeviceSide;
 use crate::office::MessageId;
+use crate::reconnect::Attempts;
 use crate::websocket::frame::{Sender, masked_pong, masked_text};
 use crate::websocket::handshake::{EMPTY_LINE, REQUEST_BYTES_MAX};
 use crate::{CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session, SettingsError};
@@ -18,8 +19,6 @@ use crate::{CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session,
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// After so much of our own silence we ask whether the head-end is there.
 const BEAT_EVERY: Duration = Duration::from_secs(20);
-/// Longest pause between two attempts to connect.
-const RECONNECT_MAX: Duration = Duration::from_mins(1);
 /// Longest text of a head-end: an answer about what was said before.
 const TEXT_BYTES_LIMIT: usize = 16 * 1024 * 1024;
 
@@ -46,7 +45,7 @@ struct Device {
     waiting: VecDeque<(Ticket, MessageId, String)>,
     /// Since when the first one is on its way on this connection.
     sent_at: Option<Duration>,
-    attempts: u32,
+    attempts: Attempts,
     ids: u64,
     masks: u64,
     entropy: [u8; 32],
@@ -67,7 +66,7 @@ pub(super) fn device(table: &toml::Table, opening: Opening) -> Result<Box<dyn Se
         outputs: VecDeque::from([Output::Connect]),
         waiting: VecDeque::new(),
         sent_at: None,
-        attempts: 0,
+        attempts: Attempts::default(),
         ids: 0,
         masks: 0,
         entropy: opening.entropy,
@@ -103,11 +102,9 @@ impl Device {
         if matches!(self.stage, Stage::Ended | Stage::Away(_)) {
             return;
         }
-        let pause = Duration::from_millis(self.settings.reconnect_ms);
-        let pause = pause.saturating_mul(1 << self.attempts.min(10)).min(RECONNECT_MAX);
+        let pause = self.attempts.pause(Duration::from_millis(self.settings.reconnect_ms));
         // Many who lost one head-end do not come back to it at one moment.
         let pause = pause / 2 + pause.mul_f64(f64::from(self.mask()[0]) / 510.0);
-        self.attempts = self.attempts.saturating_add(1);
         self.stage = Stage::Away(now.elapsed + pause);
     }
 
@@ -178,7 +175,7 @@ impl Device {
             Reply::Accepted { message, .. } => {
                 let is_first = |first: &mut (Ticket, MessageId, String)| first.1.to_string() == message.id;
                 if let Some((ticket, ..)) = self.waiting.pop_front_if(is_first) {
-                    self.attempts = 0;
+                    self.attempts.succeeded();
                     self.sent_at = None;
                     self.outputs.push_back(Output::Delivered(ticket));
                     self.send_next(now);
