@@ -1,6 +1,6 @@
 //! What operators ask of devices: kept, handed to the device's session when there is one, and followed to its end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -37,27 +37,6 @@ struct Row {
     record: CommandRecord,
     /// The session that has it.
     with: Option<SessionNumber>,
-}
-
-/// The words of `CommandState`, in its order.
-pub(crate) const STATE_WORDS: [&str; 5] = ["accepted", "sent", "answered", "failed", "expired"];
-
-/// The word for a state that is counted and shown.
-pub(crate) fn state_word(state: &CommandState) -> &'static str {
-    match state {
-        CommandState::Accepted => "accepted",
-        CommandState::Sent => "sent",
-        CommandState::Answered(_) => "answered",
-        CommandState::Failed(_) => "failed",
-        CommandState::Expired => "expired",
-    }
-}
-
-fn is_finished(state: &CommandState) -> bool {
-    match state {
-        CommandState::Accepted | CommandState::Sent => false,
-        CommandState::Answered(_) | CommandState::Failed(_) | CommandState::Expired => true,
-    }
 }
 
 impl Commands {
@@ -179,11 +158,22 @@ impl Commands {
         self.lock().by_id.get(&id).map(|row| status(&row.record))
     }
 
+    /// Shows the last command of each device, while nothing changes.
+    pub(crate) fn visit_last(&self, mut visit: impl FnMut(&CommandRecord)) {
+        let rows = self.lock();
+        let mut seen = HashSet::new();
+        for row in rows.by_id.values().rev() {
+            if seen.insert(&row.record.device) {
+                visit(&row.record);
+            }
+        }
+    }
+
     /// How many there are by the word of their state.
     pub(crate) fn tally(&self) -> Vec<(&'static str, u64)> {
         let rows = self.lock();
-        let count = |word| rows.by_id.values().filter(|row| state_word(&row.record.state) == word).count() as u64;
-        STATE_WORDS.into_iter().map(|word| (word, count(word))).collect()
+        let count = |word| rows.by_id.values().filter(|row| row.record.state.word() == word).count() as u64;
+        CommandState::WORDS.into_iter().map(|word| (word, count(word))).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Rows> {
@@ -193,18 +183,18 @@ impl Commands {
 
 impl Rows {
     fn put(&mut self, record: CommandRecord) {
-        if !is_finished(&record.state) {
+        if !record.state.is_finished() {
             self.open.entry(record.device.clone()).or_default().push(record.id);
         }
         self.by_id.insert(record.id, Row { record, with: None });
     }
 
     fn change(&mut self, id: CommandId, state: CommandState, now: Timestamp) -> Option<CommandRecord> {
-        let row = self.by_id.get_mut(&id).filter(|row| !is_finished(&row.record.state) && row.record.state != state)?;
+        let row = self.by_id.get_mut(&id).filter(|row| !row.record.state.is_finished() && row.record.state != state)?;
         row.record.state = state;
         row.record.changed_at = now;
         let record = row.record.clone();
-        if is_finished(&record.state) {
+        if record.state.is_finished() {
             self.finish(&record);
         }
         Some(record)
@@ -219,7 +209,7 @@ impl Rows {
         }
         let unfinished: usize = self.open.values().map(Vec::len).sum();
         if self.by_id.len() > FINISHED_MAX + unfinished {
-            let oldest = self.by_id.iter().find(|(_, row)| is_finished(&row.record.state)).map(|(id, _)| *id);
+            let oldest = self.by_id.iter().find(|(_, row)| row.record.state.is_finished()).map(|(id, _)| *id);
             oldest.and_then(|id| self.by_id.remove(&id));
         }
     }

@@ -12,8 +12,8 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use loggerhead_model::{Records, Ticket};
-use loggerhead_protocols::{CloseReason, Fault, Input, Now, Opening, Output, Question, Session};
+use loggerhead_model::{DeviceId, Order, Records, Ticket};
+use loggerhead_protocols::{CloseReason, Fault, Input, Now, Opening, Output, Question, Session, Untaken};
 use loggerhead_store::{Completion, Outcome, Reply};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -21,6 +21,7 @@ use crate::alarm::Alarm;
 use crate::core::Core;
 use crate::data_doors;
 use crate::ending::{Ending, close};
+use crate::error::CommandError;
 use crate::guest::{Guest, Peer};
 use crate::listener::Pass;
 use crate::mailbox::Letter;
@@ -342,6 +343,31 @@ impl<S: Stream> Connection<S> {
                 let (core, peer) = (&self.guest.core, &self.guest.peer);
                 let port = data_doors::open(core, self.guest.pass.listener(), peer, door);
                 self.input(Input::Door(port));
+            }
+            Question::Order(device, order) => self.order(&device, order).await,
+        }
+    }
+
+    /// Takes an order in the name of the peer, which hears of it before the device does.
+    async fn order(&mut self, device: &DeviceId, order: Order) {
+        let accepted = self.guest.core.accept_order(device, order).await;
+        let by = self.guest.device.as_ref().map_or("", |device| device.id.as_str());
+        match accepted {
+            Ok(accepted) => {
+                let id = accepted.record.id;
+                tracing::info!(%device, command = id.0, by, peer = %self.guest.peer.text, "command taken");
+                self.input(Input::Ordered(Ok(id)));
+                self.guest.core.begin_command(accepted);
+            }
+            Err(error) => {
+                tracing::warn!(%device, by, peer = %self.guest.peer.text, %error, "command not taken");
+                let untaken = match error {
+                    CommandError::Unknown(_) => Untaken::Unknown,
+                    CommandError::NotActive(_) => Untaken::NotActive,
+                    CommandError::Full { .. } => Untaken::Full,
+                    CommandError::Store(_) => Untaken::NotStored,
+                };
+                self.input(Input::Ordered(Err(untaken)));
             }
         }
     }

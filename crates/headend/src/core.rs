@@ -6,7 +6,9 @@ use loggerhead_model::{
     CommandId, CommandState, DEVICE_ID_BYTES_MAX, DeviceId, Event, EventKind, Evidence, Identity, KeyKind, Order,
     Presence, Severity,
 };
-use loggerhead_protocols::{Acceptor, CloseReason, DeviceSettings, Exchange, Protocol, Refusal, SettingsError, find};
+use loggerhead_protocols::{
+    Acceptor, CloseReason, DeviceSettings, Exchange, News, Protocol, Refusal, SettingsError, find,
+};
 use loggerhead_store::{Change, CommandRecord, DeviceRecord, DeviceSource, DeviceState, Login, Secret, Store};
 
 use crate::clock::Clock;
@@ -37,6 +39,17 @@ pub(crate) struct Core {
     pub(crate) hub: Arc<Hub>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) exchanges: Exchanges,
+}
+
+/// A command that is stored, and that its device was not given yet.
+pub(crate) struct AcceptedCommand {
+    device: Arc<Device>,
+    pub(crate) record: CommandRecord,
+}
+
+/// What exchanges are told of a command.
+pub(crate) fn news_of(record: &CommandRecord) -> News<'_> {
+    News::Command { id: record.id, state: &record.state, changed_at: record.changed_at }
 }
 
 impl Core {
@@ -120,16 +133,13 @@ impl Core {
             CommandState::Accepted | CommandState::Sent | CommandState::Answered(_) => Severity::Info,
             CommandState::Failed(_) | CommandState::Expired => Severity::Warning,
         };
-        let word = crate::commands::state_word(&record.state);
-        let detail = match &record.state {
-            CommandState::Answered(detail) | CommandState::Failed(detail) => detail.as_str(),
-            CommandState::Accepted | CommandState::Sent | CommandState::Expired => "",
-        };
-        let text = format!("command {} {word} {detail}", record.id.0);
+        let text =
+            format!("command {} {} {}", record.id.0, record.state.word(), record.state.detail().unwrap_or_default());
         self.tell(severity, EventKind::Command, Some(&record.device), text.trim_end().to_owned());
         if let (Order::SetKey { kind, key }, CommandState::Answered(_)) = (&record.order, &record.state) {
             self.key_replaced(&record.device, *kind, key);
         }
+        self.pass_on(&record);
         self.journal.command(record);
     }
 
@@ -153,18 +163,46 @@ impl Core {
     }
 
     /// Takes a command for a device.
+    ///
+    /// # Errors
+    /// `CommandError` says why it is not taken.
     pub(crate) async fn command(&self, id: &DeviceId, order: Order) -> Result<CommandId, CommandError> {
+        let accepted = self.accept_order(id, order).await?;
+        let command = accepted.record.id;
+        self.begin_command(accepted);
+        Ok(command)
+    }
+
+    /// Stores a command for a device, which does not get it before `begin_command`.
+    ///
+    /// # Errors
+    /// `CommandError` says why it is not taken.
+    pub(crate) async fn accept_order(&self, id: &DeviceId, order: Order) -> Result<AcceptedCommand, CommandError> {
         let device = self.identities.directory.by_id(id).ok_or_else(|| CommandError::Unknown(id.clone()))?;
         if device.rules().state != DeviceState::Active {
             return Err(CommandError::NotActive(id.clone()));
         }
         let record = self.commands.draft(id, order, self.clock.now().wall)?;
         self.store.write(Change::Command(record.clone())).await?;
-        let (command, text) = (record.id, format!("command {} accepted: {:?}", record.id.0, record.order));
+        Ok(AcceptedCommand { device, record })
+    }
+
+    /// Hands a command that is stored to its device, or lets it wait for it.
+    pub(crate) fn begin_command(&self, accepted: AcceptedCommand) {
+        let AcceptedCommand { device, record } = accepted;
+        let text = format!("command {} accepted: {:?}", record.id.0, record.order);
+        self.tell(Severity::Info, EventKind::Command, Some(&device.id), text);
+        self.pass_on(&record);
         self.commands.add(record);
-        self.tell(Severity::Info, EventKind::Command, Some(id), text);
         self.commands.deliver(&device);
-        Ok(command)
+    }
+
+    /// Tells what shares the news of all devices what became of a command.
+    fn pass_on(&self, record: &CommandRecord) {
+        let now = self.clock.now();
+        for (_, exchange) in &self.exchanges {
+            exchange.told(now, &record.device, news_of(record));
+        }
     }
 
     /// An unknown device proved a secret of its listener. One that has only a cipher key, which whole sites share, waits for

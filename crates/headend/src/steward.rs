@@ -9,7 +9,7 @@ use loggerhead_model::{Records, Ticket};
 use loggerhead_protocols::{Exchange, Input, Limits, News, Opening, Output, Session};
 use loggerhead_store::{Completion, Outcome, ReadingFilter, Reply};
 
-use crate::core::Core;
+use crate::core::{Core, news_of};
 use crate::hub::{Filter, Kinds, Live};
 use crate::mailbox::{Letter, Mailbox};
 
@@ -85,6 +85,7 @@ pub(crate) async fn feed(core: Arc<Core>, exchange: Arc<dyn Exchange>) {
         for device in core.identities.directory.all() {
             exchange.told(now, &device.id, News::Presence(&device.evidence(now)));
         }
+        core.commands.visit_last(|record| exchange.told(now, &record.device, news_of(record)));
     }
     if readings {
         tell_latest(&core, &exchange).await;
@@ -170,6 +171,7 @@ mod tests {
                 News::Reading(_) => "a reading".to_owned(),
                 News::Presence(evidence) => evidence.presence.word().to_owned(),
                 News::Event(event) => event.kind.word().to_owned(),
+                News::Command { id, state, .. } => format!("{} {}", id.0, state.word()),
                 News::Removed => "removed".to_owned(),
             };
             self.0.send(format!("{device} {text}")).expect("the test listens");

@@ -298,6 +298,7 @@ impl Session for Toy {
             Input::Wake
             | Input::Known(_)
             | Input::Door(_)
+            | Input::Ordered(_)
             | Input::Connected
             | Input::Disconnected
             | Input::Offer(..) => {}

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use loggerhead_protocols::mqtt::message::Qos;
 
 use crate::support::mqtt::{Came, Client};
-use crate::support::{HeadEnd, PATIENCE, exported};
+use crate::support::{HeadEnd, LOGGERS, PATIENCE, Simulation, exported, run};
 
 /// How often the broker is killed.
 const KILLS: u32 = 50;
@@ -210,5 +210,45 @@ fn a_client_of_another_maker_speaks_over_websocket() {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}\n{stdout}\n{stderr}", output.status);
     assert_eq!(stdout, "plant/boiler 70000\n");
+    assert!(head_end.stop().success());
+}
+
+/// Asks a device something as MQTT 5 does, and gives the answer.
+fn request(address: &str, user: &str, device: &str, order: &str) -> String {
+    let (host, port) = address.rsplit_once(':').expect("HOST:PORT");
+    let topic = format!("loggerhead/{device}/command");
+    let mut command = Command::new("mosquitto_rr");
+    command.args(["-h", host, "-p", port, "-u", user, "-P", "123456", "-V", "5", "-q", "1", "-W", "120"]);
+    let output = command.args(["-t", &topic, "-e", "answers/1", "-m", order]).output();
+    let output = output.expect("mosquitto-clients are installed; ./check sees to it");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_device_of_another_protocol_is_commanded_by_publishing() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let devices = "\n[device.mqtt]\npublish = [\"#\", \"loggerhead/+/command\"]\n";
+    let head_end = HeadEnd::start(directory.path(), &format!("{LOGGERS}{}{devices}", configuration("127.0.0.1:0")));
+    let address = head_end.addresses_of("mqtt").first().expect("the listener listens").clone();
+    let mut simulation = Simulation::start(&head_end.address(), &["--rate", "50", "--seconds", "3600"]);
+    simulation.wait_acknowledged(20);
+    let device = "330302D110-01";
+    let answer = request(&address, "admin", device, r#"{"order":"period","minutes":15}"#);
+    assert!(answer.contains(r#""state":"answered""#) && answer.contains(device), "{answer}");
+    let topic = format!("loggerhead/{device}/command/state");
+    let kept = client("mosquitto_sub", &address, &["-t", &topic, "-C", "1", "-W", "60"]);
+    assert_eq!(kept, answer, "the same words for who looks later");
+    let refused = request(&address, "admin", device, r#"{"order":"period","minutes":0}"#);
+    assert!(refused.contains(r#""state":"refused""#) && refused.contains("1..=9999"), "{refused}");
+    simulation.finish();
+    let listed = run(&["command", device, "list", "--json", "--data", &head_end.data().display().to_string()]);
+    assert!(listed.contains("answered") && listed.matches("\"id\"").count() == 1, "{listed}");
+    let data = head_end.data();
+    head_end.kill();
+
+    // What is said of a command is there after a restart, though nobody noted it for the broker.
+    let (head_end, address) = start(directory.path());
+    let again = client("mosquitto_sub", &address, &["-t", &topic, "-C", "1", "-W", "60"]);
+    assert_eq!((again, head_end.data()), (kept, data));
     assert!(head_end.stop().success());
 }

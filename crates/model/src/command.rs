@@ -4,6 +4,11 @@ use std::fmt;
 
 use crate::Timestamp;
 
+/// Longest period that a device takes.
+const PERIOD_MINUTES_MAX: u32 = 9999;
+/// Most lines of a control order: one a meter, and no device has more meters.
+const CONTROL_LINES_MAX: usize = 256;
+
 /// Names a command; grows, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
@@ -66,6 +71,39 @@ pub enum Order {
     },
 }
 
+/// An order that no device could be asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongOrder(String);
+
+impl Order {
+    /// Whether a device could be asked it.
+    ///
+    /// # Errors
+    /// `WrongOrder` says what cannot be.
+    pub fn check(&self) -> Result<(), WrongOrder> {
+        let wrong = |detail: String| Err(WrongOrder(detail));
+        match self {
+            Self::Period { minutes } if !(1..=PERIOD_MINUTES_MAX).contains(minutes) => {
+                wrong(format!("a period of {minutes} minutes is not in 1..={PERIOD_MINUTES_MAX}"))
+            }
+            Self::Query { from: Some(from), to: Some(to) } if from > to => {
+                wrong(format!("the span from {from} to {to} ends before it begins"))
+            }
+            Self::Query { from: Some(_), to: None } | Self::Query { from: None, to: Some(_) } => {
+                wrong("a span has both from and to".to_owned())
+            }
+            Self::Control { lines } if lines.is_empty() || lines.len() > CONTROL_LINES_MAX => {
+                wrong(format!("{} lines are not in 1..={CONTROL_LINES_MAX}", lines.len()))
+            }
+            Self::SetKey { key, .. } if key.is_empty() => wrong("the key is empty".to_owned()),
+            Self::Period { .. } | Self::Query { .. } | Self::Describe | Self::Control { .. } | Self::SetKey { .. } => {
+                Ok(())
+            }
+        }
+    }
+}
+
 impl fmt::Debug for Order {
     /// Everything but keys.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,4 +140,39 @@ pub enum CommandState {
     Failed(String),
     /// No answer in time.
     Expired,
+}
+
+impl CommandState {
+    /// The words of the states, in their order.
+    pub const WORDS: [&str; 5] = ["accepted", "sent", "answered", "failed", "expired"];
+
+    /// The word for it that is counted and shown.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Sent => "sent",
+            Self::Answered(_) => "answered",
+            Self::Failed(_) => "failed",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// The device's words, or the reason of the failure.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Answered(detail) | Self::Failed(detail) => Some(detail),
+            Self::Accepted | Self::Sent | Self::Expired => None,
+        }
+    }
+
+    /// Whether nothing more will become of it.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        match self {
+            Self::Accepted | Self::Sent => false,
+            Self::Answered(_) | Self::Failed(_) | Self::Expired => true,
+        }
+    }
 }

@@ -15,7 +15,7 @@ mod report;
 mod role;
 mod time;
 
-pub use command::{Command, CommandId, CommandState, ControlLine, KeyKind, Order};
+pub use command::{Command, CommandId, CommandState, ControlLine, KeyKind, Order, WrongOrder};
 pub use cursor::Cursor;
 pub use device::{
     DEVICE_ID_BYTES_MAX, DeviceId, IDENTITY_BYTES_MAX, Identity, Learnt, NameError, SITE_BYTES_MAX, Site,

@@ -29,7 +29,7 @@ pub use explain::{Explain, Explanation, Field, Judgement};
 pub use fault::{Fault, FaultKind};
 pub use session::{
     Acceptor, Admission, Check, Claim, CloseReason, Company, DataDoor, Exchange, Form, Input, Known, Limits, News, Now,
-    OpenSession, Opening, Output, Proof, Question, Refusal, Session, Verdict,
+    OpenSession, Opening, Output, Proof, Question, Refusal, Session, Untaken, Verdict,
 };
 pub use settings::{SettingsError, hint, near, none_of};
 

@@ -13,11 +13,14 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use loggerhead_model::{Command, Cursor, Direction, Identity, Learnt, Receipt, Records, Report, Ticket, Timestamp};
+use loggerhead_model::{Command, Direction, Identity, Learnt, Records, Report, Ticket, Timestamp};
 
 use crate::{Acceptor, CloseReason, DataDoor, Input, Limits, Now, Opening, Output, Session};
 
 use connection::{Bell, Connection};
+use script::issue;
+#[cfg(test)]
+pub(crate) use script::receipt;
 pub use script::{Enrolled, Entry, Fate, Happening, Wire};
 
 /// Most outputs between two inputs: a session that talks more to itself is broken.
@@ -528,15 +531,4 @@ impl Pair {
             let _ = side.session.handle(self.now(), Input::Disconnected);
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the scripted store stands in for the writer and has kept the records")]
-fn issue(ticket: Ticket, number: u64) -> Receipt {
-    Receipt::issue(ticket, Cursor::new(number))
-}
-
-/// A receipt for tests of what an acknowledgement costs.
-#[cfg(test)]
-pub(crate) fn receipt(ticket: u64) -> Receipt {
-    issue(Ticket(ticket), 1)
 }

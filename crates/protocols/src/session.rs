@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use loggerhead_model::{
-    Command, CommandId, CommandState, DeviceId, Event, Evidence, Identity, Learnt, Reading, Receipt, Records, Report,
-    Ticket, Timestamp,
+    Command, CommandId, CommandState, DeviceId, Event, Evidence, Identity, Learnt, Order, Reading, Receipt, Records,
+    Report, Ticket, Timestamp,
 };
 
 use crate::office::Office;
@@ -75,7 +75,8 @@ pub trait Exchange: Send + Sync {
     /// Whether it wants to hear of everything but readings; asked once, when all listeners are open.
     fn wants_news(&self) -> bool;
 
-    /// Something became known of a device of any protocol. It costs the caller no wait.
+    /// Something became known of a device of any protocol. It costs the caller no wait. Commands are told of whatever
+    /// `wants_news` says: who gave one may wait for it.
     fn told(&self, now: Now, device: &DeviceId, news: News<'_>);
 
     /// A session without a peer, for what is due while nobody is connected. It keeps, stores, tells and waits, no more.
@@ -91,6 +92,15 @@ pub enum News<'a> {
     Presence(&'a Evidence),
     /// An event is stored.
     Event(&'a Event),
+    /// A command for it was taken, or moved on. The last one of each device comes once at the start as well.
+    Command {
+        /// Its name.
+        id: CommandId,
+        /// What became of it.
+        state: &'a CommandState,
+        /// Since when.
+        changed_at: Timestamp,
+    },
     /// The device was removed.
     Removed,
 }
@@ -152,6 +162,8 @@ pub enum Input<'a> {
     Verdict(Verdict),
     /// Answers `Question::Door`: the port, unless all are taken.
     Door(Option<u16>),
+    /// Answers `Question::Order`. The device has not been given it yet, so that whatever becomes of it is told later.
+    Ordered(Result<CommandId, Untaken>),
     /// Answers `Output::Store`: committed and synced.
     Stored(Receipt),
     /// Answers `Output::Store`: not kept, and never will be. No acknowledgement may be sent.
@@ -258,6 +270,9 @@ pub enum Question {
     Vouch(Claim),
     /// Open a door for one more connection of this peer, on a port of its own.
     Door(DataDoor),
+    /// Take this order for a device of any protocol, in the name of the peer, whose right to give it the session has
+    /// looked at. Answered when it is stored.
+    Order(DeviceId, Order),
 }
 
 /// A door for one connection from the peer's address, which is served by the session that `open` makes.
@@ -276,6 +291,19 @@ impl fmt::Debug for DataDoor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("DataDoor").field("within", &self.within).finish_non_exhaustive()
     }
+}
+
+/// Why an order was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untaken {
+    /// There is no such device.
+    Unknown,
+    /// The device may not log in yet.
+    NotActive,
+    /// Too many wait for the device.
+    Full,
+    /// The store did not keep it.
+    NotStored,
 }
 
 /// What is known about a name before it is proven.

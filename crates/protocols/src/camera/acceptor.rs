@@ -89,7 +89,7 @@ impl Exchange for Shared {
                     self.registry.with(|inside| inside.alarm(device, &reading.value.to_string()));
                 }
             }
-            News::Reading(_) | News::Event(_) => {}
+            News::Reading(_) | News::Event(_) | News::Command { .. } => {}
         }
     }
 

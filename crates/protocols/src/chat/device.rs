@@ -284,6 +284,7 @@ impl Session for Device {
             }
             Input::Known(_)
             | Input::Door(_)
+            | Input::Ordered(_)
             | Input::Verdict(_)
             | Input::Stored(_)
             | Input::NotStored(_)

@@ -506,6 +506,7 @@ impl Session for HeadEnd {
             | Input::Known(_)
             | Input::Connected
             | Input::Door(_)
+            | Input::Ordered(_)
             | Input::Offer(..) => {}
         }
         Ok(())

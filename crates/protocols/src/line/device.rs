@@ -286,6 +286,7 @@ impl Session for Device {
             Input::Known(_)
             | Input::Verdict(_)
             | Input::Door(_)
+            | Input::Ordered(_)
             | Input::Stored(_)
             | Input::NotStored(_)
             | Input::Command(_) => Ok(()),

@@ -158,6 +158,7 @@ impl Session for Small {
             | Input::NotStored(_)
             | Input::Connected
             | Input::Disconnected
+            | Input::Ordered(_)
             | Input::Offer(..) => {}
         }
         Ok(())

@@ -248,6 +248,7 @@ fn faults(pair: &Pair) -> Vec<&'static str> {
         | Happening::Event(_)
         | Happening::Learnt(_)
         | Happening::ExpectWithin(_)
+        | Happening::Ordered(..)
         | Happening::Command(..)
         | Happening::Delivered(_)
         | Happening::Closed(_)

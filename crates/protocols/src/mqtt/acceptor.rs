@@ -10,7 +10,7 @@ use super::broker::Broker;
 use super::broker::steward::Steward;
 use super::session::HeadEnd;
 use super::settings::Settings;
-use super::{news, readings};
+use super::{commands, news, readings};
 use crate::session::{Acceptor, Exchange, News, Opening, Session};
 use crate::{DeviceSettings, Now, SettingsError};
 
@@ -73,6 +73,18 @@ impl Exchange for Shared {
                 let measured_at = reading.measured_at;
                 self.broker.with(|inside| {
                     inside.announce(&topic, measured_at, now.wall, || readings::write_one(reading));
+                });
+            }
+            News::Command { id, state, changed_at } => {
+                let payload = commands::written(device, id, state, changed_at);
+                let spoken = news::command(device, &payload);
+                self.broker.with(|inside| {
+                    if self.wants_news() {
+                        inside.proclaim(&spoken.publish(), now.wall);
+                    }
+                    if state.is_finished() {
+                        inside.ended(id, &payload, now.wall);
+                    }
                 });
             }
             News::Presence(_) | News::Event(_) | News::Removed => {

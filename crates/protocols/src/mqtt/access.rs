@@ -30,6 +30,12 @@ impl Rules {
             && self.publish.iter().any(|rule| covers(rule, topic, asker))
     }
 
+    /// Whether a device may be commanded by publishing there. That takes a rule that names these topics: one that takes all
+    /// topics is of an account that may speak to its own kind, not to every device.
+    pub(super) fn may_command(&self, topic: &str, asker: Asker<'_>) -> bool {
+        self.publish.iter().any(|rule| rule.starts_with(OURS) && covers(rule, topic, asker))
+    }
+
     /// Whether all that a filter takes may be read.
     pub(super) fn may_subscribe(&self, filter: &str, asker: Asker<'_>) -> bool {
         let filter = Shared::of(filter).map_or(filter, |shared| shared.filter);
@@ -60,16 +66,21 @@ fn stands_for(rule: &str, level: &str, asker: Asker<'_>) -> bool {
     if !rule.contains('%') {
         return rule == level;
     }
-    let mut text = rule.to_owned();
+    filled(rule, asker).is_some_and(|text| text == level)
+}
+
+/// A text with names in the places of its placeholders; `None` where one of them stands for nothing.
+pub(super) fn filled(text: &str, asker: Asker<'_>) -> Option<String> {
+    let mut text = text.to_owned();
     for (placeholder, name) in PLACEHOLDERS.into_iter().zip([asker.client, asker.user]) {
         if text.contains(placeholder) {
             if name.is_empty() || name.contains(['+', '#', '/', '%']) {
-                return false;
+                return None;
             }
             text = text.replace(placeholder, name);
         }
     }
-    text == level
+    Some(text)
 }
 
 #[cfg(test)]

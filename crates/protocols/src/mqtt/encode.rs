@@ -24,6 +24,16 @@ pub enum Safe {
 }
 
 impl Safe {
+    /// The packet that says so.
+    #[must_use]
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::PubAck => Kind::PubAck,
+            Self::PubRec => Kind::PubRec,
+            Self::PubComp => Kind::PubComp,
+        }
+    }
+
     /// Whether the client may use the identifier again.
     #[must_use]
     pub const fn is_last(self) -> bool {
@@ -38,7 +48,7 @@ pub struct Acknowledged {
     pub safe: Safe,
     /// The message's number on this connection.
     pub id: u16,
-    /// How it went; never a failure.
+    /// How it went; a failure where a refusal has to wait for its turn.
     pub reason: Reason,
 }
 
@@ -47,12 +57,7 @@ pub struct Acknowledged {
 pub fn acknowledge(receipt: Receipt, level: Level, all: &[Acknowledged], out: &mut Vec<u8>) {
     debug_assert!(receipt.cursor() > Cursor::START, "a receipt is of a commit");
     for &Acknowledged { safe, id, reason } in all {
-        let kind = match safe {
-            Safe::PubAck => Kind::PubAck,
-            Safe::PubRec => Kind::PubRec,
-            Safe::PubComp => Kind::PubComp,
-        };
-        put_ack(out, level, kind, &Ack { id, reason, properties: Properties::NONE });
+        put_ack(out, level, safe.kind(), &Ack { id, reason, properties: Properties::NONE });
     }
 }
 

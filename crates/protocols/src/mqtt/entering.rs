@@ -8,6 +8,7 @@ use bytes::Bytes;
 use loggerhead_model::Identity;
 use subtle::ConstantTimeEq as _;
 
+use super::access::filled;
 use super::broker::client::Will;
 use super::broker::message::{Message, passed_on};
 use super::broker::timing::FOR_EVER;
@@ -35,6 +36,8 @@ pub(super) struct Attempt {
     clean_start: bool,
     keep_alive_s: u16,
     asked_expiry_s: u32,
+    /// It asks under which topic it is to have answers.
+    asks_response: bool,
     will: Option<Will>,
     peer: Peer,
 }
@@ -68,6 +71,7 @@ impl HeadEnd {
             clean_start: connect.clean_start,
             keep_alive_s: connect.keep_alive_s,
             asked_expiry_s,
+            asks_response: properties.number(Id::RequestResponseInformation) == Some(1),
             peer: Peer::of(connect),
         };
         let user = connect.user.unwrap_or(ANONYMOUS);
@@ -221,6 +225,10 @@ impl HeadEnd {
         }
         if keep_alive_s != attempt.keep_alive_s {
             list.two(Id::ServerKeepAlive, keep_alive_s);
+        }
+        let response = self.settings.response_information.as_deref().filter(|_| attempt.asks_response);
+        if let Some(topic) = response.and_then(|topic| filled(topic, self.asker())) {
+            list.text(Id::ResponseInformation, &topic);
         }
     }
 

@@ -3,6 +3,7 @@
 mod acceptor;
 mod access;
 mod broker;
+mod commands;
 mod device;
 mod entering;
 mod news;

@@ -1,4 +1,5 @@
-//! What the head-end says of devices of any protocol: `loggerhead/DEVICE/presence`, `events` and `alarms`, as JSON.
+//! What the head-end says of devices of any protocol: `loggerhead/DEVICE/presence`, `events`, `alarms` and `command/state`, as
+//! JSON.
 
 use loggerhead_model::{DeviceId, Event, Evidence, Severity};
 use serde_json::json;
@@ -21,11 +22,11 @@ impl Spoken {
     }
 }
 
-/// What is said of news. Readings have topics of their own.
+/// What is said of news. Readings and commands are said elsewhere.
 pub(super) fn messages(device: &DeviceId, news: News<'_>) -> Vec<Spoken> {
     let topic = |last: &str| format!("loggerhead/{device}/{last}");
     match news {
-        News::Reading(_) => Vec::new(),
+        News::Reading(_) | News::Command { .. } => Vec::new(),
         News::Presence(evidence) => {
             vec![Spoken { topic: topic("presence"), payload: presence(evidence), retain: true }]
         }
@@ -38,8 +39,15 @@ pub(super) fn messages(device: &DeviceId, news: News<'_>) -> Vec<Spoken> {
             }
         }
         // An empty payload takes away what was kept.
-        News::Removed => vec![Spoken { topic: topic("presence"), payload: Vec::new(), retain: true }],
+        News::Removed => ["presence", "command/state"]
+            .map(|last| Spoken { topic: topic(last), payload: Vec::new(), retain: true })
+            .into(),
     }
+}
+
+/// What is said of a command.
+pub(super) fn command(device: &DeviceId, payload: &[u8]) -> Spoken {
+    Spoken { topic: format!("loggerhead/{device}/command/state"), payload: payload.to_vec(), retain: true }
 }
 
 fn presence(evidence: &Evidence) -> Vec<u8> {

@@ -61,6 +61,8 @@ impl Reason {
     pub const QUOTA_EXCEEDED: Self = Self(0x97);
     /// An operator ended it.
     pub const ADMINISTRATIVE: Self = Self(0x98);
+    /// A payload that is not what it has to be.
+    pub const PAYLOAD_FORMAT_INVALID: Self = Self(0x99);
     /// Shared subscriptions are not supported here.
     pub const SHARED_NOT_SUPPORTED: Self = Self(0x9e);
 

@@ -13,6 +13,7 @@ use loggerhead_model::{CommandState, DeviceId, Note, Receipt, Records, Report, T
 use super::access::{Asker, Rules};
 use super::broker::timing::Leaving;
 use super::broker::{Broker, Pending, Place};
+use super::commands::Given;
 use super::decode::read;
 use super::encode::{Acknowledged, acknowledge, encode};
 use super::entering::Attempt;
@@ -84,6 +85,8 @@ pub(super) struct HeadEnd {
     pub(super) due_notes: Vec<Note>,
     /// Topics that stand behind the client's aliases.
     pub(super) aliases: Vec<Option<Box<str>>>,
+    /// A command that the head-end has not taken yet.
+    pub(super) given: Option<Box<Given>>,
     /// Messages of the client that it was not told to be safe.
     pub(super) taken: usize,
     /// What may have come for the client since it was last looked for.
@@ -125,6 +128,7 @@ impl HeadEnd {
             due: Vec::new(),
             due_notes: Vec::new(),
             aliases: Vec::new(),
+            given: None,
             taken: 0,
             may_have_mail: false,
             keep_alive: None,
@@ -149,7 +153,10 @@ impl HeadEnd {
     }
 
     fn may_go_on(&self) -> bool {
-        self.ending.is_none() && self.waiting.len() < WAITING_MAX && matches!(self.stage, Stage::Strange | Stage::In)
+        self.ending.is_none()
+            && self.given.is_none()
+            && self.waiting.len() < WAITING_MAX
+            && matches!(self.stage, Stage::Strange | Stage::In)
     }
 
     fn packet_bytes_max(&self) -> usize {
@@ -196,6 +203,7 @@ impl HeadEnd {
             self.packet(now, packet)?;
         }
         self.store_due(now);
+        self.ask_given();
         Ok(used)
     }
 
@@ -400,7 +408,7 @@ impl HeadEnd {
     }
 
     fn eof(&mut self, now: Now) {
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() && self.given.is_none() {
             self.close(CloseReason::PeerDone);
         } else {
             self.ending.get_or_insert((now.elapsed + WIND_UP_WAIT, CloseReason::PeerDone));
@@ -417,7 +425,7 @@ impl HeadEnd {
             | CloseReason::Reconfigured
             | CloseReason::Fault(_) => Reason::ADMINISTRATIVE,
         };
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() && self.given.is_none() {
             return self.end(reason, because);
         }
         self.ending.get_or_insert((now.elapsed + WIND_UP_WAIT, because));
@@ -461,6 +469,7 @@ impl HeadEnd {
                 self.end(Reason::BAD_CREDENTIALS, CloseReason::Refused);
             }
             Input::Stored(receipt) => self.stored(now, receipt),
+            Input::Ordered(taken) => self.ordered(now, taken),
             Input::NotStored(ticket) => self.not_stored(ticket),
             Input::Command(command) => {
                 let state = CommandState::Failed("a client of a broker takes no commands".to_owned());
@@ -473,7 +482,9 @@ impl HeadEnd {
         if self.may_go_on() && !self.gathering.is_empty() {
             self.gathered(now)?;
         }
+        self.ask_given();
         if self.waiting.is_empty()
+            && self.given.is_none()
             && let Some((_, because)) = self.ending.take()
         {
             self.close(because);

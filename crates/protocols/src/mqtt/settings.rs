@@ -46,6 +46,8 @@ pub(super) struct Settings {
     /// Whether presence and events of all devices are passed on as well.
     pub(super) news: bool,
     pub(super) queue: QueueLimits,
+    /// Under which topic a client is to have answers, for those that ask.
+    pub(super) response_information: Option<Box<str>>,
     pub(super) rules: Arc<Rules>,
 }
 
@@ -62,6 +64,7 @@ struct Written {
     news: bool,
     queue_messages_max: usize,
     queue_bytes_max: usize,
+    response_information: Option<String>,
     publish: Option<Vec<String>>,
     subscribe: Option<Vec<String>>,
 }
@@ -79,6 +82,7 @@ impl Default for Written {
             news: true,
             queue_messages_max: QUEUE_MESSAGES_DEFAULT,
             queue_bytes_max: QUEUE_BYTES_DEFAULT,
+            response_information: None,
             publish: None,
             subscribe: None,
         }
@@ -105,6 +109,9 @@ impl Settings {
         if written.receive_max == 0 {
             return Err(wrong("receive_max", "takes 1 to 65535".to_owned()));
         }
+        if let Some(Err(fault)) = written.response_information.as_deref().map(topic::check_name) {
+            return Err(wrong("response_information", fault.reason.into_owned()));
+        }
         let rules = Rules {
             publish: filters("publish", written.publish)?.unwrap_or_else(everything),
             subscribe: filters("subscribe", written.subscribe)?.unwrap_or_else(everything),
@@ -119,6 +126,7 @@ impl Settings {
             readings: written.readings,
             news: written.news,
             queue: QueueLimits { messages: written.queue_messages_max, bytes: written.queue_bytes_max },
+            response_information: written.response_information.map(Box::from),
             rules: Arc::new(rules),
         })
     }

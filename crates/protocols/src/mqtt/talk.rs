@@ -5,6 +5,7 @@ use loggerhead_model::{Note, Report};
 use super::broker::client::Progress;
 use super::broker::notes::{About, of_out};
 use super::broker::timing::Leaving;
+use super::commands::device_of;
 use super::encode::{Acknowledged, Safe, encode, refuse};
 use super::message::{Ack, Kind, Level, Notice, Packet, Publish, Qos, SubAck, Subscribe, Unsubscribe};
 use super::properties::{Id, Properties};
@@ -33,6 +34,9 @@ impl HeadEnd {
         }
         let aliased = self.topic_of(publish)?;
         let topic = aliased.as_deref().unwrap_or(publish.topic);
+        if let Some(device) = device_of(topic) {
+            return self.give(now, device, topic, publish);
+        }
         let allowed = self.rules.may_publish(topic, self.asker());
         match publish.qos {
             Qos::AtMostOnce if !allowed => self.denied(topic),
@@ -83,27 +87,42 @@ impl HeadEnd {
         }
     }
 
-    fn publish_safely(&mut self, now: Now, topic: &str, publish: &Publish<'_>, allowed: bool) -> Result<(), Breach> {
-        let (kind, safe) = match publish.qos {
-            Qos::ExactlyOnce => (Kind::PubRec, Safe::PubRec),
-            Qos::AtMostOnce | Qos::AtLeastOnce => (Kind::PubAck, Safe::PubAck),
-        };
+    /// How a message of QoS 1 or 2 is to be acknowledged; nothing for one that came before, which is acknowledged again and
+    /// not passed on again.
+    pub(super) fn acknowledged(&mut self, publish: &Publish<'_>) -> Result<Option<Acknowledged>, Breach> {
+        let safe = if publish.qos == Qos::ExactlyOnce { Safe::PubRec } else { Safe::PubAck };
         let acknowledged = Acknowledged { safe, id: publish.id, reason: Reason::SUCCESS };
         if safe == Safe::PubRec && self.is_received(publish.id) {
-            // It came before: it is acknowledged again and not passed on again.
             self.due.push(Due { acknowledged, pending: None });
-            return Ok(());
+            return Ok(None);
         }
         if self.level == Level::V5 && self.taken >= usize::from(self.settings.receive_max) {
             let what = format!("over {} messages at once", self.settings.receive_max);
             return Err(Breach::new(Reason::RECEIVE_MAXIMUM_EXCEEDED, FaultKind::TooLarge, what));
         }
+        Ok(Some(acknowledged))
+    }
+
+    /// Refuses a message, which version 5 alone can say, in its turn: acknowledgements leave in the order of what they
+    /// acknowledge. Source: \[2\] §4.6.
+    pub(super) fn refuse_message(&mut self, acknowledged: Acknowledged) {
+        let is_waiting = |waiting: &Waiting| matches!(waiting, Waiting::Messages(_));
+        if self.due.is_empty() && !self.waiting.values().any(is_waiting) {
+            let Acknowledged { safe, id, reason } = acknowledged;
+            return refuse(safe.kind(), id, reason, &mut self.out);
+        }
+        self.taken += usize::from(acknowledged.safe == Safe::PubAck);
+        self.due.push(Due { acknowledged, pending: None });
+    }
+
+    fn publish_safely(&mut self, now: Now, topic: &str, publish: &Publish<'_>, allowed: bool) -> Result<(), Breach> {
+        let Some(acknowledged) = self.acknowledged(publish)? else { return Ok(()) };
         let report = match Named::of(topic).map(|named| readings::read(named, publish.payload, now.wall)) {
             _ if !allowed => None,
             Some(Ok(report)) => Some(report),
             Some(Err(wrong)) if self.level == Level::V5 => {
                 self.outputs.push_back(Output::Fault(Fault::new(FaultKind::Malformed, wrong.0)));
-                refuse(kind, publish.id, Reason(0x99), &mut self.out);
+                self.refuse_message(Acknowledged { reason: Reason::PAYLOAD_FORMAT_INVALID, ..acknowledged });
                 return Ok(());
             }
             Some(Err(wrong)) => {
@@ -115,7 +134,7 @@ impl HeadEnd {
         if !allowed {
             self.denied(topic);
             if self.level == Level::V5 {
-                refuse(kind, publish.id, Reason::NOT_AUTHORIZED, &mut self.out);
+                self.refuse_message(Acknowledged { reason: Reason::NOT_AUTHORIZED, ..acknowledged });
                 return Ok(());
             }
         }
@@ -138,11 +157,7 @@ impl HeadEnd {
         self.taken += 1;
         let publisher = &self.client_id;
         let (mut pending, note) = self.broker.with(|inside| {
-            let mut note = None;
-            if let Some(client) = inside.client(place).filter(|_| acknowledged.safe == Safe::PubRec) {
-                client.received.insert(publish.id);
-                note = client.is_durable().then(|| About::In(&client.id, publish.id).put(Vec::new()));
-            }
+            let note = inside.receive(place, acknowledged);
             (allowed.then(|| inside.take(topic, publish, publisher, &device, now.wall)), note)
         });
         // An orphan keeps nothing that says the identifier is in use: its client was never told that it is safe.

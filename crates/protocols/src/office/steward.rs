@@ -80,6 +80,7 @@ impl Session for Steward {
             | Input::Shutdown(_)
             | Input::Connected
             | Input::Disconnected
+            | Input::Ordered(_)
             | Input::Offer(..) => {}
         }
         Ok(())

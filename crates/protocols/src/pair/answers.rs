@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use loggerhead_model::{DeviceId, Identity};
+use loggerhead_model::{CommandId, DeviceId, Identity, Order};
 
-use super::{Happening, Pair};
-use crate::{Claim, CloseReason, Company, Input, Known, Proof, Question, Refusal, Verdict};
+use super::{Fate, Happening, Pair};
+use crate::{Claim, CloseReason, Company, Input, Known, Proof, Question, Refusal, Untaken, Verdict};
 
 impl Pair {
     /// Answers the next question of a session. False when it asked none.
@@ -34,8 +34,24 @@ impl Pair {
                 self.doors.extend(port.map(|port| (port, door)));
                 self.tell_head_end(connection, Input::Door(port));
             }
+            Question::Order(device, order) => {
+                let taken = self.take_order(connection, device, order);
+                self.tell_head_end(connection, Input::Ordered(taken));
+            }
         }
         true
+    }
+
+    /// Commands count from 1. Only devices that are enrolled take any.
+    fn take_order(&mut self, connection: usize, device: DeviceId, order: Order) -> Result<CommandId, Untaken> {
+        if !self.enrolled.values().any(|known| known.device == device) {
+            return Err(Untaken::Unknown);
+        }
+        if self.fates.pop_front().unwrap_or(self.fate) == Fate::Fail {
+            return Err(Untaken::NotStored);
+        }
+        self.note(connection, Happening::Ordered(device, order));
+        Ok(CommandId(self.happenings().filter(|what| matches!(what, Happening::Ordered(..))).count() as u64))
     }
 
     fn who(&self, identity: &Identity) -> Known {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use loggerhead_model::{CommandId, CommandState, DeviceId, Direction, Event, Identity, Learnt, Ticket};
+use loggerhead_model::{
+    CommandId, CommandState, Cursor, DeviceId, Direction, Event, Identity, Learnt, Order, Receipt, Ticket,
+};
 
 use crate::{Admission, CloseReason, Fault, Form, Proof, Refusal, Verdict};
 
@@ -102,6 +104,8 @@ pub enum Happening {
     Learnt(Learnt),
     /// The session expects to hear from its peer this often.
     ExpectWithin(Duration),
+    /// The session gave a command for this device.
+    Ordered(DeviceId, Order),
     /// A command moved on.
     Command(CommandId, CommandState),
     /// The device's side counts this as delivered.
@@ -121,4 +125,15 @@ pub struct Entry {
     pub connection: usize,
     /// What happened.
     pub what: Happening,
+}
+
+#[expect(clippy::disallowed_methods, reason = "the scripted store stands in for the writer and has kept the records")]
+pub(super) fn issue(ticket: Ticket, number: u64) -> Receipt {
+    Receipt::issue(ticket, Cursor::new(number))
+}
+
+/// A receipt for tests of what an acknowledgement costs.
+#[cfg(test)]
+pub(crate) fn receipt(ticket: u64) -> Receipt {
+    issue(Ticket(ticket), 1)
 }

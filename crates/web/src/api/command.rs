@@ -85,37 +85,22 @@ pub struct CommandList {
     pub commands: Vec<Command>,
 }
 
-/// The words of a command's states.
-pub(crate) const STATES: [&str; 5] = ["accepted", "sent", "answered", "failed", "expired"];
-
 fn state_words() -> Object {
-    words(&STATES)
+    words(&CommandState::WORDS)
 }
 
 fn key_words() -> Object {
     words(&["login", "cipher", "cipher-iv"])
 }
 
-/// The word for a state, and what goes with it.
-fn state(state: CommandState) -> (&'static str, Option<String>) {
-    match state {
-        CommandState::Accepted => ("accepted", None),
-        CommandState::Sent => ("sent", None),
-        CommandState::Answered(words) => ("answered", Some(words)),
-        CommandState::Failed(reason) => ("failed", Some(reason)),
-        CommandState::Expired => ("expired", None),
-    }
-}
-
 impl From<CommandStatus> for Command {
     fn from(status: CommandStatus) -> Self {
-        let (word, detail) = state(status.state);
         Self {
             id: status.id.0,
             device: status.device.as_str().to_owned(),
             order: status.order.into(),
-            state: word.to_owned(),
-            detail,
+            state: status.state.word().to_owned(),
+            detail: status.state.detail().map(str::to_owned),
             accepted_at: Time(status.accepted_at),
             changed_at: Time(status.changed_at),
         }

@@ -17,7 +17,6 @@ pub use access::{
     Account, AccountChange, AccountList, Acknowledgement, AuditEntry, AuditList, MadeToken, Me, NewAccount, NewToken,
     Note, OwnPassword, Scope, Session, SessionList, SetUp, SignIn, SignInLink, Token, TokenList,
 };
-pub(crate) use command::STATES as COMMAND_STATES;
 pub use command::{Command, CommandList, ControlLine, NewCommand};
 pub use device::{Counters, Device, DeviceList, NewDevice, Presence, PresenceCounts, SiteCounts, SiteList};
 pub use event::{Event, EventList, Frame, FrameList};

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use loggerhead_model::{CommandId, Order};
+use loggerhead_model::{CommandId, CommandState, Order};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -17,10 +17,6 @@ use crate::state::Api;
 const LIST_DEFAULT: usize = 100;
 /// Most commands in an answer.
 const LIST_MAX: usize = 1000;
-/// Longest period that a device takes.
-const PERIOD_MINUTES_MAX: u32 = 9999;
-/// Most lines of a control order.
-const CONTROL_LINES_MAX: usize = 256;
 
 /// Which commands.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -54,7 +50,7 @@ pub(crate) async fn list(
 ) -> Result<Json<CommandList>, Problem> {
     let limit = limited(params.limit, LIST_DEFAULT, LIST_MAX)?;
     let device = params.device.as_deref().map(device_id).transpose()?;
-    if let Some(state) = params.state.as_deref().filter(|state| !crate::api::COMMAND_STATES.contains(state)) {
+    if let Some(state) = params.state.as_deref().filter(|state| !CommandState::WORDS.contains(state)) {
         return Err(Problem::new(ProblemKind::BadRequest, format!("no state {state:?} of a command")));
     }
     let mut commands: Vec<Command> = api.headend().commands(device.as_ref()).into_iter().map(Command::from).collect();
@@ -124,25 +120,7 @@ pub(crate) async fn give(
 
 /// The order, when a device could be asked it.
 fn checked(order: NewCommand) -> Result<Order, Problem> {
-    let wrong = |detail: String| Err(Problem::new(ProblemKind::BadRequest, detail));
-    match &order {
-        NewCommand::Period { minutes } if !(1..=PERIOD_MINUTES_MAX).contains(minutes) => {
-            wrong(format!("a period of {minutes} minutes is not in 1..={PERIOD_MINUTES_MAX}"))
-        }
-        NewCommand::Query { from: Some(from), to: Some(to) } if from > to => {
-            wrong(format!("the span from {from} to {to} ends before it begins"))
-        }
-        NewCommand::Query { from: Some(_), to: None } | NewCommand::Query { from: None, to: Some(_) } => {
-            wrong("a span has both from and to".to_owned())
-        }
-        NewCommand::Control { lines } if lines.is_empty() || lines.len() > CONTROL_LINES_MAX => {
-            wrong(format!("{} lines are not in 1..={CONTROL_LINES_MAX}", lines.len()))
-        }
-        NewCommand::SetKey { key, .. } if key.is_empty() => wrong("the key is empty".to_owned()),
-        NewCommand::Period { .. }
-        | NewCommand::Query { .. }
-        | NewCommand::Describe
-        | NewCommand::Control { .. }
-        | NewCommand::SetKey { .. } => Ok(order.into()),
-    }
+    let order = Order::from(order);
+    order.check().map_err(|error| Problem::new(ProblemKind::BadRequest, error.to_string()))?;
+    Ok(order)
 }

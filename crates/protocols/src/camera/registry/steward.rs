@@ -84,6 +84,7 @@ impl Session for Steward {
             | Input::Known(_)
             | Input::Verdict(_)
             | Input::Door(_)
+            | Input::Ordered(_)
             | Input::Command(_)
             | Input::Shutdown(_)
             | Input::Connected

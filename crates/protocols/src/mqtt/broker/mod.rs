@@ -7,6 +7,7 @@ pub(super) mod client;
 pub(super) mod message;
 pub(super) mod notes;
 mod recall;
+pub(super) mod replies;
 pub(super) mod retained;
 pub(super) mod steward;
 pub(super) mod timing;
@@ -16,13 +17,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
-use loggerhead_model::{DeviceId, Note, Records, Timestamp};
+use loggerhead_model::{CommandId, DeviceId, Note, Records, Timestamp};
 
 use self::client::{Client, Copied, Noted, QueueLimits, Subscription, Will};
 use self::message::Message;
 use self::notes::About;
+use self::replies::Reply;
 use self::retained::Retained;
 use self::tree::{ClientNumber, Subscriber, Tree};
+use super::encode::{Acknowledged, Safe};
 use super::message::{Options, Publish, Qos, RetainHandling};
 use super::properties::Properties;
 use super::reason::Reason;
@@ -62,6 +65,9 @@ pub(super) struct Inside {
     /// Messages whose publisher is gone before they were stored.
     orphans: VecDeque<Pending>,
     steward: Option<Waker>,
+    /// Who waits for the end of a command.
+    replies: BTreeMap<CommandId, Reply>,
+    replies_bytes: usize,
     /// When the reading was measured that is kept for a topic.
     announced: BTreeMap<Box<str>, Timestamp>,
     /// The account of whoever came in last, in whose name the broker tidies up.
@@ -381,6 +387,13 @@ impl Inside {
         for member in chosen {
             self.offer(std::slice::from_ref(member), message, Noted::No);
         }
+    }
+
+    /// The identifier of a message of QoS 2 is in use from now on; what is to be noted of it.
+    pub(super) fn receive(&mut self, place: Place, acknowledged: Acknowledged) -> Option<Note> {
+        let client = self.client(place).filter(|_| acknowledged.safe == Safe::PubRec)?;
+        client.received.insert(acknowledged.id);
+        client.is_durable().then(|| About::In(&client.id, acknowledged.id).put(Vec::new()))
     }
 
     /// Takes a message of QoS 1 or 2, to be passed on once its notes are stored.

@@ -109,6 +109,7 @@ impl Session for Steward {
             | Input::Shutdown(_)
             | Input::Connected
             | Input::Disconnected
+            | Input::Ordered(_)
             | Input::Offer(..) => {}
         }
         if !self.refused.is_empty() {

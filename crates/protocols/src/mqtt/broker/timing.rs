@@ -107,12 +107,18 @@ impl Inside {
             publisher,
             expires_at,
         );
-        if *qos > Qos::AtMostOnce {
+        self.publish_for(message, device, now);
+    }
+
+    /// Publishes in the name of an account of which no connection is there: the steward has it stored first, where its QoS
+    /// asks for that.
+    pub(super) fn publish_for(&mut self, message: Message, device: DeviceId, now: Timestamp) {
+        if message.qos > Qos::AtMostOnce {
             let pending = self.pending(message, device);
             return self.adopt([pending]);
         }
         let message = Arc::new(message);
-        let note = if *retain { self.keep(&message) } else { None };
+        let note = if message.retain { self.keep(&message) } else { None };
         let (mut found, mut members) = (Vec::new(), Vec::new());
         let may_repeat = self.find(&message.topic, &mut found);
         self.pass(&message, &mut found, may_repeat);
