@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{backup, check, command, decode, demo, device, exit, export, serve, simulate, token, user, verify};
+use crate::{backup, check, command, decode, demo, device, exit, export, mqtt, serve, simulate, token, user, verify};
 
 /// The head-end for data loggers and other field devices: connect, prove, store, acknowledge, see.
 #[derive(Debug, Parser)]
@@ -40,6 +40,9 @@ enum Verb {
     Backup(backup::BackupArgs),
     /// Read everything in a store back against its checksums
     Verify(verify::VerifyArgs),
+    /// Publish to an MQTT broker, and see what it passes on
+    #[command(subcommand, after_help = "Example: loggerhead mqtt sub 'loggerhead/+/alarms' --user admin")]
+    Mqtt(mqtt::MqttVerb),
     /// Pretend to be many devices, and say how the head-end took it
     #[command(subcommand, after_help = "Example: loggerhead simulate logger --to 127.0.0.1:36829 --packets 10")]
     Simulate(simulate::Simulate),
@@ -64,6 +67,7 @@ impl Cli {
             Verb::Token(verb) => token::run(verb).await,
             Verb::Backup(args) => backup::run(&args),
             Verb::Verify(args) => verify::run(&args),
+            Verb::Mqtt(verb) => mqtt::run(verb).await,
             Verb::Simulate(what) => simulate::run(what).await,
             Verb::Demo(args) => demo::run(args).await,
         }
@@ -102,6 +106,10 @@ mod tests {
             "simulate kuka-eki --to 127.0.0.1:54600 --robots 3 --rate 20 --seconds 10",
             "simulate camera --to 127.0.0.1:2021 --cameras 3 --rate 0.1 --seconds 60",
             "decode kuka --hex 3c412f3e",
+            "mqtt pub plant/boiler on --qos 1 --retain --user admin --password-file f",
+            "mqtt sub loggerhead/+/alarms plant/# --count 1 --json --to [::1]:1883 --tls",
+            "simulate mqtt --publishers 100 --subscribers 1 --qos 1 --rate 100 --json",
+            "simulate mqtt --publishers 1000 --subscribers 0 --storm 10",
             "device add 192.0.2.7 --protocol kuka --id press --login name --data d",
             "device add 330302D110/01 --secret text:x --id tower-1 --data d",
             "command tower-1 period 15 --data d",

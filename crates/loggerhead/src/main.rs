@@ -14,6 +14,7 @@ mod exit;
 mod export;
 mod limits;
 mod logging;
+mod mqtt;
 mod password;
 mod serve;
 mod server;

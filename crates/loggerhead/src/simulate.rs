@@ -1,5 +1,6 @@
 //! `simulate`: as many devices as asked for from one process, and what the head-end made of them.
 
+mod broker;
 mod camera;
 mod crowd;
 mod device;
@@ -14,7 +15,7 @@ mod plan;
 mod robot;
 mod summary;
 mod tally;
-mod trust;
+pub(crate) mod trust;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -31,7 +32,7 @@ use rand::{Rng as _, SeedableRng as _};
 use tokio::time::Instant;
 
 pub(crate) use self::fleet::Fleet;
-pub(crate) use self::link::Address;
+pub(crate) use self::link::{Address, Stream, Target};
 pub(crate) use self::logger::LoggerKeys;
 pub(crate) use self::summary::Summary;
 pub(crate) use self::tally::Tally;
@@ -41,7 +42,6 @@ use crate::limits;
 use self::crowd::{Crowd, CrowdArgs};
 use self::device::{Birth, Shared};
 use self::journal::Journal;
-use self::link::Target;
 use self::meters::Meters;
 use self::plan::Plan;
 
@@ -70,6 +70,13 @@ Example: loggerhead simulate kuka-eki --to 127.0.0.1:54600 --robots 3 --rate 20 
 The head-end has to know the robots, or to enrol them by their secret."
     )]
     KukaEki(robot::RobotArgs),
+    /// Clients of an MQTT broker, this one or another
+    #[command(after_help = "\
+Examples:
+  loggerhead simulate mqtt --publishers 100 --subscribers 1 --qos 1 --user admin --password-file secret.txt
+  loggerhead simulate mqtt --publishers 1 --subscribers 1000 --rate 100 --user admin --password-file secret.txt
+  loggerhead simulate mqtt --publishers 1000 --subscribers 0 --storm 10 --user admin --password-file secret.txt")]
+    Mqtt(Box<broker::BrokerArgs>),
     /// Cameras that raise alarms
     #[command(after_help = "\
 Example: loggerhead simulate camera --to 127.0.0.1:2021 --cameras 3 --rate 0.1 --seconds 60
@@ -175,6 +182,7 @@ impl LoggerArgs {
 pub(crate) async fn run(simulate: Simulate) -> anyhow::Result<ExitCode> {
     match simulate {
         Simulate::Logger(args) => see_through(&args.course(), |patience| launch(&args, patience)).await,
+        Simulate::Mqtt(args) => broker::run(&args).await,
         Simulate::KukaEki(args) => run_crowd(&args.crowd, args.who()).await,
         Simulate::Camera(args) => run_crowd(&args.crowd, args.who()).await,
         Simulate::Line(args) => see_through(&args.course(), |patience| people::launch("line", &args, patience)).await,

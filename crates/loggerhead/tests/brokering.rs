@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use loggerhead_protocols::mqtt::message::Qos;
 
 use crate::support::mqtt::{Came, Client};
-use crate::support::{HeadEnd, LOGGERS, PATIENCE, Simulation, exported, run};
+use crate::support::{HeadEnd, LOGGERS, PATIENCE, Simulation, assert_fails, exported, json, run};
 
 /// How often the broker is killed.
 const KILLS: u32 = 50;
@@ -250,5 +250,52 @@ fn a_device_of_another_protocol_is_commanded_by_publishing() {
     let (head_end, address) = start(directory.path());
     let again = client("mosquitto_sub", &address, &["-t", &topic, "-C", "1", "-W", "60"]);
     assert_eq!((again, head_end.data()), (kept, data));
+    assert!(head_end.stop().success());
+}
+
+#[test]
+fn messages_are_published_and_printed_by_hand() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let (head_end, address) = start(directory.path());
+    let secret = directory.path().join("secret");
+    std::fs::write(&secret, "123456\n").expect("a directory of this test");
+    let secret = secret.display().to_string();
+    let access = ["--to", &address, "--user", "admin", "--password-file", &secret];
+    for (qos, text) in [("0", "zero"), ("1", "one"), ("2", "two")] {
+        let topic = format!("plant/{qos}");
+        run(&[&["mqtt", "pub", &topic, text, "--qos", qos, "--retain"], &access[..]].concat());
+    }
+    let heard = run(&[&["mqtt", "sub", "plant/+", "--count", "3", "--qos", "2"], &access[..]].concat());
+    assert_eq!(heard, "plant/0 zero\nplant/1 one\nplant/2 two\n");
+    let heard = json(&[&["mqtt", "sub", "plant/2", "--count", "1", "--qos", "1", "--json"], &access[..]].concat());
+    assert_eq!(heard, serde_json::json!({ "topic": "plant/2", "qos": 1, "retain": true, "text": "two" }));
+    // The broker's own words say why something is not done.
+    assert_fails(&[&["mqtt", "pub", "$SYS/x", "y", "--qos", "1"], &access[..]].concat(), 1, "0x87 not authorized");
+    assert_fails(&[&["mqtt", "pub", "a/+", "y"], &access[..]].concat(), 2, "wildcard");
+    assert_fails(&["mqtt", "pub", "a", "y", "--to", &address, "--user", "x", "--password", "y"], 1, "0x86");
+    assert!(head_end.stop().success());
+    assert_fails(&[&["mqtt", "sub", "a"], &access[..]].concat(), 4, "no broker at");
+}
+
+#[test]
+fn simulated_clients_tell_how_fast_the_broker_is() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let (head_end, address) = start(directory.path());
+    let access = ["--to", &address, "--user", "admin", "--password", "123456", "--json"];
+    let figure = |result: &serde_json::Value, name: &str| {
+        result.get(name).and_then(serde_json::Value::as_f64).unwrap_or_else(|| panic!("no {name} in {result}"))
+    };
+    for (publishers, subscribers, qos) in [("4", "1", "1"), ("1", "5", "2"), ("3", "2", "0")] {
+        let clients = ["--publishers", publishers, "--subscribers", subscribers, "--qos", qos, "--messages", "50"];
+        let result = json(&[&["simulate", "mqtt"], &clients[..], &access[..]].concat());
+        let [publishers, subscribers] = [publishers, subscribers].map(|text| text.parse::<f64>().expect("a number"));
+        assert!((figure(&result, "acknowledged") - publishers * 50.0).abs() < 0.5, "{result}");
+        assert!((figure(&result, "received") - publishers * 50.0 * subscribers).abs() < 0.5, "{result}");
+        assert!(figure(&result, "deliver_p99_ms") >= figure(&result, "deliver_p50_ms"), "{result}");
+        assert!(figure(&result, "published_per_second") > 0.0, "{result}");
+    }
+    let storm = ["--publishers", "20", "--subscribers", "0", "--storm", "3"];
+    let result = json(&[&["simulate", "mqtt"], &storm[..], &access[..]].concat());
+    assert!((figure(&result, "connected") - 60.0).abs() < 0.5 && figure(&result, "connect_max_ms") > 0.0, "{result}");
     assert!(head_end.stop().success());
 }

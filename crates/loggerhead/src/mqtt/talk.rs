@@ -1,0 +1,240 @@
+//! A client's end of a conversation of version 5, over TCP, TLS or a Unix socket.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::task::{Context, Poll, ready};
+
+use anyhow::Context as _;
+use bytes::{Buf as _, BytesMut};
+use loggerhead_protocols::mqtt::decode::read;
+use loggerhead_protocols::mqtt::encode::encode;
+use loggerhead_protocols::mqtt::frame::BODY_BYTES_MAX;
+use loggerhead_protocols::mqtt::message::{Ack, Connect, Level, Notice, Packet};
+use loggerhead_protocols::mqtt::properties::{Id, Properties};
+use loggerhead_protocols::mqtt::reason::Reason;
+use tokio::io::ReadBuf;
+use tokio::time::Instant;
+
+use crate::exit::{Exit, Failure};
+use crate::simulate::{Address, Stream, Target, trust};
+
+/// The version that is spoken: it says why something is refused.
+const LEVEL: Level = Level::V5;
+/// Bytes that are read at once.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Which broker, and as whom.
+#[derive(Clone, clap::Args)]
+pub(crate) struct Access {
+    /// Where the broker listens: HOST:PORT, with an IPv6 address in brackets, or unix:PATH
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1883")]
+    to: Address,
+    /// Speak TLS
+    #[arg(long)]
+    tls: bool,
+    /// Certificates to believe, as PEM; without it any certificate is believed
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    ca: Option<PathBuf>,
+    /// User name: the identity of an account; without it a client without a name
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Its password, which other users of this machine can see here
+    #[arg(long, value_name = "TEXT", requires = "user", conflicts_with = "password_file")]
+    password: Option<String>,
+    /// A file that holds its password
+    #[arg(long, value_name = "FILE", requires = "user")]
+    password_file: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Access {
+    /// Everything but the password.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} as {:?}", self.to, self.user)
+    }
+}
+
+/// All that is needed to connect, read once.
+#[derive(Clone)]
+pub(crate) struct Dial {
+    target: Target,
+    user: Option<String>,
+    password: Option<String>,
+}
+
+impl Access {
+    /// Reads the files that are named.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub(crate) fn dial(&self) -> anyhow::Result<Dial> {
+        let tls = self.tls.then(|| trust::client(self.ca.as_deref())).transpose()?;
+        let password = match &self.password_file {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+                Some(text.trim_end_matches(['\r', '\n']).to_owned())
+            }
+            None => self.password.clone(),
+        };
+        Ok(Dial { target: Target { address: self.to.clone(), tls }, user: self.user.clone(), password })
+    }
+}
+
+/// Why a turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turned {
+    /// Something came.
+    Came,
+    /// All that was to be sent is sent.
+    Sent,
+    /// The time is over.
+    Late,
+}
+
+/// A connection on which the client is in.
+pub(crate) struct Talk {
+    stream: Stream,
+    held: BytesMut,
+    out: Vec<u8>,
+    /// How much of `out` is sent.
+    sent: usize,
+    buffer: Box<[u8]>,
+    /// Messages of QoS 1 and 2 that the broker takes at once.
+    pub(crate) receive_max: u16,
+}
+
+impl Talk {
+    /// Connects with a session that ends with the connection.
+    ///
+    /// # Errors
+    /// `Failure` when nobody is there, or the broker lets nobody in of that name.
+    pub(crate) async fn enter(dial: &Dial, client_id: &str, keep_alive_s: u16) -> anyhow::Result<Self> {
+        let address = dial.target.address.clone();
+        let stream = dial.target.clone().connect().await.map_err(|error| {
+            Failure::new(Exit::Unreachable, format!("no broker at {address}: {}", trust::words(&error)))
+        })?;
+        let buffer = vec![0; READ_BYTES].into();
+        let mut talk = Self { stream, held: BytesMut::new(), out: Vec::new(), sent: 0, buffer, receive_max: u16::MAX };
+        talk.say(&Packet::Connect(Connect {
+            level: LEVEL,
+            clean_start: true,
+            keep_alive_s,
+            properties: Properties::NONE,
+            client_id,
+            will: None,
+            user: dial.user.as_deref(),
+            password: dial.password.as_deref().map(str::as_bytes),
+        }));
+        let (reason, receive_max) = talk
+            .hear(|packet| {
+                let Packet::ConnAck(answer) = packet else { return None };
+                Some((answer.reason, answer.properties.two(Id::ReceiveMaximum)))
+            })
+            .await?;
+        if reason.is_failure() {
+            anyhow::bail!("the broker refuses the client: {reason}");
+        }
+        talk.receive_max = receive_max.unwrap_or(u16::MAX);
+        Ok(talk)
+    }
+
+    /// Lets a packet wait to be sent.
+    pub(crate) fn say(&mut self, packet: &Packet<'_>) {
+        encode(packet, LEVEL, &mut self.out);
+    }
+
+    /// Lets an acknowledgement wait to be sent.
+    pub(crate) fn ack(&mut self, packet: fn(Ack<'static>) -> Packet<'static>, id: u16) {
+        self.say(&packet(Ack { id, reason: Reason::SUCCESS, properties: Properties::NONE }));
+    }
+
+    /// Bytes that wait to be sent.
+    pub(crate) fn unsent(&self) -> usize {
+        self.out.len() - self.sent
+    }
+
+    /// Sends and takes in, until something came, all is sent that waits, or it is `until`.
+    ///
+    /// # Errors
+    /// What the system says, or `UnexpectedEof` when the broker has closed.
+    pub(crate) async fn turn(&mut self, until: Option<Instant>) -> io::Result<Turned> {
+        let had_more = self.unsent() > 0;
+        let turning = poll_fn(|context| self.poll_turn(context, had_more));
+        match until {
+            Some(until) => tokio::time::timeout_at(until, turning).await.unwrap_or(Ok(Turned::Late)),
+            None => turning.await,
+        }
+    }
+
+    fn poll_turn(&mut self, context: &mut Context<'_>, had_more: bool) -> Poll<io::Result<Turned>> {
+        if let Poll::Ready(sent) = self.poll_send(context) {
+            sent?;
+        }
+        let mut buffer = ReadBuf::new(&mut self.buffer);
+        if let Poll::Ready(came) = self.stream.poll_read(context, &mut buffer) {
+            came?;
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the broker has closed")));
+            }
+            self.held.extend_from_slice(buffer.filled());
+            return Poll::Ready(Ok(Turned::Came));
+        }
+        if had_more && self.unsent() == 0 { Poll::Ready(Ok(Turned::Sent)) } else { Poll::Pending }
+    }
+
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.unsent() > 0 {
+            let rest = IoSlice::new(self.out.get(self.sent..).unwrap_or_default());
+            self.sent += ready!(self.stream.poll_write(context, &[rest]))?;
+        }
+        self.out.clear();
+        self.sent = 0;
+        self.stream.poll_flush(context)
+    }
+
+    /// Shows the next packet that has come to `take`, if there is one.
+    ///
+    /// # Errors
+    /// When the broker breaks a rule, or says that it closes.
+    pub(crate) fn take<R>(&mut self, take: impl FnOnce(&Packet<'_>) -> R) -> anyhow::Result<Option<R>> {
+        let packet = read(LEVEL, &self.held, BODY_BYTES_MAX);
+        let Some((packet, count)) = packet.map_err(|breach| anyhow::anyhow!("the broker breaks a rule: {breach}"))?
+        else {
+            return Ok(None);
+        };
+        if let Packet::Disconnect(notice) = &packet {
+            anyhow::bail!("the broker ends the connection: {}", notice.reason);
+        }
+        let taken = take(&packet);
+        self.held.advance(count);
+        Ok(Some(taken))
+    }
+
+    /// Waits for a packet that `wanted` takes something from; leaves the others out.
+    ///
+    /// # Errors
+    /// As `turn` and `take`.
+    pub(crate) async fn hear<R>(&mut self, mut wanted: impl FnMut(&Packet<'_>) -> Option<R>) -> anyhow::Result<R> {
+        loop {
+            while let Some(taken) = self.take(&mut wanted)? {
+                if let Some(taken) = taken {
+                    return Ok(taken);
+                }
+            }
+            self.turn(None).await?;
+        }
+    }
+
+    /// Says goodbye and closes.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) async fn leave(mut self) -> io::Result<()> {
+        self.say(&Packet::Disconnect(Notice { reason: Reason::SUCCESS, properties: Properties::NONE }));
+        poll_fn(|context| {
+            ready!(self.poll_send(context))?;
+            self.stream.poll_shutdown(context)
+        })
+        .await
+    }
+}
