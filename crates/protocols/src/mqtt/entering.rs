@@ -154,13 +154,17 @@ impl HeadEnd {
             limits: self.settings.queue,
             waker: self.waker.clone(),
         };
-        let attached = match self.broker.with(|inside| inside.attach(arrival, now.wall)) {
+        let mut attached = match self.broker.with(|inside| inside.attach(arrival, now.wall)) {
             Ok(attached) => attached,
             Err(reason) => {
                 self.end(reason, CloseReason::Refused);
                 return Ok(());
             }
         };
+        if attached.session_present {
+            let may = |filter: &str| self.rules.may_subscribe(filter, self.asker());
+            attached.notes.extend(self.broker.with(|inside| inside.restrict(attached.place, &may)));
+        }
         self.admit(now, &attempt, attached, expiry_s);
         Ok(())
     }

@@ -78,11 +78,14 @@ impl HeadEnd {
             let horizon = inside.horizon();
             let client = inside.client(place)?;
             client.is_woken = false;
-            let mut sending = Sending { client, peer, level, now: now.wall, out, wanted: &mut wanted, horizon };
+            let wanted = &mut wanted;
+            let mut sending = Sending { client, peer, level, now: now.wall, out, wanted, horizon, sent: 0 };
             sending.again();
             sending.fleeting();
             sending.safely();
-            Some(sending.has_more())
+            let (more, sent) = (sending.has_more(), sending.sent);
+            inside.figures.sent += sent;
+            Some(more)
         });
         let Some(more) = more else {
             return self.end(Reason::SESSION_TAKEN_OVER, CloseReason::TakenOver);
@@ -110,6 +113,7 @@ impl HeadEnd {
                 flight.progress = Progress::Sent;
             }
             if write(flight.copy.as_ref()?, id, false, level, now.wall, peer, out) == Written::Sent {
+                inside.figures.sent += 1;
                 return None;
             }
             let flight = client.flights.remove(&id)?;
@@ -131,6 +135,7 @@ struct Sending<'a> {
     out: &'a mut Vec<u8>,
     wanted: &'a mut Wanted,
     horizon: u64,
+    sent: u64,
 }
 
 impl Sending<'_> {
@@ -164,6 +169,7 @@ impl Sending<'_> {
                     self.wanted.starts.push((id, note));
                 }
                 (Progress::Sent, Some(copy)) => {
+                    self.sent += 1;
                     write(copy, id, true, self.level, self.now, self.peer, self.out);
                 }
                 (Progress::Releasing, _) => {
@@ -182,6 +188,7 @@ impl Sending<'_> {
         while self.has_room() {
             let Some(copy) = self.client.fleeting.pop_front() else { break };
             if !copy.message.is_expired(self.now) {
+                self.sent += 1;
                 write(&copy, 0, false, self.level, self.now, self.peer, self.out);
             }
         }
@@ -214,6 +221,7 @@ impl Sending<'_> {
                 continue;
             }
             let Some(copy) = &flight.copy else { continue };
+            self.sent += 1;
             if write(copy, id, false, self.level, self.now, self.peer, self.out) == Written::TooLarge {
                 self.client.flights.remove(&id);
                 self.peer.flying -= 1;

@@ -6,6 +6,7 @@ mod entering;
 mod lasting;
 mod misbehaving;
 mod publishing;
+mod revoking;
 mod subscribing;
 mod telling;
 
@@ -34,6 +35,8 @@ pub(super) struct House {
     notes: BTreeMap<Vec<u8>, Vec<u8>>,
     seen: usize,
     listener: String,
+    /// What the steward told operators.
+    pub(super) events: Vec<String>,
 }
 
 /// A client's end of a connection.
@@ -74,7 +77,15 @@ impl House {
         let exchange = super::acceptor::exchange();
         let mut pair = listener(&*exchange, settings);
         let steward = steward(&*exchange, &mut pair);
-        Self { pair, exchange, steward, notes: BTreeMap::new(), seen: 0, listener: settings.to_owned() }
+        Self {
+            pair,
+            exchange,
+            steward,
+            notes: BTreeMap::new(),
+            seen: 0,
+            listener: settings.to_owned(),
+            events: Vec::new(),
+        }
     }
 
     /// The process is killed and started again: what was not stored is gone.
@@ -110,10 +121,10 @@ impl House {
                     self.apply(&records);
                     self.steward.handle(now, Input::Stored(receipt(ticket.0))).expect("a steward has no peer");
                 }
+                Output::Event(event) => self.events.push(event.text.into_owned()),
                 Output::Idle { .. } => return,
                 other @ (Output::Send(_)
                 | Output::Ask(_)
-                | Output::Event(_)
                 | Output::Fault(_)
                 | Output::Learnt(_)
                 | Output::Remember { .. }

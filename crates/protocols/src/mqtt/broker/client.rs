@@ -142,7 +142,7 @@ pub(in crate::mqtt) struct Client {
     unnoted: u32,
     /// Done beyond its place in the log.
     pub(in crate::mqtt) done: BTreeSet<u64>,
-    /// Messages that were dropped because too many waited.
+    /// Messages that were dropped because too many waited, and of which operators have not heard yet.
     pub(in crate::mqtt) dropped: u64,
 }
 
@@ -272,6 +272,30 @@ impl Client {
                 notes
             }
         }
+    }
+
+    /// Takes away what waits for it and what is on its way under topics that it may not read any more; what is to be noted.
+    pub(in crate::mqtt) fn withdraw(&mut self, may: &dyn Fn(&str) -> bool, horizon: u64) -> Vec<Note> {
+        let is_allowed = |copy: &Copied| may(&copy.message.topic);
+        let (kept, mut gone): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.queue).into_iter().partition(is_allowed);
+        self.queue_bytes = kept.iter().map(|copy| copy.message.bytes()).sum();
+        self.queue = kept;
+        let mut notes = Vec::new();
+        let is_gone = |flight: &Flight| flight.copy.as_ref().is_some_and(|copy| !is_allowed(copy));
+        for (id, flight) in std::mem::take(&mut self.flights) {
+            if is_gone(&flight) {
+                notes.push(About::Out(&self.id, id).forget());
+                gone.extend(flight.copy);
+            } else {
+                self.flights.insert(id, flight);
+            }
+        }
+        // How far it is through the log can be said only now that all that stays is in its place.
+        for copy in gone {
+            notes.extend(self.finish(copy.noted, copy.qos, horizon));
+        }
+        notes
     }
 
     /// Notes how far it is through the log.

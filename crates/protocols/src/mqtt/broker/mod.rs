@@ -4,6 +4,7 @@
 //! what is due while nobody is connected.
 
 pub(super) mod client;
+pub(super) mod figures;
 pub(super) mod message;
 pub(super) mod notes;
 mod recall;
@@ -20,6 +21,7 @@ use std::task::Waker;
 use loggerhead_model::{CommandId, DeviceId, Note, Records, Timestamp};
 
 use self::client::{Client, Copied, Noted, QueueLimits, Subscription, Will};
+use self::figures::Figures;
 use self::message::Message;
 use self::notes::About;
 use self::replies::Reply;
@@ -65,6 +67,7 @@ pub(super) struct Inside {
     /// Messages whose publisher is gone before they were stored.
     orphans: VecDeque<Pending>,
     steward: Option<Waker>,
+    pub(super) figures: Figures,
     /// Who waits for the end of a command.
     replies: BTreeMap<CommandId, Reply>,
     replies_bytes: usize,
@@ -306,6 +309,23 @@ impl Inside {
         removed
     }
 
+    /// Takes away from a client what its account may not read any more; what is to be noted.
+    pub(super) fn restrict(&mut self, place: Place, may: &dyn Fn(&str) -> bool) -> Vec<Note> {
+        let horizon = self.horizon();
+        let Some(client) = self.client(place) else { return Vec::new() };
+        let gone: Vec<_> = client.subscriptions.keys().filter(|filter| !may(filter)).cloned().collect();
+        if gone.is_empty() {
+            return Vec::new();
+        }
+        for filter in gone {
+            self.unsubscribe(place, &filter);
+        }
+        let Some(client) = self.client(place).filter(|client| client.is_durable()) else { return Vec::new() };
+        let mut notes = client.withdraw(may, horizon);
+        notes.push(client.note());
+        notes
+    }
+
     /// Passes a message of QoS 0 on at once. What is to be kept of it.
     pub(super) fn publish_fleeting(
         &mut self,
@@ -314,6 +334,7 @@ impl Inside {
         publisher: &Arc<str>,
         now: Timestamp,
     ) -> Option<Note> {
+        self.figures.received += 1;
         let mut found = std::mem::take(&mut self.found);
         let (may_repeat, alone) = self.find_all(topic, &mut found);
         let mut note = None;
@@ -405,6 +426,7 @@ impl Inside {
         device: &DeviceId,
         now: Timestamp,
     ) -> Pending {
+        self.figures.received += 1;
         let number = self.number();
         let message = Message::new(number, topic, publish, Some(Arc::clone(publisher)), now);
         self.pending(message, device.clone())
@@ -516,7 +538,8 @@ impl Inside {
         let qos = qos.min(message.qos);
         let noted = if qos == Qos::AtMostOnce || !client.is_durable() { Noted::No } else { noted };
         let retain = message.retain && as_published;
-        client.push(Copied { message: Arc::clone(message), noted, qos, retain, ids: list.into() });
+        let taken = client.push(Copied { message: Arc::clone(message), noted, qos, retain, ids: list.into() });
+        self.figures.dropped += u64::from(!taken);
         if !client.is_woken
             && let Some(waker) = &client.waker
         {

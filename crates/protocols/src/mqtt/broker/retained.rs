@@ -23,6 +23,11 @@ impl Retained {
         self.by_topic.len() < RETAINED_MAX || self.by_topic.contains_key(topic)
     }
 
+    /// How many there are.
+    pub(in crate::mqtt) fn len(&self) -> usize {
+        self.by_topic.len()
+    }
+
     /// Keeps a message in the place of its topic's last one; one without payload only takes that away.
     pub(in crate::mqtt) fn put(&mut self, message: &Arc<Message>) {
         if message.payload.is_empty() {

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use loggerhead_model::{Event, EventKind, Records, Severity, Ticket};
 
+use super::figures::Loser;
 use super::{Broker, Pending};
 use crate::{Fault, Input, Now, Opening, Output, Session};
 
-/// How often the log is looked through for what nobody needs.
+/// How often the log is looked through for what nobody needs, and figures are said.
 const TIDY_EVERY: Duration = Duration::from_secs(10);
 /// How long after a failure of the store a message is offered to it again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -51,15 +52,29 @@ impl Steward {
 
     fn work(&mut self, now: Now) {
         let tidies = now.elapsed >= self.tidy_at;
-        let (due, chores, orphans) = self.broker.with(|inside| {
+        let (due, chores, orphans, losers) = self.broker.with(|inside| {
             let due = inside.tend(now.wall);
-            if tidies {
+            let losers = if tidies {
                 inside.tidy(now.wall);
-            }
-            (due, std::mem::take(&mut inside.chores), std::mem::take(&mut inside.orphans))
+                inside.say_figures(now.elapsed.as_secs(), now.wall);
+                inside.take_losers()
+            } else {
+                Vec::new()
+            };
+            (due, std::mem::take(&mut inside.chores), std::mem::take(&mut inside.orphans), losers)
         });
         if tidies {
             self.tidy_at = now.elapsed + TIDY_EVERY;
+        }
+        for Loser { device, text } in losers {
+            self.outputs.push_back(Output::Event(Event {
+                at: now.wall,
+                severity: Severity::Warning,
+                kind: EventKind::System,
+                device: Some(device),
+                peer: None,
+                text: text.into(),
+            }));
         }
         self.outputs.extend(chores.into_iter().map(Output::Keep));
         for pending in orphans {

@@ -129,6 +129,20 @@ impl Inside {
         self.chore(device, note.into_iter().collect(), now);
     }
 
+    /// An account is no more: its sessions end, their wills are void.
+    pub(in crate::mqtt) fn forsake(&mut self, device: &DeviceId, now: Timestamp) {
+        let mut ids = Vec::new();
+        for client in self.clients.iter_mut().flatten().filter(|client| client.device == *device) {
+            self.wakers.extend(client.waker.take());
+            ids.push(Arc::clone(&client.id));
+        }
+        for id in ids {
+            let Some(&number) = self.by_id.get(&id) else { continue };
+            let notes = self.end(number);
+            self.chore(device.clone(), notes, now);
+        }
+    }
+
     /// Leaves something to be kept for the steward.
     pub(super) fn chore(&mut self, device: DeviceId, notes: Vec<Note>, now: Timestamp) {
         if notes.is_empty() {

@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use super::{House, bytes, client, lasting, message};
 use crate::mqtt::message::{Ack, ConnAck, Connect, Level, Notice, Packet, Publish, Qos, SubAck};
-use crate::mqtt::properties::{Properties, USER_PROPERTIES_MAX, Writer};
+use crate::mqtt::properties::{Id, Properties, USER_PROPERTIES_MAX, Writer};
 use crate::mqtt::reason::Reason;
+use crate::mqtt::topic::LEVELS_MAX;
 
 /// A client of version 5 that is in sends this, and is told why it is not in any more.
 #[track_caller]
@@ -28,6 +29,89 @@ fn a_length_that_lies_is_found_out() {
     check(&[0x30, 0xff, 0xff, 0xff, 0x7f], "DISCONNECT 95");
     check(&[0x82, 0x02, 0x00, 0x01], "DISCONNECT 81");
     check(&[0x30, 0x05, 0x00, 0xff, b'a', 0, 0], "DISCONNECT 81");
+}
+
+#[test]
+fn a_length_of_five_bytes_is_refused_before_its_fifth_byte_is_believed() {
+    for first in [0x10, 0x30, 0x82, 0xe0] {
+        check(&[first, 0x80, 0x80, 0x80, 0x80, 0x01], "DISCONNECT 81");
+        check(&[first, 0x80, 0x80, 0x80, 0x80], "DISCONNECT 81");
+    }
+    let mut house = House::new();
+    let line = house.open(Level::V5);
+    house.send(line, &[0x10, 0xff, 0xff, 0xff, 0xff, 0x7f]);
+    house.expect(line, &[]);
+    assert!(!house.is_open(line));
+}
+
+#[test]
+fn a_topic_of_no_length_is_refused_unless_an_alias_stands_for_it() {
+    check(&[0x30, 0x03, 0x00, 0x00, 0x00], "DISCONNECT 82");
+    check(&[0x30, 0x06, 0x00, 0x00, 0x03, 0x23, 0x00, 0x01], "DISCONNECT 94");
+    check(&[0x82, 0x06, 0, 1, 0, 0, 0, 0], "DISCONNECT 8f");
+    let mut house = House::new();
+    let line = house.enter(Connect { level: Level::V4, ..client("a") });
+    house.send(line, &[0x30, 0x02, 0x00, 0x00]);
+    assert!(!house.is_open(line));
+}
+
+#[test]
+fn topics_as_deep_as_they_may_be_are_taken_and_deeper_ones_are_not() {
+    let levels = |count: usize| vec!["a"; count].join("/");
+    let mut house = House::new();
+    let line = house.enter(client("a"));
+    let deepest = levels(LEVELS_MAX);
+    house.subscribe(line, &deepest, Qos::AtMostOnce);
+    house.subscribe(line, &format!("{}/#", levels(LEVELS_MAX - 1)), Qos::AtMostOnce);
+    house.publish(line, Qos::AtLeastOnce, 1, &deepest, "x");
+    house.expect(line, &["PUBACK #1 00", &format!("q0 {deepest} x")]);
+    let deeper = levels(LEVELS_MAX + 1);
+    check(&bytes(&Packet::Publish(message(&deeper, "x")), Level::V5), "DISCONNECT 90");
+    check(&bytes(&super::subscription(&deeper), Level::V5), "DISCONNECT 8f");
+    check(&bytes(&Packet::Publish(message(&"/".repeat(60_000), "x")), Level::V5), "DISCONNECT 90");
+}
+
+#[test]
+fn identifiers_that_a_subscriber_never_releases_hold_up_only_itself() {
+    let mut house = House::with("queue_messages_max = 5");
+    let (publisher, watcher) = (house.enter(client("p")), house.enter(client("w")));
+    let mut list = Writer::default();
+    list.two(Id::ReceiveMaximum, 3);
+    let stuck = house.enter(Connect { properties: list.list(), ..client("s") });
+    house.subscribe(stuck, "t", Qos::ExactlyOnce);
+    house.subscribe(watcher, "t", Qos::AtMostOnce);
+    for number in 1..=50 {
+        house.publish(publisher, Qos::AtLeastOnce, number, "t", "x");
+    }
+    assert_eq!(house.hear(watcher).len(), 50);
+    assert_eq!(house.hear(stuck).len(), 3);
+    assert_eq!(house.hear(publisher).len(), 50);
+}
+
+#[test]
+fn texts_with_surrogates_are_refused_wherever_they_stand() {
+    let surrogate = [0xed, 0xa0, 0x80];
+    let with_text = |head: &[u8], tail: &[u8]| {
+        let mut body = head.to_vec();
+        body.extend([0x00, 0x03].iter().chain(&surrogate).chain(tail));
+        body
+    };
+    let packet = |first: u8, body: Vec<u8>| [&[first, u8::try_from(body.len()).expect("short")], &body[..]].concat();
+    check(&packet(0x30, with_text(&[], &[0x00])), "DISCONNECT 81");
+    check(&packet(0x82, with_text(&[0, 1, 0], &[0])), "DISCONNECT 81");
+    check(&packet(0xa2, with_text(&[0, 1, 0], &[])), "DISCONNECT 81");
+    // A user property, a content type, a response topic.
+    check(&packet(0x30, [&[0, 1, b'a', 9, 0x26, 0, 1, b'n'], &with_text(&[], &[])[..]].concat()), "DISCONNECT 81");
+    for id in [0x03, 0x08] {
+        check(&packet(0x30, [&[0, 1, b'a', 6, id], &with_text(&[], &[])[..]].concat()), "DISCONNECT 81");
+    }
+    // A client identifier, before anybody is in.
+    let mut house = House::new();
+    let line = house.open(Level::V4);
+    let head = [0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 0];
+    house.send(line, &packet(0x10, with_text(&head, &[])));
+    house.expect(line, &[]);
+    assert!(!house.is_open(line));
 }
 
 #[test]

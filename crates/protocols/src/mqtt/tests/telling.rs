@@ -1,8 +1,10 @@
 //! What the head-end says of devices of any protocol.
 
+use std::time::Duration;
+
 use loggerhead_model::{DeviceId, Event, EventKind, Evidence, Presence, Severity, Timestamp};
 
-use super::{House, client};
+use super::{House, client, lasting};
 use crate::News;
 use crate::mqtt::message::Qos;
 
@@ -78,4 +80,32 @@ fn news_can_be_turned_off() {
     for (settings, wanted) in [("", true), ("news = false", false)] {
         assert_eq!(House::with(settings).wants_news(), wanted, "{settings}");
     }
+}
+
+#[test]
+fn the_broker_says_how_it_stands_and_who_loses_messages() {
+    let mut house = House::with("queue_messages_max = 2");
+    let line = house.enter(lasting("slow"));
+    house.subscribe(line, "t", Qos::AtLeastOnce);
+    house.cut(line);
+    let publisher = house.enter(client("p"));
+    for number in 1..=5 {
+        house.publish(publisher, Qos::AtLeastOnce, number, "t", "x");
+    }
+    house.retain(publisher, "k", "x");
+    house.wait(Duration::from_secs(11));
+    let watcher = house.enter(client("w"));
+    house.say(watcher, &super::subscription("$SYS/broker/#"));
+    let heard = house.hear(watcher);
+    for expected in [
+        "clients/connected 1",
+        "clients/total 2",
+        "subscriptions/count 1",
+        "messages/received 6",
+        "messages/waiting 2",
+        "publish/messages/dropped 3",
+    ] {
+        assert!(heard.contains(&format!("kept q0 $SYS/broker/{expected}")), "{expected}: {heard:?}");
+    }
+    assert_eq!(house.events, ["3 messages for client slow were dropped: too many wait for it"]);
 }
