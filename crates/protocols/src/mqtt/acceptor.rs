@@ -90,7 +90,9 @@ impl Exchange for Shared {
             News::Presence(_) | News::Event(_) | News::Removed => {
                 let messages = news::messages(device, news);
                 self.broker.with(|inside| {
-                    messages.iter().for_each(|said| inside.proclaim(&said.publish(), now.wall));
+                    for said in &messages {
+                        inside.proclaim(&said.publish(), now.wall);
+                    }
                     if matches!(news, News::Removed) {
                         inside.forsake(device, now.wall);
                     }

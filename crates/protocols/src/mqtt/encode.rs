@@ -61,6 +61,12 @@ pub fn acknowledge(receipt: Receipt, level: Level, all: &[Acknowledged], out: &m
     }
 }
 
+/// Tells a peer that its message is held in memory. Nothing proves that it is safe: that is what was set for its topic.
+pub fn acknowledge_held(acknowledged: Acknowledged, level: Level, out: &mut Vec<u8>) {
+    let Acknowledged { safe, id, reason } = acknowledged;
+    put_ack(out, level, safe.kind(), &Ack { id, reason, properties: Properties::NONE });
+}
+
 /// Tells a peer of version 5 that its message is not taken; nothing else can say so.
 pub fn refuse(kind: Kind, id: u16, reason: Reason, out: &mut Vec<u8>) {
     debug_assert!(reason.is_failure(), "{reason} refuses nothing");

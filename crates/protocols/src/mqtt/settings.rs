@@ -30,6 +30,24 @@ const SESSION_EXPIRY_S_DEFAULT: u32 = 7 * 86_400;
 /// Topic rules of one list: more of them are a mistake, and all are looked at for every new topic.
 const RULES_MAX: usize = 256;
 
+/// What an acknowledgement of a message means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Durability {
+    /// It is on disk.
+    Disk,
+    /// It is held in memory, and gone with the process.
+    Memory,
+}
+
+/// What is set for some topics.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfTopics {
+    filter: String,
+    durability: Durability,
+}
+
 /// The settings of a listener.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -48,6 +66,7 @@ pub(super) struct Settings {
     pub(super) queue: QueueLimits,
     /// Under which topic a client is to have answers, for those that ask.
     pub(super) response_information: Option<Box<str>>,
+    topics: Vec<OfTopics>,
     pub(super) rules: Arc<Rules>,
 }
 
@@ -65,6 +84,7 @@ struct Written {
     queue_messages_max: usize,
     queue_bytes_max: usize,
     response_information: Option<String>,
+    topic: Vec<OfTopics>,
     publish: Option<Vec<String>>,
     subscribe: Option<Vec<String>>,
 }
@@ -83,6 +103,7 @@ impl Default for Written {
             queue_messages_max: QUEUE_MESSAGES_DEFAULT,
             queue_bytes_max: QUEUE_BYTES_DEFAULT,
             response_information: None,
+            topic: Vec::new(),
             publish: None,
             subscribe: None,
         }
@@ -112,6 +133,14 @@ impl Settings {
         if let Some(Err(fault)) = written.response_information.as_deref().map(topic::check_name) {
             return Err(wrong("response_information", fault.reason.into_owned()));
         }
+        if written.topic.len() > RULES_MAX {
+            return Err(wrong("topic", format!("{} filters over {RULES_MAX}", written.topic.len())));
+        }
+        for (index, of_topics) in written.topic.iter().enumerate() {
+            if let Err(fault) = topic::check_filter(&of_topics.filter) {
+                return Err(wrong(&format!("topic[{index}].filter"), fault.reason.into_owned()));
+            }
+        }
         let rules = Rules {
             publish: filters("publish", written.publish)?.unwrap_or_else(everything),
             subscribe: filters("subscribe", written.subscribe)?.unwrap_or_else(everything),
@@ -127,8 +156,15 @@ impl Settings {
             news: written.news,
             queue: QueueLimits { messages: written.queue_messages_max, bytes: written.queue_bytes_max },
             response_information: written.response_information.map(Box::from),
+            topics: written.topic,
             rules: Arc::new(rules),
         })
+    }
+
+    /// What an acknowledgement of a message to this topic means: what the first filter that takes it says.
+    pub(super) fn durability_of(&self, topic: &str) -> Durability {
+        let first = self.topics.iter().find(|of_topics| topic::matches(&of_topics.filter, topic));
+        first.map_or(Durability::Disk, |of_topics| of_topics.durability)
     }
 
     /// The topic rules of a device: its own where it has some, else the listener's.

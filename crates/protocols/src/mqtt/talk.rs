@@ -6,12 +6,13 @@ use super::broker::client::Progress;
 use super::broker::notes::{About, of_out};
 use super::broker::timing::Leaving;
 use super::commands::device_of;
-use super::encode::{Acknowledged, Safe, encode, refuse};
+use super::encode::{Acknowledged, Safe, acknowledge_held, encode, refuse};
 use super::message::{Ack, Kind, Level, Notice, Packet, Publish, Qos, SubAck, Subscribe, Unsubscribe};
 use super::properties::{Id, Properties};
 use super::readings::{self, Named};
 use super::reason::{Breach, Reason};
 use super::session::{Due, HeadEnd, Waiting};
+use super::settings::Durability;
 use crate::{CloseReason, Fault, FaultKind, Now, Output};
 
 /// What follows on a PUBREC.
@@ -106,13 +107,35 @@ impl HeadEnd {
     /// Refuses a message, which version 5 alone can say, in its turn: acknowledgements leave in the order of what they
     /// acknowledge. Source: \[2\] §4.6.
     pub(super) fn refuse_message(&mut self, acknowledged: Acknowledged) {
-        let is_waiting = |waiting: &Waiting| matches!(waiting, Waiting::Messages(_));
-        if self.due.is_empty() && !self.waiting.values().any(is_waiting) {
+        if self.is_its_turn() {
             let Acknowledged { safe, id, reason } = acknowledged;
             return refuse(safe.kind(), id, reason, &mut self.out);
         }
         self.taken += usize::from(acknowledged.safe == Safe::PubAck);
         self.due.push(Due { acknowledged, pending: None });
+    }
+
+    /// Whether nothing that came before waits for its acknowledgement.
+    fn is_its_turn(&self) -> bool {
+        let is_waiting = |waiting: &Waiting| matches!(waiting, Waiting::Messages(_));
+        self.due.is_empty() && !self.waiting.values().any(is_waiting)
+    }
+
+    /// Passes a message on at once and acknowledges it in its turn, without the store: that is what was set for its topic.
+    fn publish_held(&mut self, now: Now, topic: &str, publish: &Publish<'_>, acknowledged: Acknowledged) {
+        let (Some(place), publisher) = (self.place, &self.client_id) else { return };
+        let note = self.broker.with(|inside| {
+            inside.receive_held(place, acknowledged);
+            inside.publish_fleeting(topic, publish, publisher, now.wall)
+        });
+        self.keep(now, note.into_iter().collect());
+        let is_its_turn = self.is_its_turn();
+        self.taken += usize::from(!(is_its_turn && acknowledged.safe.is_last()));
+        if is_its_turn {
+            acknowledge_held(acknowledged, self.level, &mut self.out);
+        } else {
+            self.due.push(Due { acknowledged, pending: None });
+        }
     }
 
     fn publish_safely(&mut self, now: Now, topic: &str, publish: &Publish<'_>, allowed: bool) -> Result<(), Breach> {
@@ -138,7 +161,11 @@ impl HeadEnd {
                 return Ok(());
             }
         }
-        self.take(now, topic, publish, acknowledged, report, allowed);
+        if allowed && report.is_none() && self.settings.durability_of(topic) == Durability::Memory {
+            self.publish_held(now, topic, publish, acknowledged);
+        } else {
+            self.take(now, topic, publish, acknowledged, report, allowed);
+        }
         Ok(())
     }
 

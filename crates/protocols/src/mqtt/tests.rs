@@ -380,6 +380,8 @@ fn every_setting_that_cannot_be_is_named() {
         ("packet_bytes_max = 1", "packet_bytes_max"),
         ("receive_max = 0", "receive_max"),
         ("publish = ['a', 'b#']", "publish[1]"),
+        ("[[topic]]\nfilter = 'a#'\ndurability = 'memory'", "topic[0].filter"),
+        ("[[topic]]\nfilter = 'a'\ndurability = 'sand'", "durability"),
         ("nonsense = 1", "nonsense"),
     ] {
         let table = settings.parse().expect("TOML");

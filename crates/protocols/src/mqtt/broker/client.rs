@@ -226,7 +226,7 @@ impl Client {
             }
         }
         self.order += 1;
-        let waits = copy.qos == Qos::ExactlyOnce && self.is_durable();
+        let waits = copy.qos == Qos::ExactlyOnce && self.is_durable() && copy.noted != Noted::No;
         let progress = if waits { Progress::Noting } else { Progress::Sent };
         let flight = Flight { noted: copy.noted, copy: Some(copy), progress, order: self.order };
         self.flights.insert(self.last_id, flight);

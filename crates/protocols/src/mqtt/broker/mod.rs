@@ -326,7 +326,7 @@ impl Inside {
         notes
     }
 
-    /// Passes a message of QoS 0 on at once. What is to be kept of it.
+    /// Passes a message on at once: one of QoS 0, or one that is held in memory only. What is to be kept of it.
     pub(super) fn publish_fleeting(
         &mut self,
         topic: &str,
@@ -415,6 +415,13 @@ impl Inside {
         let client = self.client(place).filter(|_| acknowledged.safe == Safe::PubRec)?;
         client.received.insert(acknowledged.id);
         client.is_durable().then(|| About::In(&client.id, acknowledged.id).put(Vec::new()))
+    }
+
+    /// The same for a message that is held in memory only.
+    pub(super) fn receive_held(&mut self, place: Place, acknowledged: Acknowledged) {
+        if let Some(client) = self.client(place).filter(|_| acknowledged.safe == Safe::PubRec) {
+            client.received.insert(acknowledged.id);
+        }
     }
 
     /// Takes a message of QoS 1 or 2, to be passed on once its notes are stored.

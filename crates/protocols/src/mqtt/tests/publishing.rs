@@ -1,4 +1,4 @@
-use super::{House, client, message};
+use super::{House, client, lasting, message};
 use crate::mqtt::message::{Connect, Level, Options, Packet, Publish, Qos};
 use crate::mqtt::properties::{Id, Writer};
 use crate::pair::{Fate, Happening};
@@ -228,4 +228,60 @@ fn readings_of_all_devices_are_passed_on_and_the_latest_is_kept() {
     let line = house.enter(client("p"));
     house.publish(line, Qos::AtLeastOnce, 1, "loggerhead/tower/x", "x");
     house.expect(line, &["PUBACK #1 87"]);
+}
+
+const HELD: &str =
+    "[[topic]]\nfilter = 'fast/disk'\ndurability = 'disk'\n[[topic]]\nfilter = 'fast/#'\ndurability = 'memory'";
+
+#[test]
+fn what_may_be_held_in_memory_is_acknowledged_at_once_and_in_its_turn() {
+    let mut house = House::with(HELD);
+    let (line, watcher) = (house.enter(client("p")), house.enter(client("w")));
+    house.subscribe(watcher, "#", Qos::ExactlyOnce);
+    house.pair.fate = Fate::Hold;
+    house.publish(line, Qos::AtLeastOnce, 1, "fast/a", "x");
+    house.publish(line, Qos::ExactlyOnce, 2, "fast/a", "y");
+    house.publish(line, Qos::ExactlyOnce, 2, "fast/a", "y");
+    house.expect(watcher, &["#1 q1 fast/a x", "#2 q2 fast/a y"]);
+    // The second time is acknowledged by the store, whose turn comes later.
+    house.expect(line, &["PUBACK #1 00", "PUBREC #2 00"]);
+    house.publish(line, Qos::AtLeastOnce, 3, "fast/b", "x");
+    house.publish(line, Qos::AtLeastOnce, 4, "fast/disk", "x");
+    house.publish(line, Qos::AtLeastOnce, 5, "slow", "x");
+    house.expect(watcher, &["#3 q1 fast/b x"]);
+    house.expect(line, &[]);
+    house.pair.release(Fate::Commit);
+    house.settle();
+    house.expect(line, &["PUBREC #2 00", "PUBACK #3 00", "PUBACK #4 00", "PUBACK #5 00"]);
+}
+
+#[test]
+fn what_is_held_in_memory_waits_for_sessions_until_the_process_ends() {
+    let mut house = House::with(HELD);
+    let line = house.enter(lasting("s"));
+    house.subscribe(line, "fast/#", Qos::ExactlyOnce);
+    house.cut(line);
+    let publisher = house.enter(client("p"));
+    house.publish(publisher, Qos::ExactlyOnce, 1, "fast/a", "two");
+    house.publish(publisher, Qos::AtLeastOnce, 2, "fast/a", "one");
+    let (line, heard) = house.try_enter(lasting("s"));
+    assert_eq!(heard, ["CONNACK 00 present", "#1 q2 fast/a two", "#2 q1 fast/a one"]);
+    house.ack(line, Packet::PubRec, 1);
+    house.expect(line, &["PUBREL #1 00"]);
+    house.kill();
+    // Only that the receiver may forget the identifier was noted.
+    let (_, heard) = house.try_enter(lasting("s"));
+    assert_eq!(heard, ["CONNACK 00 present", "PUBREL #1 00"]);
+}
+
+#[test]
+fn readings_are_stored_whatever_is_held_in_memory() {
+    let mut house = House::with("[[topic]]\nfilter = '#'\ndurability = 'memory'");
+    let line = house.enter(client("p"));
+    house.pair.fate = Fate::Hold;
+    house.publish(line, Qos::AtLeastOnce, 1, "readings/1/f", "21.5");
+    house.expect(line, &[]);
+    house.pair.release(Fate::Commit);
+    house.settle();
+    house.expect(line, &["PUBACK #1 10"]);
 }
