@@ -125,7 +125,8 @@ impl HeadEnd {
     fn publish_held(&mut self, now: Now, topic: &str, publish: &Publish<'_>, acknowledged: Acknowledged) {
         let (Some(place), publisher) = (self.place, &self.client_id) else { return };
         let note = self.broker.with(|inside| {
-            inside.receive_held(place, acknowledged);
+            // What would be noted of it is held in memory as well.
+            drop(inside.receive(place, acknowledged));
             inside.publish_fleeting(topic, publish, publisher, now.wall)
         });
         self.keep(now, note.into_iter().collect());

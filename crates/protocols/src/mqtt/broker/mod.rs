@@ -417,13 +417,6 @@ impl Inside {
         client.is_durable().then(|| About::In(&client.id, acknowledged.id).put(Vec::new()))
     }
 
-    /// The same for a message that is held in memory only.
-    pub(super) fn receive_held(&mut self, place: Place, acknowledged: Acknowledged) {
-        if let Some(client) = self.client(place).filter(|_| acknowledged.safe == Safe::PubRec) {
-            client.received.insert(acknowledged.id);
-        }
-    }
-
     /// Takes a message of QoS 1 or 2, to be passed on once its notes are stored.
     pub(super) fn take(
         &mut self,
