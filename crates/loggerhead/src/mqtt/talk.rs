@@ -203,7 +203,8 @@ impl Talk {
             return Ok(None);
         };
         if let Packet::Disconnect(notice) = &packet {
-            anyhow::bail!("the broker ends the connection: {}", notice.reason);
+            let words = notice.properties.text(Id::ReasonString).map(|words| format!(": {words}")).unwrap_or_default();
+            anyhow::bail!("the broker ends the connection: {}{words}", notice.reason);
         }
         let taken = take(&packet);
         self.held.advance(count);

@@ -19,7 +19,7 @@ use super::encode::{Acknowledged, acknowledge, encode};
 use super::entering::Attempt;
 use super::frame::Gathering;
 use super::message::{ConnAck, Level, Notice, Packet};
-use super::properties::Properties;
+use super::properties::{Id, Properties, Writer};
 use super::reason::{Breach, Reason};
 use super::sending::Peer;
 use super::settings::{CONNECT_BYTES_MAX, Settings};
@@ -340,15 +340,25 @@ impl HeadEnd {
 
     /// Says why, where the version can say it, and closes.
     pub(super) fn end(&mut self, reason: Reason, because: CloseReason) {
-        self.say_end(reason);
+        self.say_end(reason, "");
         self.close(because);
     }
 
-    fn say_end(&mut self, reason: Reason) {
-        let properties = Properties::NONE;
+    /// Says why, and in which words, where there is room for them. Source: \[2\] §3.14.2.2.3.
+    fn say_end(&mut self, reason: Reason, words: &str) {
         match self.stage {
             Stage::In if self.level == Level::V5 => {
+                let (start, mut list) = (self.out.len(), Writer::default());
+                if !words.is_empty() {
+                    list.text(Id::ReasonString, words);
+                }
+                let properties = list.list();
                 encode(&Packet::Disconnect(Notice { reason, properties }), self.level, &mut self.out);
+                if self.out.len() - start > self.peer.packet_bytes_max {
+                    self.out.truncate(start);
+                    let properties = Properties::NONE;
+                    encode(&Packet::Disconnect(Notice { reason, properties }), self.level, &mut self.out);
+                }
             }
             Stage::Proving(_) | Stage::Entering => self.refuse(reason),
             Stage::Strange | Stage::In | Stage::Ended => {}
@@ -380,7 +390,7 @@ impl HeadEnd {
         if matches!(self.stage, Stage::Strange) && breach.reason == Reason::UNSUPPORTED_VERSION {
             self.refuse(breach.reason);
         }
-        self.say_end(breach.reason);
+        self.say_end(breach.reason, &breach.fault.reason);
         self.stage = Stage::Ended;
         self.flush();
         breach.fault

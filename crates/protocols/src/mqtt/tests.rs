@@ -228,6 +228,11 @@ impl House {
         heard
     }
 
+    /// The bytes that came since the last look.
+    pub(super) fn take(&mut self, line: Line) -> Vec<u8> {
+        self.pair.take_received(line.number).to_vec()
+    }
+
     /// Hears exactly this.
     #[track_caller]
     pub(super) fn expect(&mut self, line: Line, expected: &[&str]) {

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
 use super::{House, bytes, client, lasting, message};
+use crate::mqtt::decode::read;
+use crate::mqtt::frame::BODY_BYTES_MAX;
 use crate::mqtt::message::{Ack, ConnAck, Connect, Level, Notice, Packet, Publish, Qos, SubAck};
 use crate::mqtt::properties::{Id, Properties, USER_PROPERTIES_MAX, Writer};
 use crate::mqtt::reason::Reason;
@@ -256,5 +258,24 @@ fn a_conversation_that_is_cut_anywhere_harms_nobody() {
         house.send(line, &all[..end]);
         house.cut(line);
         house.enter(lasting("a"));
+    }
+}
+
+#[test]
+fn who_breaks_a_rule_is_told_which_where_there_is_room_for_words() {
+    for (packet_bytes_max, expected) in [(1000, Some("topic alias 65 over 64")), (20, None)] {
+        let mut list = Writer::default();
+        list.four(Id::MaximumPacketSize, packet_bytes_max);
+        let mut house = House::new();
+        let line = house.enter(Connect { properties: list.list(), ..client("a") });
+        let mut list = Writer::default();
+        list.two(Id::TopicAlias, 65);
+        house.say(line, &Packet::Publish(Publish { properties: list.list(), ..message("t", "x") }));
+        let heard = house.take(line);
+        assert!(heard.len() <= packet_bytes_max as usize, "{heard:?}");
+        let (packet, _) = read(Level::V5, &heard, BODY_BYTES_MAX).expect("our own packet").expect("a whole one");
+        let Packet::Disconnect(notice) = packet else { panic!("{packet:?}") };
+        assert_eq!(notice.reason, Reason::TOPIC_ALIAS_NOT_VALID);
+        assert_eq!(notice.properties.text(Id::ReasonString), expected);
     }
 }
