@@ -10,7 +10,7 @@ use super::frame::{Gathered, Texts};
 use super::message::{Reason, Reply, Request};
 use super::settings::DeviceSide;
 use crate::office::MessageId;
-use crate::reconnect::Attempts;
+use crate::reconnect::{Attempts, Jitter};
 use crate::websocket::frame::{Sender, masked_pong, masked_text};
 use crate::websocket::handshake::{EMPTY_LINE, REQUEST_BYTES_MAX};
 use crate::{CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session, SettingsError};
@@ -46,6 +46,7 @@ struct Device {
     /// Since when the first one is on its way on this connection.
     sent_at: Option<Duration>,
     attempts: Attempts,
+    jitter: Jitter,
     ids: u64,
     masks: u64,
     entropy: [u8; 32],
@@ -67,6 +68,7 @@ pub(super) fn device(table: &toml::Table, opening: Opening) -> Result<Box<dyn Se
         waiting: VecDeque::new(),
         sent_at: None,
         attempts: Attempts::default(),
+        jitter: Jitter::new(&opening.entropy),
         ids: 0,
         masks: 0,
         entropy: opening.entropy,
@@ -103,8 +105,7 @@ impl Device {
             return;
         }
         let pause = self.attempts.pause(Duration::from_millis(self.settings.reconnect_ms));
-        // Many who lost one head-end do not come back to it at one moment.
-        let pause = pause / 2 + pause.mul_f64(f64::from(self.mask()[0]) / 510.0);
+        let pause = pause / 2 + self.jitter.part_of(pause / 2);
         self.stage = Stage::Away(now.elapsed + pause);
     }
 

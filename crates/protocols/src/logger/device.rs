@@ -20,6 +20,7 @@ use super::message::{Ack, DataHead, DataKind, Message, Outcome, Talk};
 use super::meter_line;
 use super::outbox::{Matching, Outbox, Packet, is_acknowledged};
 use super::text;
+use crate::reconnect::Jitter;
 use crate::{CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session};
 
 /// Heartbeats that may stay unanswered; then the line is dead.
@@ -76,14 +77,13 @@ pub(super) struct Device {
     attempts: u32,
     /// How proofs are made: where settings leave it open, in the order that was not refused last.
     md5_order: ProofOrder,
-    random: u64,
+    jitter: Jitter,
 }
 
 impl Device {
     /// One that connects at once.
     pub(super) fn new(settings: DeviceSide, opening: &Opening) -> Self {
         let md5_order = settings.md5_order;
-        let random = opening.entropy.iter().fold(1, |seed: u64, &byte| seed.rotate_left(9) ^ u64::from(byte));
         Self {
             cutter: Cutter::new(Some(settings.dialect), FRAME_BYTES_MAX),
             settings,
@@ -98,8 +98,7 @@ impl Device {
             heartbeats_missed: 0,
             attempts: 0,
             md5_order,
-            // A seed of zero would stay zero.
-            random: random | 1,
+            jitter: Jitter::new(&opening.entropy),
         }
     }
 
@@ -137,17 +136,7 @@ impl Device {
         let doubled = self.settings.reconnect_min.saturating_mul(1 << self.attempts.min(16));
         self.attempts = self.attempts.saturating_add(1);
         let longest = doubled.min(self.settings.reconnect_max).max(self.settings.reconnect_min);
-        longest / 2 + self.part_of(longest / 2)
-    }
-
-    /// A random part of `span`.
-    fn part_of(&mut self, span: Duration) -> Duration {
-        // xorshift64: jitter only has to differ between devices.
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        let part = u32::try_from(self.random >> 40).unwrap_or(0);
-        span.mul_f64(f64::from(part) / f64::from(1 << 24))
+        longest / 2 + self.jitter.part_of(longest / 2)
     }
 
     /// Ends the connection; the driver says when it is gone.
@@ -437,7 +426,8 @@ impl Device {
         self.attempts = 0;
         self.heartbeats_missed = 0;
         // Devices that come back together, as after an outage, do not beat together.
-        self.heartbeat_at = now.elapsed + self.settings.heartbeat / 2 + self.part_of(self.settings.heartbeat / 2);
+        self.heartbeat_at =
+            now.elapsed + self.settings.heartbeat / 2 + self.jitter.part_of(self.settings.heartbeat / 2);
         self.tell(now, EventKind::Login, "logged in");
         if self.settings.connections == Connections::PerMessage {
             self.next_step = Step::Done;
