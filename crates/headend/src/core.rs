@@ -258,6 +258,40 @@ impl Core {
         }
     }
 
+    /// The device that stands for a person whom the console has signed in; a new one where there is none, with a secret
+    /// that nobody knows.
+    ///
+    /// # Errors
+    /// `Pending` when the name waits for a yes, `Full` when no more are taken or the store does not take it.
+    pub(crate) async fn person(&self, protocol: &'static str, person: &Identity) -> Result<Arc<Device>, Refusal> {
+        if let Some(device) = self.identities.directory.by_identity(protocol, person) {
+            return match device.rules().state {
+                DeviceState::Active => Ok(device),
+                DeviceState::Pending => Err(Refusal::Pending),
+            };
+        }
+        let record = DeviceRecord {
+            id: self.vacant_id(person),
+            protocol: protocol.to_owned(),
+            identity: person.clone(),
+            state: DeviceState::Active,
+            secret: Some(Secret::new(rand::random::<[u8; 32]>().to_vec())),
+            login: Login::Secret,
+            settings: String::new(),
+            learnt: loggerhead_model::Learnt::new(),
+            added_at: self.clock.now().wall,
+            source: DeviceSource::Enrolled,
+            site: None,
+        };
+        let added = self.add(record, protocol, OwnSettings::default()).await;
+        let device = added.map_err(|error| {
+            tracing::warn!(%person, %error, "cannot enrol");
+            Refusal::Full
+        })?;
+        self.tell(Severity::Info, EventKind::Device, Some(&device.id), format!("{person} enrolled from the console"));
+        Ok(device)
+    }
+
     /// An id for a device that nobody named: made from its identity, with a number where that is taken by another one.
     fn vacant_id(&self, identity: &Identity) -> DeviceId {
         let made = DeviceId::from_identity(identity);

@@ -161,21 +161,27 @@ impl Guest {
 
     /// Answers a claim. The peer learns no more than yes or no.
     pub(crate) async fn prove(&mut self, claim: &Claim) -> Verdict {
-        let now = self.core.clock.now().elapsed;
+        let sessions_max = self.pass.listener().settings().connections_per_device_max;
+        match self.judged(claim).await.and_then(|(device, form)| self.admit(&device, claim, form, sessions_max)) {
+            Ok(admission) => Verdict::Accepted(admission),
+            Err(refusal) => self.turn_away(claim, refusal),
+        }
+    }
+
+    /// Who it is by its claim.
+    async fn judged(&self, claim: &Claim) -> Result<(Arc<Device>, Form), Refusal> {
         let settings = self.pass.listener().settings();
-        let judgement = self.core.identities.judge(now, &settings.admittance, claim, self.peer.address);
-        let judged = match judgement {
+        let (admittance, identity) = (&settings.admittance, &claim.identity);
+        if matches!(claim.proof, Proof::SignedIn) {
+            return Ok((self.core.person(admittance.protocol, identity).await?, Form::ONLY));
+        }
+        let now = self.core.clock.now().elapsed;
+        match self.core.identities.judge(now, admittance, claim, self.peer.address) {
             Judgement::Accepted(device, form) => Ok((device, form)),
             Judgement::Refused(refusal) => Err(refusal),
             Judgement::Stranger(secret, form) => {
-                let enrolled = self.core.enroll(&settings.admittance, &claim.identity, secret, &self.peer.text).await;
-                enrolled.map(|device| (device, form))
+                Ok((self.core.enroll(admittance, identity, secret, &self.peer.text).await?, form))
             }
-        };
-        let sessions_max = settings.connections_per_device_max;
-        match judged.and_then(|(device, form)| self.admit(&device, claim, form, sessions_max)) {
-            Ok(admission) => Verdict::Accepted(admission),
-            Err(refusal) => self.turn_away(claim, refusal),
         }
     }
 

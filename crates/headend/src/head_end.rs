@@ -1,10 +1,11 @@
 //! The head-end as the rest of Loggerhead sees it.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use loggerhead_model::{CommandId, Cursor, DeviceId, EventKind, Order, Severity};
+use loggerhead_model::{CommandId, Cursor, DeviceId, EventKind, Identity, Order, Severity};
 use loggerhead_store::{Condition, Store};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -17,6 +18,7 @@ use crate::hub::{Filter, Subscription};
 use crate::listing::{self, DevicePage, DeviceQuery, DeviceTally, SiteTally};
 use crate::metrics::Metrics;
 use crate::opening;
+use crate::seat::{NoSeat, Seat};
 use crate::serving::Serving;
 use crate::status::{BoundAddress, CommandStatus, DeviceStatus, Health, ListenerStatus, NewDevice, ReloadReport};
 use crate::steward;
@@ -93,6 +95,22 @@ impl HeadEnd {
     /// Every listener with what it lets in. Waits while an operator changes them.
     pub async fn listeners(&self) -> Vec<ListenerStatus> {
         self.0.serving.lock().await.listeners()
+    }
+
+    /// A seat for somebody whom the console has signed in, at the first listener that takes people. Waits while an operator
+    /// changes the listeners.
+    ///
+    /// # Errors
+    /// `NoListener`, or `Full` when that listener takes no more connections.
+    pub async fn seat(&self, person: &Identity, address: Option<IpAddr>) -> Result<Seat, NoSeat> {
+        let place = self.0.serving.lock().await.place_for(person);
+        let (listener, open) = place.ok_or(NoSeat::NoListener)?;
+        Seat::take(&self.0.core, &listener, open, address)
+    }
+
+    /// Whether any listener takes people. Waits as `seat` does.
+    pub async fn takes_people(&self) -> bool {
+        self.0.serving.lock().await.takes_people()
     }
 
     /// Every known device, by id.

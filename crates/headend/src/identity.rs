@@ -204,7 +204,8 @@ impl Identities {
             Proof::Cipher if rules.as_ref().is_some_and(|rules| rules.login == Login::Cipher) => Shown::Own(Form::ONLY),
             Proof::Name if rules.as_ref().is_some_and(|rules| rules.login == Login::Name) => Shown::Own(Form::ONLY),
             Proof::Cipher if device.is_none() => Shown::Listener(None, Form::ONLY),
-            Proof::Cipher | Proof::Name => Shown::Nothing,
+            // Who is signed in is judged by nobody else.
+            Proof::Cipher | Proof::Name | Proof::SignedIn => Shown::Nothing,
             Proof::Remembered => {
                 let memory = self.memory();
                 let place = (admittance.protocol, claim.identity.clone(), peer);

@@ -35,6 +35,7 @@ mod own_settings;
 mod presence;
 mod proxy;
 mod scratch;
+mod seat;
 mod sending;
 mod serving;
 mod socket;
@@ -51,6 +52,7 @@ pub use head_end::HeadEnd;
 pub use hub::{Filter, Kinds, Live, Packet, SUBSCRIBER_BATCHES_MAX, Subscription};
 pub use listing::{DeviceOrder, DevicePage, DeviceQuery, DeviceSort, DeviceTally, SiteTally, Start};
 pub use metrics::{Histogram, Metrics, ProtocolMetrics};
+pub use seat::{NoSeat, Seat};
 pub use status::{
     BoundAddress, CommandStatus, DeviceCounters, DeviceStatus, Health, ListenerStatus, NewDevice, ReloadReport,
 };

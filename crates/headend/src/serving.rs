@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use loggerhead_protocols::{Acceptor, CloseReason, DeviceSettings, Limits, Protocol, find};
+use loggerhead_model::Identity;
+use loggerhead_protocols::{Acceptor, CloseReason, DeviceSettings, Limits, OpenSession, Protocol, find};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -74,6 +75,20 @@ impl Serving {
     /// What each of them lets in.
     pub(crate) fn listeners(&self) -> Vec<ListenerStatus> {
         self.running.iter().map(Running::status).collect()
+    }
+
+    /// Where somebody whom the console has signed in can be: the first listener that takes people, and what makes the
+    /// session there.
+    pub(crate) fn place_for(&self, person: &Identity) -> Option<(Arc<Listener>, OpenSession)> {
+        self.running.iter().find_map(|running| {
+            let open = running.listener.acceptor().for_person(person.clone())?;
+            Some((Arc::clone(&running.listener), open))
+        })
+    }
+
+    /// Whether any listener takes people.
+    pub(crate) fn takes_people(&self) -> bool {
+        self.running.iter().any(|running| running.listener.acceptor().takes_people())
     }
 
     /// The certificates in use.

@@ -4,6 +4,7 @@
 //! `target/screenshots`.
 
 mod browser;
+mod chatting;
 mod entering;
 mod following;
 mod inspecting;

@@ -39,6 +39,18 @@ pub trait Session: Send {
 pub trait Acceptor: Send + Sync {
     /// A session for a peer that has just connected.
     fn open(&self, now: Now, opening: Opening) -> Box<dyn Session>;
+
+    /// Makes the session of a person whom the console has signed in, over a WebSocket that stands already. `None`: the
+    /// protocol has no people.
+    fn for_person(&self, person: Identity) -> Option<OpenSession> {
+        let _ = person;
+        None
+    }
+
+    /// Whether `for_person` makes sessions.
+    fn takes_people(&self) -> bool {
+        false
+    }
 }
 
 /// What all sessions of a protocol share while the process runs, on every listener and through every reload: for
@@ -356,6 +368,8 @@ pub enum Proof {
     Name,
     /// It logged in from the same address a while ago.
     Remembered,
+    /// The console has signed it in. Only a session of `Acceptor::for_person` may say so.
+    SignedIn,
 }
 
 /// Given challenge, answer and secret, says in which form they fit, in constant time.
@@ -378,6 +392,7 @@ impl fmt::Debug for Proof {
             Self::Cipher => "Cipher",
             Self::Name => "Name",
             Self::Remembered => "Remembered",
+            Self::SignedIn => "SignedIn",
         })
     }
 }

@@ -62,6 +62,8 @@ pub(crate) enum ProblemKind {
     NotActive,
     /// The last administrator, without whom nobody could change anything.
     LastAdmin,
+    /// A thing that takes a listener which is not there.
+    NoListener,
     /// A limit of the head-end is reached.
     Full,
     /// A body over its limit.
@@ -95,7 +97,7 @@ const fn row(
     Description { kind, word, status, title, remedy }
 }
 
-static DESCRIPTIONS: [Description; 27] = [
+static DESCRIPTIONS: [Description; 28] = [
     row(
         ProblemKind::BadRequest,
         "bad-request",
@@ -242,6 +244,13 @@ static DESCRIPTIONS: [Description; 27] = [
         StatusCode::CONFLICT,
         "somebody has to be administrator",
         "make another account administrator first",
+    ),
+    row(
+        ProblemKind::NoListener,
+        "no-listener",
+        StatusCode::NOT_FOUND,
+        "no listener does this",
+        "add the listener that the detail names to the configuration, then `loggerhead reload`",
     ),
     row(
         ProblemKind::Full,

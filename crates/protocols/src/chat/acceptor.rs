@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use loggerhead_model::DeviceId;
+use loggerhead_model::{DeviceId, Identity};
 
 use super::session::HeadEnd;
 use super::settings::{self, Settings};
 use crate::office::Office;
 use crate::office::steward::Steward;
-use crate::session::{Acceptor, Exchange, News, Opening, Session};
+use crate::session::{Acceptor, Exchange, News, OpenSession, Opening, Session};
 use crate::{DeviceSettings, Now, SettingsError};
 
 /// The office as all listeners share it.
@@ -27,6 +27,15 @@ struct ChatAcceptor {
 impl Acceptor for ChatAcceptor {
     fn open(&self, now: Now, opening: Opening) -> Box<dyn Session> {
         Box::new(HeadEnd::new(Arc::clone(&self.office), Arc::clone(&self.settings), now, &opening))
+    }
+
+    fn for_person(&self, person: Identity) -> Option<OpenSession> {
+        let (office, settings) = (Arc::clone(&self.office), Arc::clone(&self.settings));
+        Some(Box::new(move |now, opening| Box::new(HeadEnd::of_person(person, office, settings, now, &opening))))
+    }
+
+    fn takes_people(&self) -> bool {
+        true
     }
 }
 

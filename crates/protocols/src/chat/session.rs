@@ -143,6 +143,21 @@ impl HeadEnd {
         }
     }
 
+    /// For a person whom the console has signed in, over a WebSocket that stands already.
+    pub(super) fn of_person(
+        person: Identity,
+        office: Arc<Office>,
+        settings: Arc<Settings>,
+        now: Now,
+        opening: &Opening,
+    ) -> Self {
+        let texts = Texts::of(Sender::Client, settings.text_bytes_limit);
+        let mut session = Self::new(office, settings, now, opening);
+        session.stage = Stage::Open(texts);
+        session.claim(person, Proof::SignedIn);
+        session
+    }
+
     /// Sends a text.
     pub(super) fn write(&mut self, text: &str) {
         self.out.extend(frame::text(text));

@@ -64,6 +64,8 @@ impl Enrolled {
             Proof::Response { challenge, answer, check } => check(challenge, answer, &self.secret),
             Proof::Cipher | Proof::Name => self.cipher_is_enough.then_some(Form::ONLY),
             Proof::Remembered => remembered.map(|_| Form::ONLY),
+            // Nobody signs in to a conversation in memory.
+            Proof::SignedIn => None,
         };
         match proven {
             Some(form) => Verdict::Accepted(Admission {

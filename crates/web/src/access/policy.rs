@@ -114,6 +114,7 @@ const API: &[Rule] = &[
     Rule::delete("/api/v1/tokens/{id}", ADMIN, "token.revoke"),
     Rule::get("/api/v1/audit", ADMIN),
     Rule::get("/api/v1/live/ws", VIEWER).of_device(DeviceAt::Query),
+    Rule::get("/api/v1/chat", VIEWER),
     Rule::get("/api/v1/status", VIEWER),
     Rule::get("/api/v1/listeners", VIEWER),
     Rule::get("/healthz", VIEWER),

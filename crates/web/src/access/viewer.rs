@@ -72,6 +72,11 @@ impl Viewer {
         &self.name
     }
 
+    /// The account that is signed in; none for tokens and the private socket.
+    pub(crate) fn account(&self) -> Option<&str> {
+        self.session.as_ref().map(|_| self.name.as_ref())
+    }
+
     /// What it may do.
     pub(crate) fn role(&self) -> Role {
         self.role

@@ -7,6 +7,7 @@ mod access;
 mod assets;
 mod audit;
 mod bytes;
+mod chat;
 mod coding;
 mod commands;
 mod conversation;
@@ -46,6 +47,7 @@ pub(crate) fn router() -> Router<Api> {
         .route("/devices/{id}/conversation", get(conversation::show))
         .route("/devices/{id}/history", get(conversation::history))
         .route("/events", get(events::show))
+        .route("/chat", get(chat::show))
         .route(
             "/inspector",
             get(inspector::show).post(inspector::explain).layer(DefaultBodyLimit::max(EXPLAIN_BYTES_MAX)),
@@ -73,6 +75,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule::get("/devices/{id}/conversation", VIEWER).of_device(DeviceAt::Path),
     Rule::get("/devices/{id}/history", VIEWER).of_device(DeviceAt::Path),
     Rule::get("/events", VIEWER),
+    Rule::get("/chat", VIEWER),
     Rule::get("/inspector", VIEWER),
     Rule::ask("/inspector", VIEWER),
     Rule::get("/setup", VIEWER),

@@ -14,10 +14,11 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// The entries of the navigation: path, key of the text.
-const ENTRIES: [(&str, &str); 6] = [
+const ENTRIES: [(&str, &str); 7] = [
     ("/", "nav.overview"),
     ("/devices", "nav.devices"),
     ("/events", "nav.events"),
+    ("/chat", "nav.chat"),
     ("/inspector", "nav.inspector"),
     ("/setup", "nav.setup"),
     ("/api", "nav.api"),
@@ -89,6 +90,9 @@ impl Page {
                         link rel="stylesheet" href=(assets::address("vendor/uplot/uPlot.css"));
                     }
                     link rel="stylesheet" href=(assets::address("console.css"));
+                    @if self.scripts.contains(&"chat.js") {
+                        link rel="stylesheet" href=(assets::address("chat.css"));
+                    }
                     script type="application/json" id="texts" { (visit.texts.for_scripts()) }
                     script type="module" src=(assets::address("console.js")) {}
                     @for script in self.scripts { script type="module" src=(assets::address(script)) {} }

@@ -87,7 +87,10 @@ pub(crate) async fn open(
 }
 
 /// What proves that the server understood the request.
-fn accept(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
+///
+/// # Errors
+/// `BadRequest` when it opens no WebSocket of version 13.
+pub(crate) fn accept(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
     let has = |name: HeaderName, word: &str| {
         let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
         values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(word))
@@ -97,8 +100,7 @@ fn accept(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
         && has(header::SEC_WEBSOCKET_VERSION, "13");
     let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| key.len() == KEY_BYTES);
     let Some(key) = key.filter(|_| opens) else {
-        let detail = "this path is for WebSocket version 13; server-sent events are at /api/v1/live";
-        return Err(Problem::new(ProblemKind::BadRequest, detail));
+        return Err(Problem::new(ProblemKind::BadRequest, "this path is for WebSocket version 13"));
     };
     Ok(HeaderValue::try_from(handshake::accept(key.as_bytes())).expect("base64 stands in a header"))
 }

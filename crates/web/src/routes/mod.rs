@@ -3,6 +3,7 @@
 mod accounts;
 mod audit;
 mod channels;
+mod chat;
 mod commands;
 mod devices;
 mod download;
@@ -57,6 +58,7 @@ pub(crate) fn describe() -> (Router<Api>, OpenApi) {
         .routes(routes!(commands::give))
         .routes(routes!(live::stream))
         .routes(routes!(live::websocket::open))
+        .routes(routes!(chat::open))
         .routes(routes!(explain::explain).layer(DefaultBodyLimit::max(explain::EXPLAIN_BYTES_MAX)))
         .routes(routes!(me::show))
         .routes(routes!(session::sign_in, session::sign_out))
