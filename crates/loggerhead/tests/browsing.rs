@@ -4,6 +4,7 @@
 //! `target/screenshots`.
 
 mod browser;
+mod charting;
 mod chatting;
 mod entering;
 mod following;
@@ -36,7 +37,11 @@ aes_keys = ["text:0000000000123456"]
 
 /// A head-end with an account of each role, and nobody signed in.
 fn head_end(directory: &Path) -> HeadEnd {
-    let head_end = HeadEnd::start(directory, &format!("{CONSOLE}{LOGGERS}{GATE}"));
+    with_accounts(HeadEnd::start(directory, &format!("{CONSOLE}{LOGGERS}{GATE}")))
+}
+
+/// A head-end with an account of each role made.
+fn with_accounts(head_end: HeadEnd) -> HeadEnd {
     let api = Api::Unix(head_end.data());
     for role in ["admin", "operator", "viewer"] {
         let account = json!({"name": role, "role": role, "password": PASSWORD});

@@ -13,9 +13,9 @@ use crate::support::{
 };
 
 /// Rows as text, cell by cell, whatever they were written as.
-type Rows = Vec<Vec<String>>;
+pub(crate) type Rows = Vec<Vec<String>>;
 
-fn of_csv(text: &str) -> Rows {
+pub(crate) fn of_csv(text: &str) -> Rows {
     // No cell of these tests holds a line end; quotes only stand around cells with a comma or a quote.
     text.lines().skip(1).map(cells).collect()
 }
@@ -50,7 +50,7 @@ fn of_jsonl(text: &str, columns: &[String]) -> Rows {
     text.lines().map(row).collect()
 }
 
-fn of_parquet(file: &Path) -> Rows {
+pub(crate) fn of_parquet(file: &Path) -> Rows {
     let reader = SerializedFileReader::new(std::fs::File::open(file).expect("it was written")).expect("parquet");
     #[expect(clippy::wildcard_enum_match_arm, reason = "no export has a column of another kind")]
     let text_of = |field: &Field| match field {

@@ -3,20 +3,18 @@
 // The address holds what is shown: `span=24h` up to now, or `from` and `to`; `channel=METER/FUNCTION`, any number of them.
 
 import uPlot from "./vendor/uplot/uPlot.js";
-import { get, tell } from "./api.js";
+import { tell } from "./api.js";
+import { course } from "./course.js";
+import { steadily } from "./steadily.js";
 import { language, t } from "./texts.js";
 import { wholeMoment } from "./times.js";
 
-/** Below so many readings they are drawn each, with what is known of each. */
-const EACH_MAX = 2000;
-/** A distance over so many usual ones is a gap. */
-const GAP_FACTOR = 2.5;
 /** Rows of the table: more are downloaded instead. */
 const ROWS_MAX = 1000;
 /** Series that can be told apart. */
 const SERIES_MAX = 6;
-/** While the end is now, the course is drawn anew so often at most, in milliseconds. */
-const FOLLOW_EVERY = 2000;
+/** While the end is now, the course is drawn anew so often at most, in milliseconds: what is new is seen within a second. */
+const FOLLOW_EVERY = 400;
 const UNITS = { m: 60, h: 3600, d: 86400 };
 
 const section = document.getElementById("chart");
@@ -24,8 +22,10 @@ const plotPlace = document.getElementById("plot");
 const boxes = [...document.querySelectorAll('input[name="channel"]')];
 const device = section.dataset.device;
 let view = read();
-let plot;
 let asking;
+/** What is drawn, channel by channel, and where. */
+export let shown = [];
+export let plot;
 
 function spanSeconds(word) {
   const match = /^(\d+)([mhd])$/.exec(word ?? "");
@@ -67,67 +67,6 @@ function write() {
   }
 }
 
-/** One channel over a span: its points, and what is known of each. */
-async function course(box, from, to, signal) {
-  const words = { device, meter: box.dataset.meter, function: box.dataset.function, from: iso(from), to: iso(to) };
-  const count = Math.max(50, Math.min(2000, Math.round(plotPlace.clientWidth / 2) || 500));
-  const { buckets } = await get(`/api/v1/buckets?${new URLSearchParams({ ...words, count })}`, signal);
-  const readings = buckets.reduce((sum, bucket) => sum + bucket.count + bucket.bad, 0);
-  if (readings <= EACH_MAX) {
-    const each = await get(`/api/v1/readings?${new URLSearchParams({ ...words, limit: EACH_MAX })}`, signal);
-    return {
-      box,
-      each: true,
-      points: each.readings.map((reading) => ({
-        at: Date.parse(reading.measured_at) / 1000,
-        value: reading.quality === "good" ? reading.value : null,
-        shown: reading.text,
-        bad: reading.quality !== "good" || reading.value === null,
-        resumed: reading.origin === "resumed",
-        known: reading,
-      })),
-    };
-  }
-  return {
-    box,
-    each: false,
-    points: buckets
-      .filter((bucket) => bucket.count + bucket.bad > 0)
-      .map((bucket) => ({
-        at: (Date.parse(bucket.from) + Date.parse(bucket.to)) / 2000,
-        value: bucket.mean ?? null,
-        min: bucket.min,
-        max: bucket.max,
-        bad: bucket.bad > 0,
-        resumed: bucket.resumed > 0,
-        known: bucket,
-      })),
-  };
-}
-
-/** The usual distance of points: the median. */
-function usual(points) {
-  const distances = points.slice(1).map((point, place) => point.at - points[place].at).sort((one, other) => one - other);
-  return distances[distances.length >> 1] ?? Infinity;
-}
-
-/** The points with a hole wherever more is missing than usual, and where the holes are. */
-function withGaps(points) {
-  const limit = usual(points) * GAP_FACTOR;
-  const [times, values, gaps] = [[], [], []];
-  points.forEach((point, place) => {
-    const before = points[place - 1];
-    if (before && point.at - before.at > limit) {
-      times.push((before.at + point.at) / 2);
-      values.push(null);
-      gaps.push([before.at, point.at]);
-    }
-    times.push(point.at);
-    values.push(point.value);
-  });
-  return { times, values, gaps };
-}
-
 const colour = (name) => {
   const probe = document.createElement("span");
   probe.style.color = `var(--${name})`;
@@ -137,53 +76,54 @@ const colour = (name) => {
   return found;
 };
 
-/** Draws gaps as hatched bands, and marks what is bad or was resumed. */
-function marks(courses) {
-  return {
-    hooks: {
-      drawClear: (chart) => {
-        const pen = chart.ctx;
-        pen.save();
-        pen.fillStyle = colour("raised");
-        for (const { gaps } of courses) {
-          for (const [from, to] of gaps) {
-            const [left, right] = [chart.valToPos(from, "x", true), chart.valToPos(to, "x", true)];
-            pen.fillRect(left, chart.bbox.top, right - left, chart.bbox.height);
-          }
-        }
-        pen.restore();
-      },
-      draw: (chart) => {
-        const pen = chart.ctx;
-        const size = 4 * devicePixelRatio;
-        pen.save();
-        pen.lineWidth = 1.5 * devicePixelRatio;
-        courses.forEach(({ points }, place) => {
-          const scale = chart.series[place + 1].scale;
-          for (const point of points) {
-            if (!point.bad && !point.resumed) continue;
-            const x = chart.valToPos(point.at, "x", true);
-            if (x < chart.bbox.left || x > chart.bbox.left + chart.bbox.width) continue;
-            if (point.bad) {
-              const y = chart.bbox.top + chart.bbox.height - 2 * size;
-              pen.strokeStyle = colour("bad");
-              pen.beginPath();
-              pen.moveTo(x - size, y - size);
-              pen.lineTo(x + size, y + size);
-              pen.moveTo(x + size, y - size);
-              pen.lineTo(x - size, y + size);
-              pen.stroke();
-            } else if (point.value !== null) {
-              const y = chart.valToPos(point.value, scale, true);
-              pen.strokeStyle = colour("warn");
-              pen.strokeRect(x - size / 2, y - size / 2, size, size);
-            }
-          }
-        });
-        pen.restore();
-      },
+/** Draws gaps as bands behind the lines, and marks what is bad or was resumed. */
+const marks = {
+  hooks: {
+    drawClear: (chart) => {
+      const pen = chart.ctx;
+      pen.save();
+      pen.fillStyle = colour("raised");
+      for (const [from, to] of shown.flatMap(({ gaps }) => gaps)) {
+        const [left, right] = [chart.valToPos(from, "x", true), chart.valToPos(to, "x", true)];
+        pen.fillRect(left, chart.bbox.top, right - left, chart.bbox.height);
+      }
+      pen.restore();
     },
-  };
+    draw: (chart) => {
+      const pen = chart.ctx;
+      const size = 4 * devicePixelRatio;
+      const { left, top, width, height } = chart.bbox;
+      const [bad, warn] = [colour("bad"), colour("warn")];
+      pen.save();
+      pen.lineWidth = 1.5 * devicePixelRatio;
+      shown.forEach(({ points }, place) => {
+        for (const { at, value, marks } of points) {
+          const x = chart.valToPos(at, "x", true);
+          if (marks.length === 0 || x < left || x > left + width) continue;
+          // What has no value that counts stands at the bottom.
+          const y = value === null ? top + height - 2 * size : chart.valToPos(value, chart.series[place + 1].scale, true);
+          if (marks.includes("bad")) cross(pen, x, top + height - 2 * size, size, bad);
+          if (marks.includes("resumed")) square(pen, x, y, size, warn);
+        }
+      });
+      pen.restore();
+    },
+  },
+};
+
+function cross(pen, x, y, size, stroke) {
+  pen.strokeStyle = stroke;
+  pen.beginPath();
+  pen.moveTo(x - size, y - size);
+  pen.lineTo(x + size, y + size);
+  pen.moveTo(x + size, y - size);
+  pen.lineTo(x - size, y + size);
+  pen.stroke();
+}
+
+function square(pen, x, y, size, stroke) {
+  pen.strokeStyle = stroke;
+  pen.strokeRect(x - size / 2, y - size / 2, size, size);
 }
 
 function label(box) {
@@ -191,19 +131,38 @@ function label(box) {
   return `${box.dataset.meter} / ${box.dataset.function}${unit}`;
 }
 
-function draw(courses, from, to) {
-  const [text, line] = [colour("faint"), colour("line")];
-  const units = [...new Set(courses.map(({ box }) => box.dataset.unit ?? ""))];
-  const scaleOf = (box) => `y${Math.min(units.indexOf(box.dataset.unit ?? ""), 1)}`;
-  const tables = courses.map(({ times, values }) => [times, values]);
+/** Span that is drawn. */
+let drawn = [0, 1];
+/** What the axes and lines of the plot were made for: other channels, another look need new ones. */
+let madeFor;
+
+/** Draws what is shown. What only goes on keeps its plot, and with it the place that is pointed at. */
+function draw(from, to) {
+  drawn = [from, to];
+  const tables = shown.map(({ times, values }) => [times, values]);
   const data = tables.length ? uPlot.join(tables, tables.map(() => [2, 2])) : [[from, to]];
+  const look = JSON.stringify([shown.map(({ box }) => box.value), colour("text"), innerHeight]);
+  if (plot && look === madeFor) {
+    plot.setData(data);
+    return;
+  }
+  madeFor = look;
+  plot?.destroy();
+  plot = new uPlot(options(), data, plotPlace);
+  plot.over.addEventListener("dblclick", () => move("wider"));
+}
+
+function options() {
+  const [text, line] = [colour("faint"), colour("line")];
+  const units = [...new Set(shown.map(({ box }) => box.dataset.unit ?? ""))];
+  const scaleOf = (box) => `y${Math.min(units.indexOf(box.dataset.unit ?? ""), 1)}`;
   const axis = { stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
   // As wide as the longest number needs.
   const size = (chart, texts) => Math.max(40, ...(texts ?? []).map((text) => chart.ctx.measureText(text).width / devicePixelRatio + 22));
-  const options = {
+  return {
     width: plotPlace.clientWidth || 600,
     height: Math.max(220, Math.min(460, innerHeight * 0.42)),
-    scales: { x: { time: true, range: () => [from, to] } },
+    scales: { x: { time: true, range: () => drawn } },
     axes: [
       { ...axis, values: (_, splits) => splits.map((at, place) => tick(at, splits[1] - splits[0], place)) },
       { ...axis, scale: "y0", size, label: units[0] || undefined, labelSize: 18, labelGap: 4 },
@@ -211,7 +170,7 @@ function draw(courses, from, to) {
     ],
     series: [
       { label: t("js.time"), value: (_, at) => (at == null ? "–" : wholeMoment(new Date(at * 1000))) },
-      ...courses.map(({ box }, place) => ({
+      ...shown.map(({ box }, place) => ({
         label: label(box),
         scale: scaleOf(box),
         stroke: colour(`series-${place + 1}`),
@@ -223,7 +182,7 @@ function draw(courses, from, to) {
     ],
     cursor: { drag: { x: true, y: false, setScale: false } },
     legend: { live: true },
-    plugins: [marks(courses)],
+    plugins: [marks],
     hooks: {
       setSelect: [
         (chart) => {
@@ -234,9 +193,6 @@ function draw(courses, from, to) {
       ],
     },
   };
-  plot?.destroy();
-  plot = new uPlot(options, data, plotPlace);
-  plot.over.addEventListener("dblclick", () => move("wider"));
 }
 
 function tick(at, step, place) {
@@ -252,22 +208,22 @@ function cell(name, text) {
 }
 
 /** The same in rows, for those who do not look at drawings and those who want numbers. */
-function fill(courses) {
+function fill() {
   const head = document.createElement("tr");
-  const columns = courses.some(({ each }) => each)
+  const columns = shown.some(({ each }) => each)
     ? ["js.time", "js.channel", "js.value", "js.quality", "js.origin"]
-    : ["js.time", "js.channel", "js.mean", "js.min", "js.max", "js.count"];
+    : ["js.time", "js.channel", "js.mean", "js.min", "js.max", "js.count", "js.bad", "js.resumed"];
   for (const key of columns) head.append(Object.assign(cell("th", t(key)), { scope: "col" }));
-  const rows = courses.flatMap(({ box, points, each }) => points.map((point) => ({ box, point, each })));
+  const rows = shown.flatMap(({ box, points, each }) => points.map((point) => ({ box, point, each })));
   rows.sort((one, other) => other.point.at - one.point.at);
   const body = rows.slice(0, ROWS_MAX).map(({ box, point, each }) => {
     const row = document.createElement("tr");
     const { known } = point;
     const texts = each
-      ? [point.shown, t(`js.quality_${known.quality}`), t(`js.origin_${known.origin}`)]
+      ? [known.text, t(`js.quality_${known.quality}`), t(`js.origin_${known.origin}`)]
       : columns.length === 5
-        ? [known.mean ?? "–", known.bad ? t("js.quality_bad") : t("js.quality_good"), `${known.count}`]
-        : [known.mean ?? "–", known.min ?? "–", known.max ?? "–", known.count];
+        ? [known.mean ?? "–", t(known.bad ? "js.quality_bad" : "js.quality_good"), t(known.resumed ? "js.origin_resumed" : "js.origin_live")]
+        : [known.mean ?? "–", known.min ?? "–", known.max ?? "–", known.count, known.bad, known.resumed];
     row.append(cell("td", wholeMoment(new Date(point.at * 1000))), cell("td", label(box)), ...texts.map((text) => cell("td", String(text))));
     return row;
   });
@@ -291,23 +247,23 @@ async function refresh() {
   asking = new AbortController();
   const { signal } = asking;
   const [from, to] = bounds();
+  const span = { from, to, count: Math.max(50, Math.min(2000, Math.round(plotPlace.clientWidth / 2) || 500)), every: Number(section.dataset.every) || undefined };
   try {
-    const courses = await Promise.all(chosen().map((box) => course(box, from, to, signal)));
-    for (const one of courses) Object.assign(one, withGaps(one.points));
-    draw(courses, from, to);
-    fill(courses);
-    linkDownloads(from, to);
-    const gaps = courses.reduce((sum, { gaps }) => sum + gaps.length, 0);
-    const readings = courses.reduce((sum, { points, each }) => sum + (each ? points.length : points.reduce((all, { known }) => all + known.count + known.bad, 0)), 0);
-    const said = t(readings > 0 ? "js.shown" : "js.shown_none", { from: wholeMoment(new Date(from * 1000)), to: wholeMoment(new Date(to * 1000)), readings, gaps });
-    const shown = document.getElementById("shown");
-    if (shown.textContent !== said) shown.textContent = said;
-    plotPlace.dataset.gaps = gaps;
-    plotPlace.dataset.points = courses.reduce((sum, { points }) => sum + points.length, 0);
-    plotPlace.dataset.drawn = "yes";
+    const channel = (box) => ({ device, meter: box.dataset.meter, function: box.dataset.function });
+    shown = await Promise.all(chosen().map(async (box) => ({ box, ...(await course(channel(box), span, signal)) })));
   } catch (problem) {
     if (problem.name !== "AbortError") tell(problem.message);
+    return;
   }
+  draw(from, to);
+  fill();
+  linkDownloads(from, to);
+  const sum = (count) => shown.reduce((all, one) => all + count(one), 0);
+  const [readings, gaps] = [sum((one) => one.readings), sum((one) => one.gaps.length)];
+  const said = t(readings > 0 ? "js.shown" : "js.shown_none", { from: wholeMoment(new Date(from * 1000)), to: wholeMoment(new Date(to * 1000)), readings, gaps });
+  const place = document.getElementById("shown");
+  if (place.textContent !== said) place.textContent = said;
+  plotPlace.dataset.drawn = "yes";
 }
 
 /** Shows a span that was chosen. */
@@ -371,14 +327,21 @@ plotPlace?.addEventListener(
   { passive: false },
 );
 
-let followedAt = 0;
-document.addEventListener("live", ({ detail }) => {
-  if (detail.name !== "readings" || view.span === undefined || !plotPlace) return;
-  const due = followedAt + FOLLOW_EVERY - performance.now();
-  if (due > 0) return;
-  followedAt = performance.now();
-  refresh();
+/** Whoever is about to choose a span by hand is not disturbed. */
+let isHeld = false;
+const follow = steadily(FOLLOW_EVERY, async () => {
+  if (plotPlace && view.span !== undefined && !isHeld) await refresh();
 });
+plotPlace?.addEventListener("pointerdown", () => (isHeld = true));
+for (const end of ["pointerup", "pointercancel"]) {
+  addEventListener(end, () => {
+    if (isHeld) follow();
+    isHeld = false;
+  });
+}
+document.addEventListener("live", ({ detail }) => detail === "readings" && follow());
+// Time goes on where nothing comes.
+document.addEventListener("fresh", follow);
 if (plotPlace) new ResizeObserver(() => plot && plot.width !== plotPlace.clientWidth && plot.setSize({ width: plotPlace.clientWidth, height: plot.height })).observe(plotPlace);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plot && refresh());
 if (plotPlace) {

@@ -1,6 +1,7 @@
 // Keeps a page as it would be if it were loaded now: a message of the live stream makes it look again, and what
 // changed is put in place without touching the rest, so that focus, selection and what was typed stay.
 
+import { steadily } from "./steadily.js";
 import { localize } from "./times.js";
 import { t } from "./texts.js";
 
@@ -42,21 +43,12 @@ export function morph(old, fresh) {
   }
 }
 
-let looking;
-let again = false;
 let lookedAt = 0;
-let timer;
 
 async function look() {
-  timer = undefined;
-  if (looking) {
-    again = true;
-    return;
-  }
   lookedAt = performance.now();
-  looking = new AbortController();
   try {
-    const answer = await fetch(location.href, { headers: { accept: "text/html" }, signal: looking.signal });
+    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
     if (answer.redirected) location.reload();
     if (!answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -68,25 +60,11 @@ async function look() {
     document.dispatchEvent(new Event("fresh"));
   } catch {
     // The stream notices when the server is gone, and says so.
-  } finally {
-    looking = undefined;
-    if (again) {
-      again = false;
-      lookSoon();
-    }
   }
 }
 
 /** Looks again as soon as that is due. */
-export function lookSoon() {
-  timer ??= setTimeout(look, Math.max(0, lookedAt + LOOK_EVERY - performance.now()));
-}
-
-/** Looks at another address without loading a new page. */
-export function goTo(address) {
-  history.pushState(null, "", address);
-  lookSoon();
-}
+export const lookSoon = steadily(LOOK_EVERY, look);
 
 function say(state) {
   const connection = document.getElementById("connection");
@@ -108,8 +86,8 @@ export function keepLive(main) {
     });
     stream.onerror = () => say("lost");
     for (const name of MESSAGES) {
-      stream.addEventListener(name, (message) => {
-        document.dispatchEvent(new CustomEvent("live", { detail: { name, data: JSON.parse(message.data) } }));
+      stream.addEventListener(name, () => {
+        document.dispatchEvent(new CustomEvent("live", { detail: name }));
         lookSoon();
       });
     }

@@ -1,16 +1,19 @@
-// How fast things go: figures of the API's status, once a second, and their course over the last minutes.
+// How fast things go: figures of the API's status, whenever something came in, and their course over the last minutes.
 
 import { get } from "./api.js";
+import { steadily } from "./steadily.js";
 
-/** Between two questions, in milliseconds. */
-const EVERY = 1000;
-/** Over how many of them a rate is taken: a logger may report every few seconds only. */
-const OVER = 10;
+/** Between two questions, in milliseconds: what came in is seen within a second. */
+const LOOK_EVERY = 400;
+/** From one rate that is drawn to the next, in milliseconds. */
+const DRAW_EVERY = 1000;
+/** Over which time a rate is taken, in milliseconds: a logger may report every few seconds only. */
+const OVER = 10_000;
 /** Rates that are drawn: five minutes. */
 const DRAWN = 300;
 
 const figures = Object.fromEntries(
-  [...document.querySelectorAll("[data-figure]")].map((element) => [element.dataset.figure, element]),
+  [...document.querySelectorAll("#pace [data-figure]")].map((element) => [element.dataset.figure, element]),
 );
 const canvas = document.getElementById("course");
 const seen = [];
@@ -59,33 +62,44 @@ function draw() {
   pen.fill();
 }
 
-async function look() {
+/** Takes note of how far things are now. */
+function note(pace) {
+  const at = performance.now();
+  seen.push({ at, pace });
+  // The one before that time is kept: a rate needs two.
+  while (seen.length > 2 && at - seen[1].at >= OVER) seen.shift();
+}
+
+/** Readings a second at the moment. */
+function show() {
+  const [{ at: begin, pace: before }, { at: end, pace: now }] = [seen[0], seen.at(-1)];
+  write("connections", String(now.connections));
+  if (begin === end) return undefined;
+  const rate = (name) => ((now[name] - before[name]) * 1000) / (end - begin);
+  write("readings", rounded(rate("readings")));
+  write("packets", rounded(rate("packets")));
+  write("ack", latency(quantile(before, now, 0.5)));
+  write("ack-slow", latency(quantile(before, now, 0.99)));
+  return rate("readings");
+}
+
+const look = steadily(LOOK_EVERY, async () => {
   try {
-    const status = await get("/api/v1/status");
-    const now = { at: performance.now(), ...status.pace };
-    seen.push(now);
-    if (seen.length > OVER + 1) seen.shift();
-    const before = seen[0];
-    write("connections", String(now.connections));
-    if (before === now) return;
-    const seconds = (now.at - before.at) / 1000;
-    const rate = (now.readings - before.readings) / seconds;
-    write("readings", rounded(rate));
-    write("packets", rounded((now.packets - before.packets) / seconds));
-    write("ack", latency(quantile(before, now, 0.5)));
-    write("ack-slow", latency(quantile(before, now, 0.99)));
-    course.push(rate);
-    if (course.length > DRAWN) course.shift();
-    draw();
+    note((await get("/api/v1/status")).pace);
+    show();
   } catch {
     for (const name of Object.keys(figures)) write(name, "–");
     seen.length = 0;
   }
-}
+});
 
-(async () => {
-  for (;;) {
-    if (!document.hidden) await look();
-    await new Promise((resolve) => setTimeout(resolve, EVERY));
-  }
-})();
+setInterval(() => {
+  if (document.hidden || seen.length === 0) return;
+  // Nothing came since: otherwise it would have been looked at.
+  note(seen.at(-1).pace);
+  course.push(show());
+  if (course.length > DRAWN) course.shift();
+  draw();
+}, DRAW_EVERY);
+for (const name of ["live", "fresh"]) document.addEventListener(name, look);
+look();

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -195,6 +195,29 @@ impl Browser {
         let strokes = keys.chars().flat_map(|key| ["keyDown", "keyUp"].map(|kind| json!({"type": kind, "value": key})));
         let strokes: Vec<Value> = strokes.collect();
         self.post("actions", &json!({"actions": [{"type": "key", "id": "keyboard", "actions": strokes}]}));
+    }
+
+    /// Runs this script in every page that is opened from now on, before its own.
+    #[track_caller]
+    pub(super) fn before_pages(&self, script: &str) {
+        self.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({"source": script}));
+    }
+
+    /// The file of this ending that the browser has saved.
+    #[track_caller]
+    pub(super) fn downloaded(&self, ending: &str) -> PathBuf {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let entries = std::fs::read_dir(self.directory.path()).expect("a directory of this test").flatten();
+            let found =
+                entries.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == ending));
+            if let Some(found) = found {
+                return found;
+            }
+            assert!(Instant::now() <= deadline, "no file {ending} was saved");
+            // A frame of the page is the pace at which it is worth looking again.
+            self.promised("new Promise((resolve) => requestAnimationFrame(resolve))", &[]);
+        }
     }
 
     #[track_caller]

@@ -136,7 +136,7 @@ fn chart(visit: &Visit, device: &DeviceStatus, latest: &[Latest<'_>]) -> Markup 
         ("365d", "chart.year"),
     ];
     html! {
-        section #chart data-device=(device.id) aria-labelledby="chart-title" {
+        section #chart data-device=(device.id) data-every=[device.learnt.get("interval_s")] aria-labelledby="chart-title" {
             div.title {
                 h2 #chart-title { (visit.t("chart.title")) }
                 div.switch #spans role="group" aria-label=(visit.t("chart.span")) {

@@ -50,7 +50,7 @@ pub(super) async fn show(visit: Visit, State(api): State<Api>) -> Result<Respons
         }
     };
     let page = Page::new(visit.t("nav.overview"), content).scripts(&["overview.js"]);
-    Ok(page.live("kinds=events,presence").good(&visit))
+    Ok(page.live("kinds=readings,events,presence").good(&visit))
 }
 
 /// The last things that were not as they should be.
@@ -157,7 +157,7 @@ fn states(visit: &Visit, tally: &DeviceTally) -> Markup {
     }
 }
 
-/// How fast things go: filled in by a script from the API's status, once a second.
+/// How fast things go: filled in by a script from the API's status.
 fn pace(visit: &Visit) -> Markup {
     html! {
         dl.tiles #pace {
@@ -209,7 +209,7 @@ fn store(visit: &Visit, health: &StoreHealth) -> Markup {
     html! {
         dl.facts {
             dt { (visit.t("store.state")) } dd { span.state data-state=(state) { (visit.t(word)) } }
-            dt { (visit.t("store.readings")) } dd { (format::number(health.readings)) }
+            dt { (visit.t("store.readings")) } dd data-figure="stored" { (format::number(health.readings)) }
             dt { (visit.t("store.channels")) } dd { (format::number(health.channels as u64)) }
             dt { (visit.t("store.disk")) } dd { (format::bytes(health.database_bytes + health.wal_bytes)) }
             dt { (visit.t("store.commit")) } dd { (format!("{:.1} ms", health.commit_ms)) }
