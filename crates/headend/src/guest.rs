@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use loggerhead_model::{DeviceId, Event, EventKind, Identity, Learnt, Records, Severity};
-use loggerhead_protocols::{Admission, Claim, Company, Fault, Form, Known, Now, Proof, Refusal, Verdict};
+use loggerhead_protocols::{Admission, Claim, Company, Fault, Fit, Known, Now, Proof, Refusal, Verdict};
 use loggerhead_store::Outcome;
 
 use crate::budget::Budget;
@@ -162,25 +162,25 @@ impl Guest {
     /// Answers a claim. The peer learns no more than yes or no.
     pub(crate) async fn prove(&mut self, claim: &Claim) -> Verdict {
         let sessions_max = self.pass.listener().settings().connections_per_device_max;
-        match self.judged(claim).await.and_then(|(device, form)| self.admit(&device, claim, form, sessions_max)) {
+        match self.judged(claim).await.and_then(|(device, fit)| self.admit(&device, claim, fit, sessions_max)) {
             Ok(admission) => Verdict::Accepted(admission),
             Err(refusal) => self.turn_away(claim, refusal),
         }
     }
 
     /// Who it is by its claim.
-    async fn judged(&self, claim: &Claim) -> Result<(Arc<Device>, Form), Refusal> {
+    async fn judged(&self, claim: &Claim) -> Result<(Arc<Device>, Fit), Refusal> {
         let settings = self.pass.listener().settings();
         let (admittance, identity) = (&settings.admittance, &claim.identity);
         if matches!(claim.proof, Proof::SignedIn) {
-            return Ok((self.core.person(admittance.protocol, identity).await?, Form::ONLY));
+            return Ok((self.core.person(admittance.protocol, identity).await?, Fit::default()));
         }
         let now = self.core.clock.now().elapsed;
         match self.core.identities.judge(now, admittance, claim, self.peer.address) {
-            Judgement::Accepted(device, form) => Ok((device, form)),
+            Judgement::Accepted(device, fit) => Ok((device, fit)),
             Judgement::Refused(refusal) => Err(refusal),
-            Judgement::Stranger(secret, form) => {
-                Ok((self.core.enroll(admittance, identity, secret, &self.peer.text).await?, form))
+            Judgement::Stranger(secret, fit) => {
+                Ok((self.core.enroll(admittance, identity, secret, &self.peer.text).await?, fit))
             }
         }
     }
@@ -190,10 +190,10 @@ impl Guest {
         let now = self.core.clock.now().elapsed;
         let settings = self.pass.listener().settings();
         match self.core.identities.judge(now, &settings.admittance, claim, self.peer.address) {
-            Judgement::Accepted(device, form) => {
+            Judgement::Accepted(device, fit) => {
                 self.core.identities.throttle.succeeded(now, &claim.identity, self.peer.address);
                 let settings = Arc::new(device.rules().settings.table());
-                Verdict::Accepted(Admission { device: device.id.clone(), settings, learnt: device.learnt(), form })
+                Verdict::Accepted(Admission { device: device.id.clone(), settings, learnt: device.learnt(), fit })
             }
             Judgement::Refused(refusal) => self.turn_away(claim, refusal),
             // Somebody else's word enrols nobody.
@@ -213,7 +213,7 @@ impl Guest {
         &mut self,
         device: &Arc<Device>,
         claim: &Claim,
-        form: Form,
+        fit: Fit,
         sessions_max: usize,
     ) -> Result<Admission, Refusal> {
         let now = self.core.clock.now();
@@ -247,7 +247,7 @@ impl Guest {
         }
         self.core.commands.deliver(device);
         let settings = Arc::new(device.rules().settings.table());
-        Ok(Admission { device: device.id.clone(), settings, learnt: device.learnt(), form })
+        Ok(Admission { device: device.id.clone(), settings, learnt: device.learnt(), fit })
     }
 
     /// The session is not the device's any more.

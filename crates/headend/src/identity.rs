@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use loggerhead_model::{DeviceId, Identity};
-use loggerhead_protocols::{Claim, Form, Known, Proof, Refusal};
+use loggerhead_protocols::{Claim, Fit, Known, Proof, Refusal};
 use loggerhead_store::{DeviceState, Login, Secret};
 
 use crate::device::Device;
@@ -45,12 +45,12 @@ pub(crate) enum Enroll {
 
 /// What a claim is worth.
 pub(crate) enum Judgement {
-    /// It is this device, by a proof of this form.
-    Accepted(Arc<Device>, Form),
+    /// It is this device, by a proof that fits so.
+    Accepted(Arc<Device>, Fit),
     /// It is not let in.
     Refused(Refusal),
     /// Nobody knows it, but it proved this secret of a listener that enrols; or, without one, a key of its cipher.
-    Stranger(Option<Secret>, Form),
+    Stranger(Option<Secret>, Fit),
 }
 
 /// Everything that is known about names.
@@ -124,12 +124,12 @@ impl Identities {
         let named = device.clone();
         let shown = self.shown(now, admittance, claim, peer, device.as_deref());
         let judgement = match (device, shown) {
-            (Some(device), Shown::Own(form)) => match device.rules().state {
-                DeviceState::Active => Judgement::Accepted(device, form),
+            (Some(device), Shown::Own(fit)) => match device.rules().state {
+                DeviceState::Active => Judgement::Accepted(device, fit),
                 DeviceState::Pending => Judgement::Refused(Refusal::Pending),
             },
-            (None, Shown::Listener(secret, form)) if admittance.enroll != Enroll::Refuse => {
-                Judgement::Stranger(secret, form)
+            (None, Shown::Listener(secret, fit)) if admittance.enroll != Enroll::Refuse => {
+                Judgement::Stranger(secret, fit)
             }
             (Some(_), Shown::Nothing | Shown::Listener(..)) => Judgement::Refused(Refusal::WrongProof),
             (None, Shown::Nothing | Shown::Listener(..) | Shown::Own(_)) => Judgement::Refused(Refusal::Unknown),
@@ -183,27 +183,29 @@ impl Identities {
     ) -> Shown {
         let rules = device.map(Device::rules);
         match &claim.proof {
-            Proof::Response { challenge, answer, check } => {
+            Proof::Response { .. } | Proof::Mutual { .. } => {
                 let own = rules.as_ref().and_then(|rules| rules.secret.as_ref());
-                let fits = |secret: &Secret| check(challenge, answer, secret.expose());
+                let fits = |secret: &Secret| claim.proof.fit(secret.expose());
                 let own_fits = fits(own.unwrap_or(&self.dummy)).filter(|_| own.is_some());
                 let mut listener = None;
                 for secret in &admittance.secrets {
-                    if let Some(form) = fits(secret) {
-                        listener = Some((secret, form));
+                    if let Some(fit) = fits(secret) {
+                        listener = Some((secret, fit));
                     }
                 }
                 match (own_fits, listener) {
-                    (Some(form), _) => Shown::Own(form),
+                    (Some(fit), _) => Shown::Own(fit),
                     // A device without a secret of its own proves one of its listener.
-                    (None, Some((_, form))) if rules.is_some() && own.is_none() => Shown::Own(form),
-                    (None, Some((secret, form))) => Shown::Listener(Some(secret.clone()), form),
+                    (None, Some((_, fit))) if rules.is_some() && own.is_none() => Shown::Own(fit),
+                    (None, Some((secret, fit))) => Shown::Listener(Some(secret.clone()), fit),
                     (None, None) => Shown::Nothing,
                 }
             }
-            Proof::Cipher if rules.as_ref().is_some_and(|rules| rules.login == Login::Cipher) => Shown::Own(Form::ONLY),
-            Proof::Name if rules.as_ref().is_some_and(|rules| rules.login == Login::Name) => Shown::Own(Form::ONLY),
-            Proof::Cipher if device.is_none() => Shown::Listener(None, Form::ONLY),
+            Proof::Cipher if rules.as_ref().is_some_and(|rules| rules.login == Login::Cipher) => {
+                Shown::Own(Fit::default())
+            }
+            Proof::Name if rules.as_ref().is_some_and(|rules| rules.login == Login::Name) => Shown::Own(Fit::default()),
+            Proof::Cipher if device.is_none() => Shown::Listener(None, Fit::default()),
             // Who is signed in is judged by nobody else.
             Proof::Cipher | Proof::Name | Proof::SignedIn => Shown::Nothing,
             Proof::Remembered => {
@@ -211,7 +213,7 @@ impl Identities {
                 let place = (admittance.protocol, claim.identity.clone(), peer);
                 let remembered = memory.logins.find(now, &place);
                 if remembered.is_some() && remembered == device.map(|device| &device.id) {
-                    Shown::Own(Form::ONLY)
+                    Shown::Own(Fit::default())
                 } else {
                     Shown::Nothing
                 }
@@ -227,9 +229,9 @@ impl Identities {
 /// What a proof shows.
 enum Shown {
     /// That it is the device.
-    Own(Form),
+    Own(Fit),
     /// That it knows this secret of the listener, or a key of its cipher.
-    Listener(Option<Secret>, Form),
+    Listener(Option<Secret>, Fit),
     Nothing,
 }
 
@@ -241,7 +243,7 @@ mod tests {
 
     use bytes::Bytes;
     use loggerhead_model::{DeviceId, Identity};
-    use loggerhead_protocols::{Claim, Company, Form, Proof, Refusal};
+    use loggerhead_protocols::{Claim, Company, Fit, Form, Proof, Refusal};
     use loggerhead_store::{DeviceSource, DeviceState, Login, Secret};
 
     use super::{Admittance, Enroll, Identities, Judgement, NOTE_BYTES_MAX};
@@ -303,7 +305,34 @@ mod tests {
         check(&identities, Enroll::Accept, &response("a", b"shared"), "wrong-proof");
         check(&identities, Enroll::Accept, &response("a", b""), "wrong-proof");
         let judgement = identities.judge(NOW, &admittance(Enroll::Accept), &response("a", b"own"), Some(HOME));
-        assert!(matches!(judgement, Judgement::Accepted(_, Form(1))), "the form of the proof is told");
+        assert!(
+            matches!(judgement, Judgement::Accepted(_, Fit { form: Form(1), .. })),
+            "the form of the proof is told"
+        );
+    }
+
+    #[test]
+    fn where_both_sides_prove_something_the_peer_is_shown_that_the_secret_is_known() {
+        let identities = Identities::new();
+        with(&identities, "a", |_| {});
+        let claim = |name, answer: &[u8]| {
+            let proof = Proof::Mutual {
+                challenge: Box::default(),
+                answer: answer.into(),
+                check: |_, answer, secret| (answer == secret).then(|| [secret[0]; 32]),
+            };
+            Claim { identity: identity(name), proof, remember: None, company: Company::Many }
+        };
+        for (name, answer, shown) in [("a", b"own".as_slice(), b'o'), ("x", b"shared", b's')] {
+            match identities.judge(NOW, &admittance(Enroll::Accept), &claim(name, answer), Some(HOME)) {
+                Judgement::Accepted(_, fit) | Judgement::Stranger(_, fit) => {
+                    assert_eq!(fit.counterproof, Some([shown; 32]));
+                }
+                Judgement::Refused(refusal) => panic!("{name}: {refusal:?}"),
+            }
+        }
+        check(&identities, Enroll::Accept, &claim("a", b"shared"), "wrong-proof");
+        check(&identities, Enroll::Accept, &claim("x", b"own"), "unknown");
     }
 
     #[test]

@@ -213,6 +213,98 @@ fn a_client_of_another_maker_speaks_over_websocket() {
     assert!(head_end.stop().success());
 }
 
+/// Enters by SCRAM-SHA-256 and proves itself once more, with properties written by the client of another maker and hashes of
+/// the interpreter's own.
+const BY_SCRAM: &str = r#"
+import base64, hashlib, hmac, os, socket, sys
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+METHOD = "SCRAM-SHA-256"
+line = socket.create_connection((sys.argv[1], int(sys.argv[2])), 60)
+def say(kind, body):
+    length, head = len(body), bytes([kind])
+    while True:
+        length, low = divmod(length, 128)
+        head += bytes([low | (128 if length else 0)])
+        if not length:
+            break
+    line.sendall(head + body)
+def take(count):
+    taken = b""
+    while len(taken) < count:
+        some = line.recv(count - len(taken))
+        assert some, "closed"
+        taken += some
+    return taken
+def hear():
+    kind, length, shift = take(1)[0] >> 4, 0, 0
+    while True:
+        byte = take(1)[0]
+        length, shift = length | (byte & 127) << shift, shift + 7
+        if byte < 128:
+            return kind, take(length)
+def listed(kind, data):
+    properties = Properties(kind)
+    properties.AuthenticationMethod, properties.AuthenticationData = METHOD, data
+    return properties.pack()
+def data_of(kind, packed):
+    properties = Properties(kind)
+    properties.unpack(packed)
+    assert properties.AuthenticationMethod == METHOD
+    return properties.AuthenticationData
+def text(value):
+    return len(value).to_bytes(2, "big") + value
+def mac(key, what):
+    return hmac.new(key, what, hashlib.sha256).digest()
+def prove(password, begin, end):
+    bare = b"n=admin,r=" + base64.b64encode(os.urandom(12))
+    begin(b"n,," + bare)
+    kind, body = hear()
+    assert (kind, body[0]) == (15, 0x18), (kind, body)
+    asked = data_of(PacketTypes.AUTH, body[1:])
+    parts = dict(part.split(b"=", 1) for part in asked.split(b","))
+    salted = hashlib.pbkdf2_hmac("sha256", password, base64.b64decode(parts[b"s"]), int(parts[b"i"]))
+    before = b"c=biws,r=" + parts[b"r"]
+    said = b",".join([bare, asked, before])
+    key = mac(salted, b"Client Key")
+    proof = bytes(a ^ b for a, b in zip(key, mac(hashlib.sha256(key).digest(), said)))
+    say(0xf0, b"" + listed(PacketTypes.AUTH, before + b",p=" + base64.b64encode(proof)))
+    kind, reason, packed = end(*hear())
+    if reason == 0:
+        expected = b"v=" + base64.b64encode(mac(mac(salted, b"Server Key"), said))
+        assert data_of(kind, packed) == expected, "the broker does not know the password"
+    print(kind, hex(reason))
+def connect(first):
+    head = text(b"MQTT") + bytes([5, 2, 0, 60])
+    say(0x10, head + listed(PacketTypes.CONNECT, first) + text(b"prover"))
+def again(first):
+    say(0xf0, b"" + listed(PacketTypes.AUTH, first))
+prove(sys.argv[3].encode(), connect, lambda kind, body: (kind, body[1], body[2:]))
+prove(sys.argv[4].encode(), again, lambda kind, body: (kind, body[0], body[1:]))
+"#;
+
+#[test]
+fn a_password_is_proven_by_both_sides_and_never_said() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let (head_end, address) = start(directory.path());
+    let (host, port) = address.rsplit_once(':').expect("HOST:PORT");
+    let proving = |first: &str, then: &str| {
+        let mut command = Command::new("/usr/bin/python3");
+        let output = command.args(["-c", BY_SCRAM, host, port, first, then]).output().expect("./check installs it");
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert_eq!(proving("123456", "123456"), (true, "2 0x0\n15 0x0\n".to_owned()));
+    assert_eq!(proving("123456", "wrong"), (true, "2 0x0\n14 0x87\n".to_owned()));
+    assert_eq!(proving("wrong", "").1, "2 0x86\n");
+    let access = ["--to", &address, "--user", "admin", "--password", "123456", "--scram"];
+    run(&[&["mqtt", "pub", "plant/a", "x", "--qos", "1", "--retain"], &access[..]].concat());
+    let heard = run(&[&["mqtt", "sub", "plant/+", "--count", "1"], &access[..]].concat());
+    assert_eq!(heard, "plant/a x\n");
+    let wrong = ["--to", &address, "--user", "admin", "--password", "1234567", "--scram"];
+    assert_fails(&[&["mqtt", "pub", "a", "y"], &wrong[..]].concat(), 1, "0x86");
+    assert!(head_end.stop().success());
+}
+
 /// Asks a device something as MQTT 5 does, and gives the answer.
 fn request(address: &str, user: &str, device: &str, order: &str) -> String {
     let (host, port) = address.rsplit_once(':').expect("HOST:PORT");

@@ -3,6 +3,7 @@
 //! A protocol is one folder and one line in [`ALL`]. Nothing here opens a socket, reads a clock or makes a random number:
 //! bytes, time and entropy come in through [`Session::handle`], bytes and requests go out through [`Session::poll`].
 
+mod base64;
 mod encoding;
 mod explain;
 mod fault;
@@ -23,13 +24,14 @@ pub mod logger;
 pub mod mqtt;
 pub mod office;
 pub mod pair;
+pub mod scram;
 pub mod websocket;
 
 pub use explain::{Explain, Explanation, Field, Judgement};
 pub use fault::{Fault, FaultKind};
 pub use session::{
-    Acceptor, Admission, Check, Claim, CloseReason, Company, DataDoor, Exchange, Form, Input, Known, Limits, News, Now,
-    OpenSession, Opening, Output, Proof, Question, Refusal, Session, Untaken, Verdict,
+    Acceptor, Admission, Check, Claim, CloseReason, Company, Counterproof, DataDoor, Exchange, Fit, Form, Input, Known,
+    Limits, MutualCheck, News, Now, OpenSession, Opening, Output, Proof, Question, Refusal, Session, Untaken, Verdict,
 };
 pub use settings::{SettingsError, hint, near, none_of};
 

@@ -362,6 +362,15 @@ pub enum Proof {
         /// The protocol's rule.
         check: Check,
     },
+    /// Both sides prove that they know a secret: as `Response`, with a counterproof for the peer.
+    Mutual {
+        /// What was said so far.
+        challenge: Box<[u8]>,
+        /// What came back.
+        answer: Box<[u8]>,
+        /// The protocol's rule.
+        check: MutualCheck,
+    },
     /// Its messages decipher under the device's own key. Enough only where the device's settings say so.
     Cipher,
     /// Nothing: the protocol has no proof, or the peer gave none. Enough only where the device's settings say so.
@@ -374,6 +383,37 @@ pub enum Proof {
 
 /// Given challenge, answer and secret, says in which form they fit, in constant time.
 pub type Check = fn(&[u8], &[u8], &[u8]) -> Option<Form>;
+
+/// Given challenge, answer and secret, says whether they fit, and then what proves to the peer that the secret is known here,
+/// in constant time.
+pub type MutualCheck = fn(&[u8], &[u8], &[u8]) -> Option<Counterproof>;
+
+/// What proves to a peer that its secret is known here.
+pub type Counterproof = [u8; 32];
+
+/// How a proof fits a secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fit {
+    /// In which form it was made.
+    pub form: Form,
+    /// What the peer is shown in return, where both sides prove something.
+    pub counterproof: Option<Counterproof>,
+}
+
+impl Proof {
+    /// Whether and how it fits a secret; never for a proof that is of no secret.
+    #[must_use]
+    pub fn fit(&self, secret: &[u8]) -> Option<Fit> {
+        match self {
+            Self::Response { challenge, answer, check } => {
+                check(challenge, answer, secret).map(|form| Fit { form, counterproof: None })
+            }
+            Self::Mutual { challenge, answer, check } => check(challenge, answer, secret)
+                .map(|counterproof| Fit { form: Form::ONLY, counterproof: Some(counterproof) }),
+            Self::Cipher | Self::Name | Self::Remembered | Self::SignedIn => None,
+        }
+    }
+}
 
 /// In which of the forms that a protocol knows a proof was made; the protocol numbers them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -389,6 +429,7 @@ impl fmt::Debug for Proof {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Response { .. } => "Response",
+            Self::Mutual { .. } => "Mutual",
             Self::Cipher => "Cipher",
             Self::Name => "Name",
             Self::Remembered => "Remembered",
@@ -415,8 +456,8 @@ pub struct Admission {
     pub settings: Arc<toml::Table>,
     /// What was learnt about it earlier.
     pub learnt: Learnt,
-    /// In which form its proof was made.
-    pub form: Form,
+    /// How its proof fits.
+    pub fit: Fit,
 }
 
 /// Why a claim was not believed; for operators only.

@@ -11,8 +11,9 @@ use loggerhead_protocols::mqtt::decode::read;
 use loggerhead_protocols::mqtt::encode::encode;
 use loggerhead_protocols::mqtt::frame::BODY_BYTES_MAX;
 use loggerhead_protocols::mqtt::message::{Ack, Connect, Level, Notice, Packet};
-use loggerhead_protocols::mqtt::properties::{Id, Properties};
+use loggerhead_protocols::mqtt::properties::{Id, Properties, Value, Writer};
 use loggerhead_protocols::mqtt::reason::Reason;
+use loggerhead_protocols::scram;
 use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
@@ -45,6 +46,9 @@ pub(crate) struct Access {
     /// A file that holds its password
     #[arg(long, value_name = "FILE", requires = "user")]
     password_file: Option<PathBuf>,
+    /// Prove the password by SCRAM-SHA-256 without saying it, and have the broker prove that it knows it too
+    #[arg(long, requires = "user")]
+    scram: bool,
 }
 
 impl std::fmt::Debug for Access {
@@ -60,6 +64,7 @@ pub(crate) struct Dial {
     target: Target,
     user: Option<String>,
     password: Option<String>,
+    scram: bool,
 }
 
 impl Access {
@@ -76,7 +81,8 @@ impl Access {
             }
             None => self.password.clone(),
         };
-        Ok(Dial { target: Target { address: self.to.clone(), tls }, user: self.user.clone(), password })
+        let target = Target { address: self.to.clone(), tls };
+        Ok(Dial { target, user: self.user.clone(), password, scram: self.scram })
     }
 }
 
@@ -115,7 +121,7 @@ impl Talk {
         })?;
         let buffer = vec![0; READ_BYTES].into();
         let mut talk = Self { stream, held: BytesMut::new(), out: Vec::new(), sent: 0, buffer, receive_max: u16::MAX };
-        talk.say(&Packet::Connect(Connect {
+        let connect = Connect {
             level: LEVEL,
             clean_start: true,
             keep_alive_s,
@@ -124,18 +130,59 @@ impl Talk {
             will: None,
             user: dial.user.as_deref(),
             password: dial.password.as_deref().map(str::as_bytes),
-        }));
-        let (reason, receive_max) = talk
+        };
+        if dial.scram {
+            talk.prove(connect).await?;
+        } else {
+            talk.say(&Packet::Connect(connect));
+            talk.hear_entry().await?;
+        }
+        Ok(talk)
+    }
+
+    /// Connects without saying the password. Source: MQTT 5.0 §4.12.
+    async fn prove(&mut self, connect: Connect<'_>) -> anyhow::Result<()> {
+        let (user, secret) = (connect.user.unwrap_or_default(), connect.password.unwrap_or_default());
+        let nonce = format!("{:032x}", rand::random::<u128>());
+        let client = scram::Client::new(user, &nonce);
+        let mut list = Writer::default();
+        list.text(Id::AuthenticationMethod, scram::MECHANISM);
+        list.binary(Id::AuthenticationData, &client.first_message());
+        self.say(&Packet::Connect(Connect { properties: list.list(), password: None, ..connect }));
+        let asked = self
+            .hear(|packet| {
+                if let Packet::Auth(notice) = packet {
+                    return Some(Ok(data_of(notice.properties)));
+                }
+                if let Packet::ConnAck(answer) = packet { Some(Err(answer.reason)) } else { None }
+            })
+            .await?;
+        let asked = asked.map_err(|reason| anyhow::anyhow!("the broker refuses the client: {reason}"))?;
+        let answer = client.answer(&asked, secret);
+        let (last, expected) = answer.map_err(|what| anyhow::anyhow!("the broker breaks a rule: {what}"))?;
+        let mut list = Writer::default();
+        list.text(Id::AuthenticationMethod, scram::MECHANISM).binary(Id::AuthenticationData, &last);
+        let notice = Notice { reason: Reason::CONTINUE_AUTHENTICATION, properties: list.list() };
+        self.say(&Packet::Auth(notice));
+        if self.hear_entry().await? != expected {
+            anyhow::bail!("the broker does not prove that it knows the password: it is not the one it should be");
+        }
+        Ok(())
+    }
+
+    /// Waits for the answer to the CONNECT; the authentication data in it.
+    async fn hear_entry(&mut self) -> anyhow::Result<Vec<u8>> {
+        let (reason, receive_max, data) = self
             .hear(|packet| {
                 let Packet::ConnAck(answer) = packet else { return None };
-                Some((answer.reason, answer.properties.two(Id::ReceiveMaximum)))
+                Some((answer.reason, answer.properties.two(Id::ReceiveMaximum), data_of(answer.properties)))
             })
             .await?;
         if reason.is_failure() {
             anyhow::bail!("the broker refuses the client: {reason}");
         }
-        talk.receive_max = receive_max.unwrap_or(u16::MAX);
-        Ok(talk)
+        self.receive_max = receive_max.unwrap_or(u16::MAX);
+        Ok(data)
     }
 
     /// Lets a packet wait to be sent.
@@ -238,4 +285,8 @@ impl Talk {
         })
         .await
     }
+}
+
+fn data_of(properties: Properties<'_>) -> Vec<u8> {
+    if let Some(Value::Binary(data)) = properties.find(Id::AuthenticationData) { data.to_vec() } else { Vec::new() }
 }

@@ -246,7 +246,7 @@ impl HeadEnd {
 
     /// The device is in.
     fn enter(&mut self, now: Now, envelope: Envelope<'static>, marks: Marks, admission: Admission, visit: Visit) {
-        let Admission { device, settings, learnt, form } = admission;
+        let Admission { device, settings, learnt, fit } = admission;
         self.settings = self.settings_with(now, &settings);
         self.forgive();
         let mut liveness = Liveness::new(now.elapsed);
@@ -261,7 +261,7 @@ impl HeadEnd {
             Visit::Message => ReportedBefore::Past,
         };
         let is_response = visit == Visit::Stay && marks.dialect.habits.proof == ProofStep::Challenge;
-        self.tell_learnt(marks, is_response.then(|| ProofOrder::of(form)), &learnt);
+        self.tell_learnt(marks, is_response.then(|| ProofOrder::of(fit.form)), &learnt);
         let saw_192 = learnt.get("saw_192").is_some_and(|text| text == "yes");
         let dialect = marks.dialect;
         self.stage =

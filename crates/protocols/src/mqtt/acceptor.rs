@@ -37,6 +37,10 @@ impl Acceptor for MqttAcceptor {
 }
 
 impl Exchange for Shared {
+    fn entrust(&self, key: &[u8; 32]) {
+        self.broker.entrust(key);
+    }
+
     fn recall(&self, now: Now, notes: &mut dyn Iterator<Item = (Bytes, Bytes)>) {
         self.broker.with(|inside| inside.recall(now.wall, notes));
     }

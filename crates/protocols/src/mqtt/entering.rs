@@ -19,6 +19,7 @@ use super::properties::{Id, Writer};
 use super::reason::{Breach, Reason};
 use super::sending::Peer;
 use super::session::{HeadEnd, Stage, Waiting};
+use crate::scram;
 use crate::{Admission, Claim, CloseReason, Company, FaultKind, Form, Now, Output, Proof, Question};
 
 /// Whom a client without a user name claims to be, and its password: it is let in where there is such a device.
@@ -74,6 +75,9 @@ impl HeadEnd {
             asks_response: properties.number(Id::RequestResponseInformation) == Some(1),
             peer: Peer::of(connect),
         };
+        if properties.text(Id::AuthenticationMethod).is_some() {
+            return self.begin_authentication(attempt, connect.user, properties);
+        }
         let user = connect.user.unwrap_or(ANONYMOUS);
         let password = match connect.user {
             Some(_) => connect.password.unwrap_or_default(),
@@ -111,7 +115,7 @@ impl HeadEnd {
         if bytes > CLIENT_ID_BYTES_MAX {
             return Err(Reason::CLIENT_ID_NOT_VALID);
         }
-        if connect.properties.find(Id::AuthenticationMethod).is_some() {
+        if connect.properties.text(Id::AuthenticationMethod).is_some_and(|method| method != scram::MECHANISM) {
             return Err(Reason::BAD_AUTHENTICATION_METHOD);
         }
         Ok(())
@@ -128,6 +132,9 @@ impl HeadEnd {
 
     /// The client is who it says it is.
     pub(super) fn accepted(&mut self, now: Now, admission: Admission) -> Result<(), Breach> {
+        if matches!(self.stage, Stage::In) {
+            return self.authenticated_again(&admission);
+        }
         let Stage::Proving(attempt) = std::mem::replace(&mut self.stage, Stage::Entering) else {
             self.stage = Stage::Ended;
             return Ok(());
@@ -136,6 +143,9 @@ impl HeadEnd {
         self.rules = rules.map_err(|error| {
             Breach::new(Reason::SERVER_UNAVAILABLE, FaultKind::NotProven, format!("the account's settings: {error}"))
         })?;
+        if let Some(authentication) = &mut self.authentication {
+            authentication.proven(admission.fit.counterproof);
+        }
         self.device = Some(admission.device.clone());
         self.client_id = Arc::clone(&attempt.client_id);
         if let Some(will) = &attempt.will
@@ -212,7 +222,7 @@ impl HeadEnd {
     }
 
     /// What the client has to know of us. Source: \[2\] §3.2.2.3.
-    fn say_limits(&self, attempt: &Attempt, expiry_s: u32, keep_alive_s: u16, list: &mut Writer) {
+    fn say_limits(&mut self, attempt: &Attempt, expiry_s: u32, keep_alive_s: u16, list: &mut Writer) {
         if expiry_s != attempt.asked_expiry_s {
             list.four(Id::SessionExpiry, expiry_s);
         }
@@ -229,6 +239,9 @@ impl HeadEnd {
         }
         if keep_alive_s != attempt.keep_alive_s {
             list.two(Id::ServerKeepAlive, keep_alive_s);
+        }
+        if let Some(authentication) = &mut self.authentication {
+            authentication.say(list);
         }
         let response = self.settings.response_information.as_deref().filter(|_| attempt.asks_response);
         if let Some(topic) = response.and_then(|topic| filled(topic, self.asker())) {

@@ -2,6 +2,7 @@
 
 mod acceptor;
 mod access;
+mod authenticating;
 mod broker;
 mod commands;
 mod device;

@@ -17,6 +17,10 @@ impl Reason {
     pub const NO_MATCHING_SUBSCRIBERS: Self = Self(0x10);
     /// There was no such subscription.
     pub const NO_SUBSCRIPTION_EXISTED: Self = Self(0x11);
+    /// The next step of an authentication is due.
+    pub const CONTINUE_AUTHENTICATION: Self = Self(0x18);
+    /// The client wants to be authenticated again.
+    pub const RE_AUTHENTICATE: Self = Self(0x19);
     /// Anything else that is wrong.
     pub const UNSPECIFIED: Self = Self(0x80);
     /// Bytes that the grammar does not allow.

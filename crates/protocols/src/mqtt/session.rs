@@ -11,6 +11,7 @@ use std::time::Duration;
 use loggerhead_model::{CommandState, DeviceId, Note, Receipt, Records, Report, Ticket};
 
 use super::access::{Asker, Rules};
+use super::authenticating::Authentication;
 use super::broker::timing::Leaving;
 use super::broker::{Broker, Pending, Place};
 use super::commands::Given;
@@ -34,6 +35,8 @@ const WIND_UP_WAIT: Duration = Duration::from_secs(5);
 pub(super) enum Stage {
     /// It has said nothing.
     Strange,
+    /// It said who it is, and proves it in steps.
+    Challenged(Box<Attempt>),
     /// Its proof is being judged.
     Proving(Box<Attempt>),
     /// Its session is being stored before it is told that it is in.
@@ -96,6 +99,8 @@ pub(super) struct HeadEnd {
     pub(super) expiry_s: u32,
     /// What it said of that when it said goodbye.
     pub(super) expiry_at_end: Option<u32>,
+    /// How it proves itself, where that takes more than a password.
+    pub(super) authentication: Option<Box<Authentication>>,
     pub(super) leaving: Leaving,
     pub(super) entropy: [u8; 32],
     pub(super) waker: Waker,
@@ -134,6 +139,7 @@ impl HeadEnd {
             keep_alive: None,
             expiry_s: 0,
             expiry_at_end: None,
+            authentication: None,
             leaving: Leaving::Abruptly,
             entropy: opening.entropy,
             waker: opening.waker,
@@ -156,12 +162,12 @@ impl HeadEnd {
         self.ending.is_none()
             && self.given.is_none()
             && self.waiting.len() < WAITING_MAX
-            && matches!(self.stage, Stage::Strange | Stage::In)
+            && matches!(self.stage, Stage::Strange | Stage::Challenged(_) | Stage::In)
     }
 
     fn packet_bytes_max(&self) -> usize {
         match self.stage {
-            Stage::Strange => CONNECT_BYTES_MAX.min(self.settings.packet_bytes_max),
+            Stage::Strange | Stage::Challenged(_) => CONNECT_BYTES_MAX.min(self.settings.packet_bytes_max),
             Stage::Proving(_) | Stage::Entering | Stage::In | Stage::Ended => self.settings.packet_bytes_max,
         }
     }
@@ -209,6 +215,9 @@ impl HeadEnd {
 
     fn packet(&mut self, now: Now, packet: Packet<'_>) -> Result<(), Breach> {
         let kind = packet.kind();
+        if matches!(self.stage, Stage::Challenged(_)) {
+            return self.challenged(packet);
+        }
         match (packet, matches!(self.stage, Stage::In)) {
             (Packet::Connect(connect), false) => self.connect(&connect),
             (_, false) => Err(Breach::protocol(format!("a {} before the CONNECT", kind.name()))),
@@ -242,13 +251,9 @@ impl HeadEnd {
                 Ok(())
             }
             (Packet::Disconnect(notice), true) => self.disconnect(now, &notice),
+            (Packet::Auth(notice), true) => self.auth(&notice),
             (
-                Packet::Connect(_)
-                | Packet::ConnAck(_)
-                | Packet::SubAck(_)
-                | Packet::UnsubAck(_)
-                | Packet::PingResp
-                | Packet::Auth(_),
+                Packet::Connect(_) | Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp,
                 true,
             ) => Err(Breach::protocol(format!("a {} from a client that is in", kind.name()))),
         }
@@ -360,7 +365,7 @@ impl HeadEnd {
                     encode(&Packet::Disconnect(Notice { reason, properties }), self.level, &mut self.out);
                 }
             }
-            Stage::Proving(_) | Stage::Entering => self.refuse(reason),
+            Stage::Challenged(_) | Stage::Proving(_) | Stage::Entering => self.refuse(reason),
             Stage::Strange | Stage::In | Stage::Ended => {}
         }
     }
@@ -403,14 +408,14 @@ impl HeadEnd {
                 let reason = CloseReason::Silent(now.elapsed.saturating_sub(self.heard_at));
                 self.close(reason);
             }
-            Stage::Proving(_) | Stage::Entering if now.elapsed >= self.login_by => {
+            Stage::Challenged(_) | Stage::Proving(_) | Stage::Entering if now.elapsed >= self.login_by => {
                 self.end(Reason::SERVER_UNAVAILABLE, CloseReason::Refused);
             }
             Stage::In if self.keep_alive.is_some_and(|limit| silence >= limit) => {
                 self.end(Reason::KEEP_ALIVE_TIMEOUT, CloseReason::Silent(silence));
             }
             Stage::In => self.may_have_mail = true,
-            Stage::Strange | Stage::Proving(_) | Stage::Entering | Stage::Ended => {}
+            Stage::Strange | Stage::Challenged(_) | Stage::Proving(_) | Stage::Entering | Stage::Ended => {}
         }
         if let Some((_, because)) = self.ending.take_if(|(at, _)| *at <= now.elapsed) {
             self.close(because);
@@ -462,7 +467,7 @@ impl HeadEnd {
     fn next_wake(&self) -> Option<Duration> {
         let deadline = match self.stage {
             Stage::Strange => Some(self.first_frame_by.min(self.login_by)),
-            Stage::Proving(_) | Stage::Entering => Some(self.login_by),
+            Stage::Challenged(_) | Stage::Proving(_) | Stage::Entering => Some(self.login_by),
             Stage::In => self.keep_alive.map(|limit| self.heard_at + limit),
             Stage::Ended => None,
         };
@@ -475,9 +480,7 @@ impl HeadEnd {
             Input::Eof => self.eof(now),
             Input::Wake => self.wake(now),
             Input::Verdict(Verdict::Accepted(admission)) => self.accepted(now, admission)?,
-            Input::Verdict(Verdict::Refused(_)) => {
-                self.end(Reason::BAD_CREDENTIALS, CloseReason::Refused);
-            }
+            Input::Verdict(Verdict::Refused(_)) => self.end(self.not_proven(), CloseReason::Refused),
             Input::Stored(receipt) => self.stored(now, receipt),
             Input::Ordered(taken) => self.ordered(now, taken),
             Input::NotStored(ticket) => self.not_stored(ticket),

@@ -1,5 +1,6 @@
 //! Conversations with the broker in memory: clients that the tests play, a store that they script, and restarts.
 
+mod authenticating;
 mod commanding;
 mod delivering;
 mod entering;

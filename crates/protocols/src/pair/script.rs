@@ -8,7 +8,7 @@ use loggerhead_model::{
     CommandId, CommandState, Cursor, DeviceId, Direction, Event, Identity, Learnt, Order, Receipt, Ticket,
 };
 
-use crate::{Admission, CloseReason, Fault, Form, Proof, Refusal, Verdict};
+use crate::{Admission, CloseReason, Fault, Fit, Proof, Refusal, Verdict};
 
 /// What the store does with the next records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,18 +61,18 @@ impl Enrolled {
     /// Whether `proof` is this device's. `remembered` is until when a login of it holds, if one does.
     pub(super) fn judge(&self, proof: &Proof, remembered: Option<Duration>) -> Verdict {
         let proven = match proof {
-            Proof::Response { challenge, answer, check } => check(challenge, answer, &self.secret),
-            Proof::Cipher | Proof::Name => self.cipher_is_enough.then_some(Form::ONLY),
-            Proof::Remembered => remembered.map(|_| Form::ONLY),
+            Proof::Response { .. } | Proof::Mutual { .. } => proof.fit(&self.secret),
+            Proof::Cipher | Proof::Name => self.cipher_is_enough.then_some(Fit::default()),
+            Proof::Remembered => remembered.map(|_| Fit::default()),
             // Nobody signs in to a conversation in memory.
             Proof::SignedIn => None,
         };
         match proven {
-            Some(form) => Verdict::Accepted(Admission {
+            Some(fit) => Verdict::Accepted(Admission {
                 device: self.device.clone(),
                 settings: Arc::clone(&self.settings),
                 learnt: self.learnt.clone(),
-                form,
+                fit,
             }),
             None => Verdict::Refused(Refusal::WrongProof),
         }

@@ -2,6 +2,8 @@
 
 use sha1::{Digest, Sha1};
 
+use crate::base64;
+
 /// Longest request; browsers send cookies with it, and common servers take as much.
 pub const REQUEST_BYTES_MAX: usize = 8 * 1024;
 /// The end of a request.
@@ -146,7 +148,7 @@ pub fn read<'a>(request: &'a [u8], origins: &[String]) -> Result<Request<'a>, Re
 /// §4.2.2.
 #[must_use]
 pub fn accept(key: &[u8]) -> String {
-    base64(&Sha1::new().chain_update(key).chain_update(KEY_END).finalize())
+    base64::encode(&Sha1::new().chain_update(key).chain_update(KEY_END).finalize())
 }
 
 /// Only browsers name an origin, and a page of somebody else shall not use its reader's network.
@@ -167,30 +169,4 @@ fn check_origin(fields: &Fields<'_>, host: &str, origins: &[String]) -> Result<(
 fn is_key(key: &str) -> bool {
     let is_sign = |sign: u8| sign.is_ascii_alphanumeric() || matches!(sign, b'+' | b'/');
     key.len() == KEY_LENGTH && key.strip_suffix("==").is_some_and(|signs| signs.bytes().all(is_sign))
-}
-
-/// Bytes in base64, RFC 4648 §4.
-fn base64(bytes: &[u8]) -> String {
-    const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let group = (0..3).fold(0_usize, |group, at| group << 8 | usize::from(chunk.get(at).copied().unwrap_or(0)));
-        for at in 0..4 {
-            let sign = SIGNS.get(group >> (18 - 6 * at) & 0x3f).copied().unwrap_or(b'=');
-            text.push(if at <= chunk.len() { char::from(sign) } else { '=' });
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::base64;
-
-    #[test]
-    fn base64_is_filled_up() {
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-    }
 }

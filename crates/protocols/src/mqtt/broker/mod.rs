@@ -15,7 +15,7 @@ pub(super) mod timing;
 pub(super) mod tree;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Waker;
 
 use loggerhead_model::{CommandId, DeviceId, Note, Records, Timestamp};
@@ -42,6 +42,8 @@ const SESSIONS_MAX: usize = 1_000_000;
 #[derive(Default)]
 pub(super) struct Broker {
     inside: Mutex<Inside>,
+    /// What salts of user names are made with.
+    salts: OnceLock<[u8; 32]>,
 }
 
 /// What is behind the lock.
@@ -125,6 +127,17 @@ pub(super) struct Place {
 }
 
 impl Broker {
+    /// Takes the key that stands in no database: with it the salt of a name stays what it is, and cannot be foreseen.
+    pub(super) fn entrust(&self, key: &[u8; 32]) {
+        // It comes once.
+        let _kept = self.salts.set(*key);
+    }
+
+    /// What salts of user names are made with; a key of nothing but zeros where none was entrusted.
+    pub(super) fn salts(&self) -> &[u8; 32] {
+        self.salts.get_or_init(|| [0; 32])
+    }
+
     /// Does something with what is behind the lock, and wakes whom it concerns afterwards.
     pub(super) fn with<R>(&self, work: impl FnOnce(&mut Inside) -> R) -> R {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
