@@ -6,6 +6,7 @@ use loggerhead_model::{
     CommandId, CommandState, DEVICE_ID_BYTES_MAX, DeviceId, Event, EventKind, Evidence, Identity, KeyKind, Order,
     Presence, Severity,
 };
+use loggerhead_protocols::office::Office;
 use loggerhead_protocols::{
     Acceptor, CloseReason, DeviceSettings, Exchange, News, Protocol, Refusal, SettingsError, find,
 };
@@ -38,6 +39,8 @@ pub(crate) struct Core {
     pub(crate) commands: Commands,
     pub(crate) hub: Arc<Hub>,
     pub(crate) counters: Arc<Counters>,
+    /// Messages between people, whatever protocol each speaks.
+    pub(crate) office: Arc<Office>,
     pub(crate) exchanges: Exchanges,
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use loggerhead_model::{CommandId, Cursor, DeviceId, EventKind, Identity, Order, Severity};
+use loggerhead_protocols::office::{Message, MessageQuery, Queue};
 use loggerhead_store::{Condition, Store};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -111,6 +112,18 @@ impl HeadEnd {
     /// Whether any listener takes people. Waits as `seat` does.
     pub async fn takes_people(&self) -> bool {
         self.0.serving.lock().await.takes_people()
+    }
+
+    /// The first `count` messages between people that a query asks for, of those that are known.
+    #[must_use]
+    pub fn messages(&self, query: &MessageQuery, count: usize) -> Vec<Message> {
+        self.0.core.office.messages(query, count)
+    }
+
+    /// The first `count` people behind `after`, by name, who are connected or for whom something waits.
+    #[must_use]
+    pub fn queues(&self, after: Option<&str>, count: usize) -> Vec<Queue> {
+        self.0.core.office.queues(after, count, self.0.core.clock.now().elapsed)
     }
 
     /// Every known device, by id.

@@ -45,8 +45,9 @@ pub(crate) async fn core(config: &Config) -> Result<Core, StartError> {
     let key = Key::of_directory(&config.data_dir)?;
     hub.begin_after(store.health().cursor);
     let (reader, now) = (store.reader(), clock.now());
-    let exchanges = blocking(move || exchanges(&reader, &key, now)).await?;
+    let (office, exchanges) = blocking(move || exchanges(&reader, &key, now)).await?;
     Ok(Core {
+        office,
         exchanges,
         clock,
         store,
@@ -59,7 +60,7 @@ pub(crate) async fn core(config: &Config) -> Result<Core, StartError> {
 }
 
 /// What the sessions of each protocol share, over one office of messages, with what earlier runs noted of both.
-fn exchanges(reader: &Reader, key: &Key, now: Now) -> Result<Exchanges, StoreError> {
+fn exchanges(reader: &Reader, key: &Key, now: Now) -> Result<(Arc<Office>, Exchanges), StoreError> {
     let office = Arc::<Office>::default();
     office.recall(&mut notes(reader, office::SHELF)?.into_iter());
     let mut exchanges = Exchanges::new();
@@ -70,7 +71,7 @@ fn exchanges(reader: &Reader, key: &Key, now: Now) -> Result<Exchanges, StoreErr
         exchange.recall(now, &mut notes(reader, protocol)?.into_iter());
         exchanges.push((protocol, exchange));
     }
-    Ok(exchanges)
+    Ok((office, exchanges))
 }
 
 /// What earlier runs noted on a shelf.

@@ -78,6 +78,7 @@ impl Bench {
             commands: Commands::new(Duration::from_hours(1)),
             hub,
             counters: Arc::clone(&counters),
+            office: Arc::default(),
             exchanges: Vec::new(),
         });
         let settings = Settings {

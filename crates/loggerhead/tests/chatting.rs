@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{HeadEnd, run};
+use crate::support::{Api, HeadEnd, run};
 use crate::texting::Terminal;
 
 /// How often the server is killed.
@@ -90,6 +90,23 @@ fn a_terminal_and_both_kinds_of_clients_talk_to_each_other_and_share_what_waits(
     let message: Value = serde_json::from_str(&message).expect("JSON");
     let part = |path| message.pointer(path).and_then(Value::as_str);
     assert_eq!((part("/message/from"), part("/message/text")), (Some("1"), Some("and to you")));
+    // Operators see how far each message is.
+    let messages = |query: &str| {
+        let answer = Api::Unix(head_end.data()).get(&format!("/api/v1/messages?{query}"));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    };
+    let confirmed = messages("from=3&to=1");
+    let of = |message: &Value, path: &str| message.pointer(path).cloned().unwrap_or_default();
+    assert_eq!(of(&confirmed, "/messages/0/text"), "hello");
+    assert_eq!(of(&confirmed, "/messages/0/state"), "confirmed");
+    assert!(
+        of(&confirmed, "/messages/0/sent_at").is_string() && of(&confirmed, "/messages/0/confirmed_at").is_string()
+    );
+    let sent = messages("state=sent&to=3");
+    assert_eq!((of(&sent, "/messages/0/text"), of(&sent, "/messages/1")), ("and to you".into(), Value::Null));
+    let queues = Api::Unix(head_end.data()).get("/api/v1/messages/queues?after=2&limit=1").json();
+    assert_eq!((of(&queues, "/queues/0/name"), of(&queues, "/queues/0/waiting")), ("3".into(), 1.into()));
     // The room of older clients.
     three.say(&json!({"type": "join", "room": "lobby"}).to_string());
     three.wait_for("{\"type\":\"joined\"");

@@ -4,6 +4,7 @@
 //! what a connection left behind.
 
 mod id;
+mod ledger;
 mod notes;
 mod rooms;
 pub(crate) mod steward;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use loggerhead_model::{DeviceId, Note, Origin, Quality, Reading, Records, Report, ReportBuilder, Timestamp, Value};
 
 pub use id::MessageId;
+pub use ledger::{MessageQuery, MessageState, Queue};
 pub(crate) use rooms::{Notice, ROOM_START, RoomNews};
 use rooms::{Room, Seat};
 
@@ -51,21 +53,25 @@ pub(crate) struct QueueLimits {
 
 /// A message between two users, or to a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Message {
+pub struct Message {
     /// Its place among all messages; the order in which they are delivered.
-    pub(crate) number: u64,
-    pub(crate) id: MessageId,
-    pub(crate) from: Arc<str>,
-    pub(crate) to: Arc<str>,
-    pub(crate) text: Box<str>,
+    pub number: u64,
+    /// Its name.
+    pub id: MessageId,
+    /// Who sent it.
+    pub from: Arc<str>,
+    /// To whom; a room with `#` before its name.
+    pub to: Arc<str>,
+    /// What was said.
+    pub text: Box<str>,
     /// The account of its sender.
-    pub(crate) device: DeviceId,
+    pub device: DeviceId,
     /// When it was accepted.
-    pub(crate) at: Timestamp,
+    pub at: Timestamp,
     /// When it was sent to its receiver for the first time.
-    pub(crate) sent_at: Option<Timestamp>,
+    pub sent_at: Option<Timestamp>,
     /// When its receiver confirmed it.
-    pub(crate) confirmed_at: Option<Timestamp>,
+    pub confirmed_at: Option<Timestamp>,
 }
 
 impl Message {
@@ -97,13 +103,23 @@ impl Message {
         Some(builder.finish())
     }
 
-    /// How far it is: `new`, `sent` or `confirmed`.
-    pub(crate) fn state(&self) -> &'static str {
-        match (self.sent_at, self.confirmed_at) {
-            (_, Some(_)) => "confirmed",
-            (Some(_), None) => "sent",
-            (None, None) => "new",
+    /// How far it is; none for a message to a room.
+    #[must_use]
+    pub fn state(&self) -> Option<MessageState> {
+        if self.room().is_some() {
+            return None;
         }
+        Some(match (self.sent_at, self.confirmed_at) {
+            (_, Some(_)) => MessageState::Confirmed,
+            (Some(_), None) => MessageState::Sent,
+            (None, None) => MessageState::New,
+        })
+    }
+
+    /// The room that it was said in.
+    #[must_use]
+    pub fn room(&self) -> Option<&str> {
+        self.to.strip_prefix(ROOM_START)
     }
 
     /// The note that keeps it as it is.

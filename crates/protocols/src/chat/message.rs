@@ -120,14 +120,13 @@ pub struct Said {
 
 impl From<&Message> for Said {
     fn from(message: &Message) -> Self {
-        let room = room_of(&message.to).map(str::to_owned);
-        let state = message.state().to_owned();
+        let room = message.room().map(str::to_owned);
         Self {
             id: message.id.to_string(),
             number: message.number,
             from: message.from.to_string(),
             to: room.is_none().then(|| message.to.to_string()),
-            state: room.is_none().then_some(state),
+            state: message.state().map(|state| state.word().to_owned()),
             room,
             text: message.text.to_string(),
             at: message.at.to_string(),

@@ -44,7 +44,7 @@ pub(crate) struct RoomNews {
 #[derive(Default)]
 pub(super) struct Room {
     members: BTreeSet<Arc<str>>,
-    said: BTreeMap<u64, Waiting>,
+    pub(super) said: BTreeMap<u64, Waiting>,
     news: VecDeque<RoomNews>,
 }
 

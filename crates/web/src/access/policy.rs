@@ -115,6 +115,9 @@ const API: &[Rule] = &[
     Rule::get("/api/v1/audit", ADMIN),
     Rule::get("/api/v1/live/ws", VIEWER).of_device(DeviceAt::Query),
     Rule::get("/api/v1/chat", VIEWER),
+    // What people say to each other is not for everybody who may look.
+    Rule::get("/api/v1/messages", OPERATOR),
+    Rule::get("/api/v1/messages/queues", OPERATOR),
     Rule::get("/api/v1/status", VIEWER),
     Rule::get("/api/v1/listeners", VIEWER),
     Rule::get("/healthz", VIEWER),

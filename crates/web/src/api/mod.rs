@@ -8,6 +8,7 @@ mod device;
 mod event;
 mod explain;
 mod live;
+mod message;
 mod problem;
 mod reading;
 mod status;
@@ -23,6 +24,7 @@ pub use event::{Event, EventList, Frame, FrameList};
 pub(crate) use explain::judgement_word;
 pub use explain::{ExplainRequest, ExplainedConversation, ExplainedField, Explanation};
 pub use live::{LiveGap, LiveStart, PresenceChange};
+pub use message::{Message, MessageList, Queue, QueueList};
 pub use problem::{ProblemDescription, ProblemDetails, ProblemKinds};
 pub use reading::{
     Bucket, Buckets, Channel, ChannelList, Conflict, ConflictList, Latest, LatestList, LiveReading, LiveReadings,

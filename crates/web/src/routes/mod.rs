@@ -12,6 +12,7 @@ pub(crate) mod explain;
 mod frames;
 mod health;
 mod me;
+mod messages;
 mod readings;
 mod session;
 mod tokens;
@@ -59,6 +60,8 @@ pub(crate) fn describe() -> (Router<Api>, OpenApi) {
         .routes(routes!(live::stream))
         .routes(routes!(live::websocket::open))
         .routes(routes!(chat::open))
+        .routes(routes!(messages::list))
+        .routes(routes!(messages::queues))
         .routes(routes!(explain::explain).layer(DefaultBodyLimit::max(explain::EXPLAIN_BYTES_MAX)))
         .routes(routes!(me::show))
         .routes(routes!(session::sign_in, session::sign_out))
