@@ -166,8 +166,8 @@ pub(crate) fn apply(connection: &Connection, change: &AccessChange) -> rusqlite:
 }
 
 fn put_account(connection: &Connection, account: &Account) -> rusqlite::Result<()> {
-    let sql =
-        "INSERT OR REPLACE INTO accounts (name, role, password, created_at, changed_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql = "INSERT OR REPLACE INTO accounts (name, role, password, created_at, changed_at, checksum)
+               VALUES (?1, ?2, ?3, ?4, ?5, row_checksum(?1, ?2, ?3, ?4, ?5))";
     let password = account.password.as_ref().map(Secret::expose);
     let (created_at, changed_at) = (account.created_at.unix_ms(), account.changed_at.unix_ms());
     let row = params![account.name, account.role.word(), password, created_at, changed_at];
@@ -175,8 +175,8 @@ fn put_account(connection: &Connection, account: &Account) -> rusqlite::Result<(
 }
 
 fn put_session(connection: &Connection, session: &WebSession) -> rusqlite::Result<()> {
-    let sql = "INSERT OR REPLACE INTO web_sessions (hash, account, created_at, seen_at, peer, agent)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let sql = "INSERT OR REPLACE INTO web_sessions (hash, account, created_at, seen_at, peer, agent, checksum)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, row_checksum(?1, ?2, ?3, ?4, ?5, ?6))";
     let row = params![
         session.hash,
         session.account,
@@ -189,8 +189,9 @@ fn put_session(connection: &Connection, session: &WebSession) -> rusqlite::Resul
 }
 
 fn put_token(connection: &Connection, token: &ApiToken) -> rusqlite::Result<()> {
-    let sql = "INSERT OR REPLACE INTO tokens (id, name, hash, role, devices, created_by, created_at, expires_at)
-               VALUES (nullif(?1, 0), ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let sql = "INSERT OR REPLACE INTO tokens
+               (id, name, hash, role, devices, created_by, created_at, expires_at, checksum)
+               VALUES (nullif(?1, 0), ?2, ?3, ?4, ?5, ?6, ?7, ?8, row_checksum(?2, ?3, ?4, ?5, ?6, ?7, ?8))";
     let row = params![
         token.id,
         token.name,
@@ -205,7 +206,8 @@ fn put_token(connection: &Connection, token: &ApiToken) -> rusqlite::Result<()> 
 }
 
 fn add_audit(connection: &Connection, entry: &AuditEntry) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO audit (at, who, peer, action, target, outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let sql = "INSERT INTO audit (at, who, peer, action, target, outcome, checksum)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, row_checksum(?1, ?2, ?3, ?4, ?5, ?6))";
     let row = params![entry.at.unix_ms(), entry.who, entry.peer, entry.action, entry.target, entry.outcome];
     connection.prepare_cached(sql)?.execute(row)?;
     let oldest = connection.last_insert_rowid() - AUDIT_ENTRIES_MAX;
@@ -213,8 +215,8 @@ fn add_audit(connection: &Connection, entry: &AuditEntry) -> rusqlite::Result<()
 }
 
 fn acknowledge(connection: &Connection, event: u64, note: &Acknowledgement) -> rusqlite::Result<()> {
-    let sql = "INSERT OR IGNORE INTO acknowledged (event, by, at, note) SELECT number, ?2, ?3, ?4 FROM events
-               WHERE number = ?1";
+    let sql = "INSERT OR IGNORE INTO acknowledged (event, by, at, note, checksum)
+               SELECT number, ?2, ?3, ?4, row_checksum(number, ?2, ?3, ?4) FROM events WHERE number = ?1";
     connection.prepare_cached(sql)?.execute(params![event, note.by, note.at.unix_ms(), note.note])?;
     // What was said about events that retention has removed goes with them.
     let sql = "DELETE FROM acknowledged WHERE event < (SELECT min(number) FROM events)";

@@ -3,6 +3,7 @@
 use rusqlite::Connection;
 
 use crate::StoreError;
+use crate::body::body_of;
 use crate::damage::is_damage;
 use crate::error::database;
 use crate::frames::{self, BLOCK_BYTES, Gatherer};
@@ -30,9 +31,9 @@ pub(crate) fn merge(connection: &Connection, from: i64, before: i64) -> Result<O
         let mut gatherer = Gatherer::default();
         let (mut gone, mut batch) = (Vec::new(), 0);
         for (number, of) in numbers {
-            let sql = "SELECT body FROM frames WHERE number = ?1";
+            let sql = "SELECT batch, first_at, last_at, devices, body, checksum FROM frames WHERE number = ?1";
             let mut statement = connection.prepare_cached(sql).map_err(doing)?;
-            let decoded = statement.query_row([number], |row| Ok(frames::decode(row.get_ref(0)?.as_blob()?)));
+            let decoded = statement.query_row([number], |row| Ok(body_of(row, 0)?.and_then(frames::decode)));
             let (entries, raw) = match decoded {
                 Ok(Ok(decoded)) => decoded,
                 // A damaged one stays where it is, for `verify`; what is behind it is another run.

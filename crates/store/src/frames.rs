@@ -73,17 +73,7 @@ impl Gatherer {
 
     /// The block of what is left.
     pub(crate) fn finish(&mut self) -> Option<Block> {
-        let first_at = self.entries.iter().map(|entry| entry.received_at).min()?;
-        let last_at = self.entries.iter().map(|entry| entry.received_at).max()?;
-        let mut numbers: Vec<u32> = self.entries.iter().map(|entry| entry.device).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        let mut devices = Vec::with_capacity(numbers.len() + 4);
-        let mut before = 0;
-        for number in numbers {
-            put_varint(&mut devices, u64::from(number - before));
-            before = number;
-        }
+        let (first_at, last_at, devices) = beside(&self.entries)?;
         let mut body = Vec::new();
         begin_body(&mut body);
         body.push(VERSION);
@@ -109,6 +99,22 @@ impl Gatherer {
         self.clear();
         Some(Block { first_at, last_at, devices, body })
     }
+}
+
+/// What stands beside the body of these frames: the first and the last time, and the devices, sorted, as gaps.
+pub(crate) fn beside(entries: &[Entry]) -> Option<(i64, i64, Vec<u8>)> {
+    let first_at = entries.iter().map(|entry| entry.received_at).min()?;
+    let last_at = entries.iter().map(|entry| entry.received_at).max()?;
+    let mut numbers: Vec<u32> = entries.iter().map(|entry| entry.device).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let mut devices = Vec::with_capacity(numbers.len() + 4);
+    let mut before = 0;
+    for number in numbers {
+        put_varint(&mut devices, u64::from(number - before));
+        before = number;
+    }
+    Some((first_at, last_at, devices))
 }
 
 /// Whether the frames of a device are in a block, by its `devices`.

@@ -8,15 +8,16 @@ use std::sync::{Arc, RwLock};
 
 use foldhash::{HashMap, HashMapExt};
 use loggerhead_model::Value;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
 use crate::StoreError;
+use crate::body::body_of;
 use crate::error::database;
 use crate::hot::Hot;
 use crate::lock::read;
 use crate::log::Batch;
 use crate::row::{Rows, same_value};
-use crate::segment::{Segment, group_of, place_of};
+use crate::segment::{self, Segment, group_of, place_of};
 
 /// Most rows of decoded chunks that are kept: 32 MiB. A device that sends its backlog asks for the same chunks again.
 const CACHE_ROWS_MAX: usize = 1_000_000;
@@ -170,14 +171,15 @@ impl Identities {
             return Ok(Arc::clone(rows));
         }
         let reading = database("reading a segment");
-        let mut statement =
-            connection.prepare_cached("SELECT body FROM segments WHERE number = ?1").map_err(reading)?;
-        let body: Option<Vec<u8>> = statement.query_row([number], |row| row.get(0)).optional().map_err(reading)?;
-        let segment = body.as_deref().map(Segment::open).transpose();
-        let rows = segment.and_then(|segment| match &segment {
-            Some(segment) => segment.chunk(place).map(|chunk| segment.decode(chunk)).transpose(),
+        let mut statement = connection.prepare_cached(segment::SELECT).map_err(reading)?;
+        let mut found = statement.query([number]).map_err(reading)?;
+        let rows = match found.next().map_err(reading)? {
+            Some(row) => body_of(row, 0)
+                .map_err(reading)?
+                .and_then(Segment::open)
+                .and_then(|segment| segment.chunk(place).map(|chunk| segment.decode(chunk)).transpose()),
             None => Ok(None),
-        });
+        };
         let rows = match rows {
             Ok(rows) => rows.unwrap_or_default(),
             Err(broken) => {

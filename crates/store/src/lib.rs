@@ -7,6 +7,7 @@
 mod access;
 mod backup;
 mod blocks;
+mod body;
 mod change;
 mod coding;
 mod column;

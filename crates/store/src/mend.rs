@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode, params, params_from_iter};
 use crate::damage::Damage;
 use crate::error::{database, file};
 use crate::log::Batch;
-use crate::salvage::{Hints, Table, Values};
+use crate::salvage::{CHECKSUM, Hints, Table, Values};
 use crate::schema::{FILE, create_file, open_damaged};
 use crate::seal::Sealer;
 use crate::segment::{GROUP_CHANNELS, Segment};
@@ -112,23 +112,12 @@ struct Copied {
     index: &'static str,
     /// The table's columns from its first one on.
     columns: &'static str,
-    checksum: &'static str,
 }
 
 const COPIED: [Copied; 3] = [
-    Copied { table: "names", index: "sqlite_autoindex_names_1", columns: "number, id", checksum: "row_checksum(id)" },
-    Copied {
-        table: "channels",
-        index: "sqlite_autoindex_channels_1",
-        columns: "number, device, meter, function",
-        checksum: "row_checksum(device, meter, function)",
-    },
-    Copied {
-        table: "tags",
-        index: "tags_by_words",
-        columns: "number, coding, code, quality, attributes",
-        checksum: "row_checksum(coding, code, quality, attributes, device)",
-    },
+    Copied { table: "names", index: "sqlite_autoindex_names_1", columns: "number, id" },
+    Copied { table: "channels", index: "sqlite_autoindex_channels_1", columns: "number, device, meter, function" },
+    Copied { table: "tags", index: "tags_by_words", columns: "number, coding, code, quality, attributes" },
 ];
 
 impl Copied {
@@ -152,7 +141,8 @@ impl Mender<'_> {
         let doing = database("writing the new file");
         let transaction = self.target.unchecked_transaction().map_err(doing)?;
         let mut hints = Hints::default();
-        let mut tables: Vec<&Table> = Table::all()?.iter().collect();
+        let now = Table::all(self.target)?;
+        let mut tables: Vec<&Table> = Table::all(self.source)?.iter().collect();
         // What was set aside before comes first, names before what is looked for by them.
         let order = |table: &&Table| match table.name.as_str() {
             "quarantine" => 0,
@@ -161,9 +151,10 @@ impl Mender<'_> {
         };
         tables.sort_by_key(order);
         for table in tables {
-            self.copy(table, &hints)?;
+            let to = now.iter().find(|to| to.name == table.name).expect("no version drops a table");
+            self.copy(table, to, &hints)?;
             if let Some(copied) = COPIED.iter().find(|copied| copied.table == table.name) {
-                self.copy_from_index(table, copied).map_err(doing)?;
+                self.copy_from_index(to, copied).map_err(doing)?;
             }
             if table.name == "names" {
                 hints = Hints { names: self.names().map_err(doing)? };
@@ -178,22 +169,24 @@ impl Mender<'_> {
         Ok(self.damage)
     }
 
-    /// Copies what is as it was written, and sets the rest aside.
-    fn copy(&mut self, table: &Table, hints: &Hints) -> Result<(), StoreError> {
+    /// Copies what is as it was written, and sets the rest aside. The damaged file may be of an earlier version.
+    fn copy(&mut self, table: &Table, to: &Table, hints: &Hints) -> Result<(), StoreError> {
         let doing = database("writing the new file");
-        let places = (1..=table.columns.len()).map(|place| format!("?{place}")).collect::<Vec<_>>().join(", ");
-        let columns = table.columns.join(", ");
-        let insert = format!("INSERT OR REPLACE INTO {} ({columns}) VALUES ({places})", table.name);
+        let columns = table.columns.iter().map(String::as_str);
+        let (places, columns): (Vec<_>, Vec<_>) = columns.enumerate().filter(|(_, column)| *column != CHECKSUM).unzip();
+        let insert = format!("INSERT OR REPLACE {}", to.insertion(&columns));
         let mut statement = self.target.prepare(&insert).map_err(doing)?;
         let (target, damage) = (self.target, &mut self.damage);
         survey(self.source, table, hints, &mut |met| {
-            let (sound, misnumbered) = match &met {
+            let (sound, restored) = match &met {
                 Met::Sound { row, .. } => (Some(*row), None),
-                Met::Misnumbered { row, damage } => (Some(*row), Some(damage)),
+                Met::Restored { row, damage } => (Some(*row), Some(damage)),
                 Met::Bad { .. } | Met::Gap(_) => (None, None),
             };
-            damage.extend(misnumbered.map(|found| Damage { quarantined: true, ..found.clone() }));
-            let refused = match sound.map(|row| statement.execute(params_from_iter(row))) {
+            damage.extend(restored.map(|found| Damage { quarantined: true, ..found.clone() }));
+            let refused = match sound
+                .map(|row| statement.execute(params_from_iter(places.iter().filter_map(|&place| row.get(place)))))
+            {
                 Some(Ok(_)) => return Ok(()),
                 // Damage made nothing of something that every row has.
                 Some(Err(error)) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
@@ -203,7 +196,7 @@ impl Mender<'_> {
                 None => String::new(),
             };
             let (row, found) = match met {
-                Met::Sound { row, .. } | Met::Misnumbered { row, .. } => {
+                Met::Sound { row, .. } | Met::Restored { row, .. } => {
                     (Some(row), Damage::new(place(table, &table.key_of(row)), refused))
                 }
                 Met::Bad { row, damage } => (Some(row), damage),
@@ -218,13 +211,12 @@ impl Mender<'_> {
 
     /// Takes the rows that the table lost from an index that holds them as well, as far as it can be read.
     fn copy_from_index(&self, of: &Table, copied: &Copied) -> rusqlite::Result<()> {
-        let Copied { table, index, columns, checksum } = copied;
+        let Copied { table, index, columns } = copied;
         for order in ["ASC", "DESC"] {
             let key = columns.split_once(", ").map_or(*columns, |(_, rest)| rest).replace(", ", &format!(" {order}, "));
             let sql = format!("SELECT {columns} FROM {table} INDEXED BY {index} ORDER BY {key} {order}");
-            let count = columns.split(", ").count();
-            let places = (1..=count).map(|place| format!("?{place}")).collect::<Vec<_>>().join(", ");
-            let insert = format!("INSERT OR IGNORE INTO {table} ({columns}) VALUES ({places})");
+            let given: Vec<&str> = columns.split(", ").collect();
+            let insert = format!("INSERT OR IGNORE {}", of.insertion(&given));
             let Ok(mut statement) = self.source.prepare(&sql) else { return Ok(()) };
             let Ok(mut rows) = statement.query([]) else { return Ok(()) };
             let mut complete = true;
@@ -237,7 +229,7 @@ impl Mender<'_> {
                         break;
                     }
                 };
-                let values: rusqlite::Result<Values> = (0..count).map(|column| row.get(column)).collect();
+                let values: rusqlite::Result<Values> = (0..given.len()).map(|column| row.get(column)).collect();
                 if let Ok(values) = values
                     && copied.may_be(of, &values)
                 {
@@ -248,7 +240,6 @@ impl Mender<'_> {
                 break;
             }
         }
-        self.target.execute(&format!("UPDATE {table} SET checksum = {checksum} WHERE checksum IS NULL"), [])?;
         Ok(())
     }
 
@@ -305,7 +296,8 @@ impl Mender<'_> {
         let mut sealer = Sealer::default();
         for group in groups {
             let latest = sealer.latest(&latest_of_segments(self.target, group)?);
-            let insert = "INSERT INTO sealed (channel_group, through, latest) VALUES (?1, 0, ?2)";
+            let insert = "INSERT INTO sealed (channel_group, through, latest, checksum)
+                          VALUES (?1, 0, ?2, row_checksum(?1, 0, substr(?2, 1, 4)))";
             self.target.execute(insert, (group, latest)).map_err(doing)?;
         }
         Ok(())

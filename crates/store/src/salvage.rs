@@ -10,15 +10,17 @@ use rusqlite::{Connection, params_from_iter};
 
 use crate::damage::is_damage;
 use crate::error::database;
-use crate::{StoreError, schema};
+use crate::{StoreError, body, schema};
 
 /// Rows read at a time, so that no look at a store in use lasts long.
 const PAGE_ROWS: usize = 64;
+/// The column of a row's checksum.
+pub(crate) const CHECKSUM: &str = "checksum";
 
 /// The columns of a row.
 pub(crate) type Values = Vec<Value>;
 
-/// A table of this version of the schema.
+/// A table of one version of the schema.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     pub(crate) name: String,
@@ -26,6 +28,8 @@ pub(crate) struct Table {
     /// What the schema says that each column holds: `TEXT`, `INTEGER` or `BLOB`.
     kinds: Vec<String>,
     key: Key,
+    /// The version of the schema.
+    version: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -63,30 +67,35 @@ enum End {
 }
 
 impl Table {
-    /// All tables as this program makes them.
+    /// All tables of a store, as its version of the schema has them.
     ///
     /// # Errors
-    /// `Database` when not even a database in memory can be made.
-    pub(crate) fn all() -> Result<&'static [Self], StoreError> {
-        static ALL: OnceLock<Vec<Table>> = OnceLock::new();
-        match ALL.get() {
+    /// `Damaged` or `Newer` where the store has no version that is known, `Database` when not even a database in memory can
+    /// be made.
+    pub(crate) fn all(connection: &Connection) -> Result<&'static [Self], StoreError> {
+        static ALL: [OnceLock<Vec<Table>>; schema::VERSIONS] = [const { OnceLock::new() }; schema::VERSIONS];
+        let version = schema::version(connection)?;
+        let all = (version as usize).checked_sub(1).and_then(|index| ALL.get(index));
+        let all = all.ok_or_else(|| StoreError::Damaged { what: "the version of the database".to_owned() })?;
+        match all.get() {
             Some(tables) => Ok(tables),
-            None => Self::list().map(|tables| ALL.get_or_init(|| tables).as_slice()),
+            None => Self::list(version).map(|tables| all.get_or_init(|| tables).as_slice()),
         }
     }
 
-    fn list() -> Result<Vec<Self>, StoreError> {
+    fn list(version: u32) -> Result<Vec<Self>, StoreError> {
         let doing = database("listing tables");
-        let pristine = schema::pristine()?;
+        let pristine = schema::pristine(version)?;
         let sql = "SELECT name, wr FROM pragma_table_list
                    WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
         let mut statement = pristine.prepare(sql).map_err(doing)?;
         let names = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?)));
         let names = names.map_err(doing)?.collect::<rusqlite::Result<Vec<_>>>().map_err(doing)?;
-        names.into_iter().map(|(name, without_rowid)| Self::of(&pristine, name, without_rowid).map_err(doing)).collect()
+        let of = |(name, without_rowid)| Self::of(&pristine, version, name, without_rowid).map_err(doing);
+        names.into_iter().map(of).collect()
     }
 
-    fn of(pristine: &Connection, name: String, without_rowid: bool) -> rusqlite::Result<Self> {
+    fn of(pristine: &Connection, version: u32, name: String, without_rowid: bool) -> rusqlite::Result<Self> {
         let mut statement = pristine.prepare("SELECT name, type, pk FROM pragma_table_info(?1) ORDER BY cid")?;
         let columns = statement.query_map([&name], |row| {
             Ok(((row.get::<_, String>(0)?, row.get::<_, String>(1)?), row.get::<_, u32>(2)?))
@@ -103,7 +112,7 @@ impl Table {
                 Key::Number(columns.len() - 1)
             }
         };
-        Ok(Self { name, columns, kinds, key })
+        Ok(Self { name, columns, kinds, key, version })
     }
 
     /// A column of a row.
@@ -129,6 +138,14 @@ impl Table {
         match self.value(row, column) {
             Some(Value::Blob(blob)) => blob,
             Some(Value::Null | Value::Integer(_) | Value::Real(_) | Value::Text(_)) | None => &[],
+        }
+    }
+
+    /// Puts a value into a column of a row.
+    pub(crate) fn put(&self, row: &mut Values, column: &str, value: Value) {
+        let place = self.columns.iter().position(|name| name == column);
+        if let Some(slot) = place.and_then(|index| row.get_mut(index)) {
+            *slot = value;
         }
     }
 
@@ -159,18 +176,46 @@ impl Table {
         terms.collect::<Vec<_>>().join(" AND ")
     }
 
-    /// Whether the checksum that stands in a row, if one does, is that of its other columns.
+    /// Whether the checksum of a row, in a table that has them, is that of its other columns.
     pub(crate) fn checksum_fits(&self, row: &Values) -> bool {
-        let Some(place) = self.columns.iter().position(|column| column == "checksum") else { return true };
-        let checksum = match row.get(place) {
-            Some(Value::Integer(checksum)) => checksum,
+        let Some(place) = self.columns.iter().position(|column| column == CHECKSUM) else { return true };
+        match row.get(place) {
+            Some(Value::Integer(written)) => {
+                let covered = self.covered().filter_map(|(place, column)| Some((column, row.get(place)?)));
+                let covered = covered.map(|(column, value)| body::covered(column, ValueRef::from(value)));
+                *written == i64::from(schema::checksum(covered))
+            }
             // From before it was kept; or the head of the row is damaged, and then its columns are not what they should be.
-            Some(Value::Null) | None => return self.kinds_fit(row),
-            Some(Value::Real(_) | Value::Text(_) | Value::Blob(_)) => return false,
-        };
-        let number = self.number_place();
-        let covered = row.iter().enumerate().take(place).filter(|(index, _)| Some(*index) != number);
-        *checksum == i64::from(schema::checksum(covered.map(|(_, value)| ValueRef::from(value))))
+            Some(Value::Null) | None => self.version < schema::EVERY_ROW_HAS_A_CHECKSUM && self.kinds_fit(row),
+            Some(Value::Real(_) | Value::Text(_) | Value::Blob(_)) => false,
+        }
+    }
+
+    /// The columns that the checksum of a row covers, with their places: those before it, but for a number that the table
+    /// itself gave, which says nothing of what the row is about.
+    fn covered(&self) -> impl Iterator<Item = (usize, &str)> {
+        let end = self.columns.iter().position(|column| column == CHECKSUM).unwrap_or(0);
+        let given = self
+            .number_place()
+            .filter(|&place| self.columns.get(place).is_some_and(|column| ["number", "id"].contains(&column.as_str())));
+        let columns = self.columns.iter().map(String::as_str).enumerate().take(end);
+        columns.filter(move |(place, _)| Some(*place) != given)
+    }
+
+    /// `INTO table (..) VALUES (?1, ..)` for these columns, with the checksum, in a table that has them.
+    pub(crate) fn insertion(&self, given: &[&str]) -> String {
+        let mut columns = given.join(", ");
+        let mut values = (1..=given.len()).map(|place| format!("?{place}")).collect::<Vec<_>>().join(", ");
+        if self.columns.iter().any(|column| column == CHECKSUM) {
+            let covered = self.covered().map(|(_, column)| match given.iter().position(|other| *other == column) {
+                Some(index) => body::covered_in_sql(column, &format!("?{}", index + 1)),
+                None => "NULL".to_owned(),
+            });
+            let covered = covered.collect::<Vec<_>>().join(", ");
+            columns.push_str(", checksum");
+            values.extend([", row_checksum(", &covered, ")"]);
+        }
+        format!("INTO {} ({columns}) VALUES ({values})", self.name)
     }
 
     /// Whether the columns of a row, or the first of them, hold what the schema says.

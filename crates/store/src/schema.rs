@@ -21,13 +21,18 @@ const CACHE_KIB: i32 = 16 * 1024;
 /// How long a statement waits for another process, such as a backup tool, that holds a lock.
 const BUSY: Duration = Duration::from_secs(5);
 
+/// How many versions there are; also the number of this one.
+pub(crate) const VERSIONS: usize = 6;
+/// The version from which on no row of a table with checksums is without one.
+pub(crate) const EVERY_ROW_HAS_A_CHECKSUM: u32 = 6;
 /// What makes version n + 1 out of version n. Never changed once released; only added to.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; VERSIONS] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
     include_str!("schema_5.sql"),
+    include_str!("schema_6.sql"),
 ];
 
 /// Opens the database for writing, and brings it to this version.
@@ -48,7 +53,7 @@ pub(crate) fn open_writer(directory: &Path) -> Result<Connection, StoreError> {
     // The maintenance thread checkpoints, so that no commit has to.
     connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(opening)?;
     connection.set_prepared_statement_cache_capacity(64);
-    migrate(&mut connection, found)?;
+    migrate(&mut connection, found, VERSIONS)?;
     Ok(connection)
 }
 
@@ -73,7 +78,7 @@ pub(crate) fn open_reader(directory: &Path) -> Result<Connection, StoreError> {
 
 /// Whether the store is of an earlier version than this program.
 pub(crate) fn is_older(directory: &Path) -> Result<bool, StoreError> {
-    Ok((version(&open_reader(directory)?)? as usize) < MIGRATIONS.len())
+    Ok((version(&open_reader(directory)?)? as usize) < VERSIONS)
 }
 
 /// Opens a database of which parts cannot be read, for what can.
@@ -115,25 +120,29 @@ pub(crate) fn create_file(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(making)?;
     connection.pragma_update(None, "journal_mode", "OFF").map_err(making)?;
     connection.pragma_update(None, "synchronous", "OFF").map_err(making)?;
-    migrate(&mut connection, 0)?;
+    migrate(&mut connection, 0, VERSIONS)?;
     Ok(connection)
 }
 
-/// The tables without anything in them, in memory.
-pub(crate) fn pristine() -> Result<Connection, StoreError> {
+/// The tables of a version without anything in them, in memory.
+pub(crate) fn pristine(version: u32) -> Result<Connection, StoreError> {
     let making = database("making a database in memory");
     let mut connection = Connection::open_in_memory().map_err(making)?;
     add_functions(&connection).map_err(making)?;
-    migrate(&mut connection, 0)?;
+    migrate(&mut connection, 0, version as usize)?;
     Ok(connection)
 }
 
-fn version(connection: &Connection) -> Result<u32, StoreError> {
+/// The version of the schema; 0 before it has tables.
+///
+/// # Errors
+/// `Newer` for a later version than this program knows, `Damaged` when it is not a store, `Database` when it cannot be read.
+pub(crate) fn version(connection: &Connection) -> Result<u32, StoreError> {
     let reading = database("reading the schema version");
     let application = connection.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0));
     let application = application.map_err(reading)?;
     let found = connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0)).map_err(reading)?;
-    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    let known = u32::try_from(VERSIONS).unwrap_or(u32::MAX);
     let is_ours = if found > 0 { application == APPLICATION_ID || application == 0 } else { application == 0 };
     if !is_ours {
         return Err(StoreError::Damaged { what: "the header of the database".to_owned() });
@@ -141,9 +150,9 @@ fn version(connection: &Connection) -> Result<u32, StoreError> {
     if found > known { Err(StoreError::Newer { found, known }) } else { Ok(found) }
 }
 
-fn migrate(connection: &mut Connection, found: u32) -> Result<(), StoreError> {
+fn migrate(connection: &mut Connection, found: u32, to: usize) -> Result<(), StoreError> {
     let migrating = database("bringing the database to this version");
-    for (step, migration) in (1_u32..).zip(MIGRATIONS).skip(found as usize) {
+    for (step, migration) in (1_u32..).zip(MIGRATIONS).take(to).skip(found as usize) {
         let transaction = connection.transaction().map_err(migrating)?;
         transaction.execute_batch(migration).map_err(migrating)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(migrating)?;

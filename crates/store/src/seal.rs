@@ -3,10 +3,11 @@
 use rusqlite::Connection;
 
 use crate::StoreError;
+use crate::body::body_of;
 use crate::error::database;
 use crate::hot::{Latest, Taken};
 use crate::row::{Row, Rows};
-use crate::segment::{CHUNK_ROWS_MAX, Encoder, Given, Segment};
+use crate::segment::{self, CHUNK_ROWS_MAX, Encoder, Given, Segment};
 use crate::step::{Action, NewSegment};
 
 /// Segments with fewer readings are merged; 64 for each channel are enough to pay for their directory.
@@ -141,11 +142,10 @@ fn add(channels: &mut Vec<(u8, Rows)>, place: u8, rows: &Rows) {
 /// Everything in a segment, by place; nothing when it cannot be read, which is left to `verify`.
 fn decode_all(connection: &Connection, number: i64) -> Result<Option<Vec<(u8, Rows)>>, StoreError> {
     let doing = database("reading a segment");
-    let mut statement = connection.prepare_cached("SELECT body FROM segments WHERE number = ?1").map_err(doing)?;
+    let mut statement = connection.prepare_cached(segment::SELECT).map_err(doing)?;
     let mut rows = statement.query([number]).map_err(doing)?;
     let Some(row) = rows.next().map_err(doing)? else { return Ok(None) };
-    let body = row.get_ref(0).map_err(doing)?.as_blob().unwrap_or_default();
-    let decoded = Segment::open(body).and_then(|segment| {
+    let decoded = body_of(row, 0).map_err(doing)?.and_then(Segment::open).and_then(|segment| {
         segment.chunks().iter().map(|chunk| Ok((chunk.place, segment.decode(chunk)?))).collect::<Result<_, _>>()
     });
     match decoded {

@@ -33,6 +33,10 @@ const COMPRESS_BYTES_MIN: usize = 96;
 const TEXT_BYTES_MAX: usize = CHUNK_ROWS_MAX * loggerhead_model::REPORT_TEXT_BYTES_MAX;
 const ZSTD_LEVEL: i32 = 3;
 
+/// A segment by its number, as `body_of` takes it.
+pub(crate) const SELECT: &str =
+    "SELECT channel_group, first_at, last_at, readings, body, checksum FROM segments WHERE number = ?1";
+
 /// The group to which a channel belongs.
 pub(crate) const fn group_of(channel: u32) -> u32 {
     channel / GROUP_CHANNELS

@@ -6,6 +6,7 @@ use std::path::Path;
 use loggerhead_model::{DeviceId, Quality};
 use rusqlite::Connection;
 
+use crate::body::body_of;
 use crate::dictionary::{Dictionary, Tag};
 use crate::error::database;
 use crate::hot::{Hot, Latest};
@@ -64,7 +65,7 @@ pub(crate) fn last_batch(connection: &Connection) -> Result<u64, StoreError> {
 pub(crate) fn load_hot(connection: &Connection) -> Result<(Hot, Vec<DamagedBatch>), StoreError> {
     let mut hot = Hot::default();
     load_sealed(connection, &mut hot)?;
-    let log = Table::all()?.iter().find(|table| table.name == "log").expect("every version has a log");
+    let log = Table::all(connection)?.iter().find(|table| table.name == "log").expect("every version has a log");
     let mut damaged = Vec::new();
     let mut apply = |number: i64, row: &Values, found: Option<i64>| {
         let number = u64::try_from(number).unwrap_or_default();
@@ -102,20 +103,24 @@ pub(crate) fn load_hot(connection: &Connection) -> Result<(Hot, Vec<DamagedBatch
 fn load_sealed(connection: &Connection, hot: &mut Hot) -> Result<(), StoreError> {
     let doing = database("reading what is sealed");
     let groups_max = rows_max(connection)? / i64::from(GROUP_CHANNELS);
-    let sql = "SELECT channel_group, through, latest FROM sealed
+    let sql = "SELECT channel_group, through, latest, checksum FROM sealed
                WHERE channel_group BETWEEN 0 AND ?1 AND through BETWEEN 0 AND (SELECT max(number) FROM log)";
     let mut statement = connection.prepare(sql).map_err(doing)?;
     let mut rows = statement.query([groups_max]).map_err(doing)?;
     while let Some(row) = rows.next().map_err(doing)? {
         let group: u32 = row.get(0).map_err(doing)?;
-        let latest = match decode_latest(row.get_ref(2).map_err(doing)?.as_blob().unwrap_or_default()) {
+        let (through, latest) = match body_of(row, 0).map_err(doing)? {
+            Ok(latest) => (row.get(1).map_err(doing)?, decode_latest(latest)),
+            Err(broken) => (0, Err(broken)),
+        };
+        let latest = match latest {
             Ok(latest) => latest,
             Err(broken) => {
-                tracing::error!(group, %broken, "the latest readings of a group are damaged and made again");
+                tracing::error!(group, %broken, "what is known of a sealed group is damaged and made again");
                 latest_of_segments(connection, group)?
             }
         };
-        hot.found_sealed(group, row.get(1).map_err(doing)?, latest);
+        hot.found_sealed(group, through, latest);
     }
     Ok(())
 }
@@ -124,13 +129,13 @@ fn load_sealed(connection: &Connection, hot: &mut Hot) -> Result<(), StoreError>
 pub(crate) fn latest_of_segments(connection: &Connection, group: u32) -> Result<Vec<(u8, Latest)>, StoreError> {
     let doing = database("reading segments");
     let mut all: BTreeMap<u8, Latest> = BTreeMap::new();
-    let mut statement =
-        connection.prepare("SELECT body FROM segments WHERE channel_group = ?1 ORDER BY number").map_err(doing)?;
+    let sql = "SELECT channel_group, first_at, last_at, readings, body, checksum FROM segments
+               WHERE channel_group = ?1 ORDER BY number";
+    let mut statement = connection.prepare(sql).map_err(doing)?;
     let mut rows = statement.query([group]).map_err(doing)?;
     while let Some(row) = rows.next().map_err(doing)? {
-        for (place, latest) in
-            decode_latest(row.get_ref(0).map_err(doing)?.as_blob().unwrap_or_default()).unwrap_or_default()
-        {
+        let decoded = body_of(row, 0).map_err(doing)?.and_then(decode_latest);
+        for (place, latest) in decoded.unwrap_or_default() {
             if all.get(&place).is_none_or(|other| other.row.measured_at < latest.row.measured_at) {
                 all.insert(place, latest);
             }

@@ -77,7 +77,8 @@ impl Step {
                     let spans = insert(connection, segments)?;
                     connection
                         .prepare_cached(
-                            "INSERT OR REPLACE INTO sealed (channel_group, through, latest) VALUES (?1, ?2, ?3)",
+                            "INSERT OR REPLACE INTO sealed (channel_group, through, latest, checksum)
+                             VALUES (?1, ?2, ?3, row_checksum(?1, ?2, substr(?3, 1, 4)))",
                         )?
                         .execute((group, through, latest))?;
                     carried.replaced.push((*group, Vec::new(), spans));
@@ -139,7 +140,8 @@ impl Carried {
 }
 
 fn insert(connection: &Connection, segments: &[NewSegment]) -> rusqlite::Result<Vec<SegmentSpan>> {
-    let sql = "INSERT INTO segments (channel_group, first_at, last_at, readings, body) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql = "INSERT INTO segments (channel_group, first_at, last_at, readings, body, checksum)
+               VALUES (?1, ?2, ?3, ?4, ?5, row_checksum(?1, ?2, ?3, ?4, substr(?5, 1, 4)))";
     let mut statement = connection.prepare_cached(sql)?;
     let mut spans = Vec::with_capacity(segments.len());
     for segment in segments {

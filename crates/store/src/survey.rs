@@ -16,6 +16,8 @@ use crate::{StoreError, frames};
 const COMPLAINTS_MAX: u32 = 100;
 /// Most devices that are named for one damaged thing.
 const DEVICES_SHOWN_MAX: usize = 8;
+/// Most values that are tried for a damaged one: about a second for a row, and a wrong one fits once in 4,000 rows.
+const GUESSES_MAX: i64 = 1 << 20;
 /// Tables that grow with time; all others are small, and looked at whenever a store is opened.
 const GROWING: [&str; 9] =
     ["acknowledged", "audit", "conflicts", "events", "frames", "log", "notes", "quarantine", "segments"];
@@ -26,8 +28,8 @@ pub(crate) enum Met<'a> {
     Sound { row: &'a Values, readings: u64 },
     /// A row that is not; it can be read.
     Bad { row: &'a Values, damage: Damage },
-    /// A row that is as it was written but for its number; here it has the one that it was given.
-    Misnumbered { row: &'a Values, damage: Damage },
+    /// A row of which the number, or what stands beside its body, is not as it was written, but known; here it is.
+    Restored { row: &'a Values, damage: Damage },
     /// Rows that cannot be read.
     Gap(Damage),
 }
@@ -48,7 +50,7 @@ pub(crate) fn survey(connection: &Connection, table: &Table, hints: &Hints, each
                 let right = table.renumbered(row, number);
                 let damage = Damage::new(place(table, &table.key_of(&right)), format!("it has the number {found}"));
                 match check(table, row, bounds) {
-                    Ok(_) => each(Met::Misnumbered { row: &right, damage }),
+                    Ok(_) => each(Met::Restored { row: &right, damage }),
                     Err(_) => each(Met::Bad { row, damage }),
                 }
             }
@@ -78,6 +80,10 @@ impl Bounds {
         let last = connection.query_row("SELECT max(number) FROM log", [], |row| row.get::<_, Option<i64>>(0));
         Ok(Self { rows_max: rows_max(connection)?, last_batch: last.ok().flatten().unwrap_or(i64::MAX) })
     }
+
+    fn groups_max(self) -> i64 {
+        self.rows_max / i64::from(GROUP_CHANNELS)
+    }
 }
 
 fn meet(
@@ -92,7 +98,11 @@ fn meet(
         Err(broken) => {
             let place = place(table, &table.key_of(row));
             let about = about(connection, table, row);
-            each(Met::Bad { row, damage: Damage { about, ..Damage::new(place, broken.to_string()) } })
+            let damage = Damage { about, ..Damage::new(place, broken.to_string()) };
+            match restore(table, row, bounds) {
+                Some(row) => each(Met::Restored { row: &row, damage }),
+                None => each(Met::Bad { row, damage }),
+            }
         }
     }
 }
@@ -117,7 +127,7 @@ fn gap_damage(
 /// Whether a row is what was written; how many readings it holds.
 fn check(table: &Table, row: &Values, bounds: Bounds) -> Result<u64, Broken> {
     if let Some(group) = table.integer(row, "channel_group")
-        && !(0..=bounds.rows_max / i64::from(GROUP_CHANNELS)).contains(&group)
+        && !(0..=bounds.groups_max()).contains(&group)
     {
         return Err(Broken("a group of more channels than there can be"));
     }
@@ -129,17 +139,55 @@ fn check(table: &Table, row: &Values, bounds: Bounds) -> Result<u64, Broken> {
         Some(written) if written == counted => Ok(counted),
         Some(_) | None => Err(Broken("another number of readings")),
     };
+    if !table.checksum_fits(row) {
+        return Err(Broken("the checksum does not fit"));
+    }
     match table.name.as_str() {
         "log" => all(Batch::decode(table.blob(row, "body"))?.rows.len() as u64),
         "segments" => all(check_segment(table, row)?),
         "frames" => check_frames(table, row).map(|()| 0),
         "sealed" => Segment::open(table.blob(row, "latest")).map(|_| 0),
-        _ if table.checksum_fits(row) => Ok(0),
-        _ => Err(Broken("the checksum does not fit")),
+        _ => Ok(0),
     }
 }
 
-fn check_segment(table: &Table, row: &Values) -> Result<u64, Broken> {
+/// The row as it was written, where its body is sound and tells what stands beside it; what the body does not tell, the
+/// checksum tells from all that it can be.
+fn restore(table: &Table, row: &Values, bounds: Bounds) -> Option<Values> {
+    let mut right = row.clone();
+    let (column, values) = match table.name.as_str() {
+        "segments" => {
+            let (readings, first, last) = measure(table, row).ok()?;
+            let beside = [("readings", i64::try_from(readings).ok()?), ("first_at", first), ("last_at", last)];
+            for (column, value) in beside {
+                table.put(&mut right, column, Value::Integer(value));
+            }
+            ("channel_group", 0..=bounds.groups_max().min(GUESSES_MAX))
+        }
+        "frames" => {
+            let (entries, _) = frames::decode(table.blob(row, "body")).ok()?;
+            let (first, last, devices) = frames::beside(&entries)?;
+            table.put(&mut right, "first_at", Value::Integer(first));
+            table.put(&mut right, "last_at", Value::Integer(last));
+            table.put(&mut right, "devices", Value::Blob(devices));
+            ("batch", bounds.last_batch.saturating_sub(GUESSES_MAX).max(0)..=bounds.last_batch)
+        }
+        _ => return None,
+    };
+    let mut fitting = values.filter(|&value| {
+        table.put(&mut right, column, Value::Integer(value));
+        table.checksum_fits(&right)
+    });
+    let (found, other) = (fitting.next()?, fitting.next());
+    // Two that fit tell nothing.
+    other.is_none().then(|| {
+        table.put(&mut right, column, Value::Integer(found));
+        right
+    })
+}
+
+/// How many readings a segment holds, and the first and last time.
+fn measure(table: &Table, row: &Values) -> Result<(u64, i64, i64), Broken> {
     let segment = Segment::open(table.blob(row, "body"))?;
     let (mut readings, mut first, mut last) = (0, i64::MAX, i64::MIN);
     for chunk in segment.chunks() {
@@ -148,18 +196,22 @@ fn check_segment(table: &Table, row: &Values) -> Result<u64, Broken> {
         first = rows.first().map_or(first, |row| first.min(row.measured_at));
         last = rows.last().map_or(last, |row| last.max(row.measured_at));
     }
+    Ok((readings, first, last))
+}
+
+fn check_segment(table: &Table, row: &Values) -> Result<u64, Broken> {
+    let (readings, first, last) = measure(table, row)?;
     let span = (table.integer(row, "first_at"), table.integer(row, "last_at"));
     if span == (Some(first), Some(last)) { Ok(readings) } else { Err(Broken("another span of time")) }
 }
 
 fn check_frames(table: &Table, row: &Values) -> Result<(), Broken> {
     let (entries, _) = frames::decode(table.blob(row, "body"))?;
-    let devices = frames::devices(table.blob(row, "devices"))?;
-    let known = entries.iter().all(|entry| devices.binary_search(&entry.device).is_ok());
-    let first = entries.iter().map(|entry| entry.received_at).min();
-    let last = entries.iter().map(|entry| entry.received_at).max();
-    let span = (table.integer(row, "first_at"), table.integer(row, "last_at"));
-    if known && span == (first, last) { Ok(()) } else { Err(Broken("another span of time, or other devices")) }
+    let beside = (table.integer(row, "first_at"), table.integer(row, "last_at"), table.blob(row, "devices"));
+    match frames::beside(&entries) {
+        Some((first, last, devices)) if beside == (Some(first), Some(last), &devices) => Ok(()),
+        Some(_) | None => Err(Broken("another span of time, or other devices")),
+    }
 }
 
 /// What a row of a table is called.
@@ -173,6 +225,9 @@ fn word(table: &str) -> &str {
         "learnt" => "what was learnt about",
         "presence" => "presence of",
         "meters" => "meter of device number",
+        "web_sessions" => "sign-in",
+        "audit" => "line of the audit log",
+        "acknowledged" => "acknowledgement of event",
         plural => plural.strip_suffix('s').unwrap_or(plural),
     }
 }
@@ -353,12 +408,12 @@ fn complaint(connection: &Connection, line: &str) -> Complaint {
 /// `Database` when reading fails for another reason than damage.
 pub(crate) fn look_at_small_tables(connection: &Connection) -> Result<Vec<Damage>, StoreError> {
     let mut found = Vec::new();
-    for table in Table::all()?.iter().filter(|table| !GROWING.contains(&table.name.as_str())) {
+    for table in Table::all(connection)?.iter().filter(|table| !GROWING.contains(&table.name.as_str())) {
         found.extend(complaints(connection, Some(&table.name))?.into_iter().map(|complaint| complaint.damage));
         survey(connection, table, &Hints::default(), &mut |met| {
             match met {
                 Met::Sound { .. } => {}
-                Met::Bad { damage, .. } | Met::Misnumbered { damage, .. } | Met::Gap(damage) => found.push(damage),
+                Met::Bad { damage, .. } | Met::Restored { damage, .. } | Met::Gap(damage) => found.push(damage),
             }
             Ok(())
         })?;

@@ -68,7 +68,8 @@ pub(crate) fn insert_block(
     batch: u64,
     block: &Block,
 ) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO frames (number, batch, first_at, last_at, devices, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let sql = "INSERT INTO frames (number, batch, first_at, last_at, devices, body, checksum)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, row_checksum(?2, ?3, ?4, ?5, substr(?6, 1, 4)))";
     let (devices, body) = (block.devices.as_slice(), block.body.as_slice());
     let mut statement = connection.prepare_cached(sql)?;
     statement.execute((number, batch, block.first_at, block.last_at, devices, body)).map(|_| ())

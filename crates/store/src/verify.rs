@@ -66,8 +66,11 @@ pub fn verify(directory: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Ve
         Err(error) => return Err(error),
     };
     match schema::is_older(directory) {
-        // What is looked for are the tables of this version.
-        Ok(true) if lock.is_some() => drop(schema::open_writer(directory)?),
+        // Where damage stops it, the tables of the version that it is of are looked at.
+        Ok(true) if lock.is_some() => match schema::open_writer(directory) {
+            Err(error) if !error.is_damage() => return Err(error),
+            Ok(_) | Err(_) => {}
+        },
         Err(error) if !error.is_damage() => return Err(error),
         Ok(_) | Err(_) => {}
     }
@@ -140,7 +143,7 @@ impl<'a> Verifier<'a> {
 
     fn look(&mut self) -> Result<(), StoreError> {
         let hints = Hints::default();
-        for table in Table::all()?.iter().filter(|table| table.name != "quarantine") {
+        for table in Table::all(self.connection)?.iter().filter(|table| table.name != "quarantine") {
             survey(self.connection, table, &hints, &mut |met| {
                 self.meet(table, met);
                 Ok(())
@@ -163,7 +166,7 @@ impl<'a> Verifier<'a> {
                 self.report.damage.push(damage);
                 row
             }
-            Met::Misnumbered { row, damage } => {
+            Met::Restored { row, damage } => {
                 self.gaps = true;
                 self.report.damage.push(damage);
                 row

@@ -24,60 +24,92 @@ fn devices(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<DeviceId>> {
     names.iter().map(|name| checked(column, DeviceId::new(name))).collect()
 }
 
+/// What a row says, if the checksum of its columns, which is compared in `column`, fits: nobody is let in by what was not
+/// written. A row of which it does not is left out.
+fn trusted<T>(
+    row: &Row<'_>,
+    column: usize,
+    table: &str,
+    read: impl FnOnce() -> rusqlite::Result<T>,
+) -> rusqlite::Result<Option<T>> {
+    if row.get::<_, Option<bool>>(column)? == Some(true) {
+        return read().map(Some);
+    }
+    tracing::error!(table, "a damaged row lets nobody in: run verify");
+    Ok(None)
+}
+
 impl Reader {
-    /// The accounts, by name.
+    /// The accounts, by name; without those whose rows are damaged.
     ///
     /// # Errors
     /// `Database` when the store cannot be read.
     pub fn accounts(&self) -> Result<Vec<Account>, StoreError> {
-        let sql = "SELECT name, role, password, created_at, changed_at FROM accounts ORDER BY name";
-        self.list("reading accounts", sql, [], |row| {
-            Ok(Account {
-                name: row.get(0)?,
-                role: role(row, 1)?,
-                password: row.get::<_, Option<Vec<u8>>>(2)?.map(Secret::new),
-                created_at: time(row, 3)?,
-                changed_at: time(row, 4)?,
-            })
-        })
+        let sql = "SELECT name, role, password, created_at, changed_at,
+                   checksum = row_checksum(name, role, password, created_at, changed_at) FROM accounts ORDER BY name";
+        let accounts = self.list("reading accounts", sql, [], |row| {
+            let read = || {
+                Ok(Account {
+                    name: row.get(0)?,
+                    role: role(row, 1)?,
+                    password: row.get::<_, Option<Vec<u8>>>(2)?.map(Secret::new),
+                    created_at: time(row, 3)?,
+                    changed_at: time(row, 4)?,
+                })
+            };
+            trusted(row, 5, "accounts", read)
+        });
+        Ok(accounts?.into_iter().flatten().collect())
     }
 
-    /// The sign-ins that hold, the oldest first.
+    /// The sign-ins that hold, the oldest first; without those whose rows are damaged.
     ///
     /// # Errors
     /// `Database` when the store cannot be read.
     pub fn web_sessions(&self) -> Result<Vec<WebSession>, StoreError> {
-        let sql = "SELECT hash, account, created_at, seen_at, peer, agent FROM web_sessions ORDER BY created_at";
-        self.list("reading sign-ins", sql, [], |row| {
-            Ok(WebSession {
-                hash: row.get(0)?,
-                account: row.get(1)?,
-                created_at: time(row, 2)?,
-                seen_at: time(row, 3)?,
-                peer: row.get(4)?,
-                agent: row.get(5)?,
-            })
-        })
+        let sql = "SELECT hash, account, created_at, seen_at, peer, agent,
+                   checksum = row_checksum(hash, account, created_at, seen_at, peer, agent)
+                   FROM web_sessions ORDER BY created_at";
+        let sessions = self.list("reading sign-ins", sql, [], |row| {
+            let read = || {
+                Ok(WebSession {
+                    hash: row.get(0)?,
+                    account: row.get(1)?,
+                    created_at: time(row, 2)?,
+                    seen_at: time(row, 3)?,
+                    peer: row.get(4)?,
+                    agent: row.get(5)?,
+                })
+            };
+            trusted(row, 6, "web_sessions", read)
+        });
+        Ok(sessions?.into_iter().flatten().collect())
     }
 
-    /// The tokens, by id.
+    /// The tokens, by id; without those whose rows are damaged.
     ///
     /// # Errors
     /// `Database` when the store cannot be read.
     pub fn tokens(&self) -> Result<Vec<ApiToken>, StoreError> {
-        let sql = "SELECT id, name, hash, role, devices, created_by, created_at, expires_at FROM tokens ORDER BY id";
-        self.list("reading tokens", sql, [], |row| {
-            Ok(ApiToken {
-                id: row.get(0)?,
-                name: row.get(1)?,
-                hash: row.get(2)?,
-                role: role(row, 3)?,
-                devices: devices(row, 4)?,
-                created_by: row.get(5)?,
-                created_at: time(row, 6)?,
-                expires_at: time_if_any(row, 7)?,
-            })
-        })
+        let sql = "SELECT id, name, hash, role, devices, created_by, created_at, expires_at,
+                   checksum = row_checksum(name, hash, role, devices, created_by, created_at, expires_at)
+                   FROM tokens ORDER BY id";
+        let tokens = self.list("reading tokens", sql, [], |row| {
+            let read = || {
+                Ok(ApiToken {
+                    id: row.get(0)?,
+                    name: row.get(1)?,
+                    hash: row.get(2)?,
+                    role: role(row, 3)?,
+                    devices: devices(row, 4)?,
+                    created_by: row.get(5)?,
+                    created_at: time(row, 6)?,
+                    expires_at: time_if_any(row, 7)?,
+                })
+            };
+            trusted(row, 8, "tokens", read)
+        });
+        Ok(tokens?.into_iter().flatten().collect())
     }
 
     /// The lines of the audit log that fit, the newest first.

@@ -9,12 +9,13 @@ use rusqlite::{Connection, OptionalExtension};
 use super::answer::{Bucket, Channel, ChannelId, Conflict, ReadingFilter, StoredReading};
 use super::{Reader, Unsealed};
 use crate::StoreError;
+use crate::body::body_of;
 use crate::damage::is_damage;
 use crate::dictionary::Tag;
 use crate::error::database;
 use crate::identity::SegmentSpan;
 use crate::row::{Row, Rows};
-use crate::segment::{Segment, group_of, place_of};
+use crate::segment::{self, Segment, group_of, place_of};
 use crate::state::read_tag;
 
 /// Most buckets in one answer: more than a screen has columns.
@@ -335,7 +336,7 @@ fn read_chunk(
     found: &mut Rows,
 ) -> Result<bool, StoreError> {
     let doing = database("reading a segment");
-    let mut statement = connection.prepare_cached("SELECT body FROM segments WHERE number = ?1").map_err(doing)?;
+    let mut statement = connection.prepare_cached(segment::SELECT).map_err(doing)?;
     let mut rows = statement.query([span.number]).map_err(doing)?;
     let row = match rows.next() {
         Ok(row) => row,
@@ -346,9 +347,10 @@ fn read_chunk(
         Err(error) => return Err(doing(error)),
     };
     let Some(row) = row else { return Ok(false) };
-    let body = row.get_ref(0).map_err(doing)?.as_blob().unwrap_or_default();
-    let chunk =
-        Segment::open(body).and_then(|segment| segment.chunk(place).map(|chunk| segment.decode(chunk)).transpose());
+    let body = body_of(row, 0).map_err(doing)?;
+    let chunk = body
+        .and_then(Segment::open)
+        .and_then(|segment| segment.chunk(place).map(|chunk| segment.decode(chunk)).transpose());
     match chunk {
         Ok(Some(rows)) => {
             let start = rows.rows.partition_point(|row| row.measured_at < from);

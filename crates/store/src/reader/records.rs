@@ -16,6 +16,7 @@ use super::answer::{
 };
 use super::readings::{Tags, device_id};
 use super::{EachNote, Reader};
+use crate::body::body_of;
 use crate::error::database;
 use crate::lock::read;
 use crate::log::{Batch, Packet};
@@ -234,7 +235,7 @@ impl Reader {
         let beyond = beyond(filter.beyond, filter.order);
         let (number, direction) = order(filter.order);
         let sql = format!(
-            "SELECT number, batch, devices, body FROM frames
+            "SELECT number, batch, first_at, last_at, devices, body, checksum FROM frames
              WHERE number {number}= ?1 AND last_at >= ?2 AND first_at < ?3 ORDER BY number {direction}"
         );
         let mut statement = connection.prepare_cached(&sql).map_err(doing)?;
@@ -242,11 +243,11 @@ impl Reader {
         while let Some(row) = rows.next().map_err(doing)? {
             let block: i64 = row.get(0).map_err(doing)?;
             let cursor = Cursor::new(row.get(1).map_err(doing)?);
-            let devices = row.get_ref(2).map_err(doing)?.as_blob().unwrap_or_default();
+            let devices = row.get_ref(4).map_err(doing)?.as_blob().unwrap_or_default();
             if wanted.is_some_and(|wanted| frames::has_device(devices, wanted) == Ok(false)) {
                 continue;
             }
-            let (entries, raw) = match frames::decode(row.get_ref(3).map_err(doing)?.as_blob().unwrap_or_default()) {
+            let (entries, raw) = match body_of(row, 1).map_err(doing)?.and_then(frames::decode) {
                 Ok(decoded) => decoded,
                 Err(broken) => {
                     tracing::error!(block, %broken, "a damaged block of frames: run verify");

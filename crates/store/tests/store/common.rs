@@ -2,10 +2,14 @@
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use loggerhead_model::{DeviceId, Origin, Quality, Reading, Records, Report, ReportBuilder, Ticket, Timestamp, Value};
 use loggerhead_store::{Completion, Options, Outcome, Reader, ReadingFilter, Reply, Store};
 use tokio::sync::Notify;
+
+/// How long something that must happen may take before a test says that it never will, however busy the machine is.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// One value of `channel` (meter and function `m/f`) at a time.
 pub(crate) struct Point<'a> {
@@ -87,6 +91,34 @@ pub(crate) async fn store_packet(store: &Store, records: Records) -> bool {
     let reply = Reply { ticket: Ticket(1), to: outcomes.clone() };
     store.submit(records, Some(reply)).await;
     outcomes.all(1).await.first().is_some_and(|(_, stored)| *stored)
+}
+
+/// Tells of every commit that subscribers hear of.
+#[derive(Clone, Default)]
+pub(crate) struct Commits(Arc<Notify>);
+
+impl Commits {
+    /// Options of a store that tells it of commits.
+    pub(crate) fn options(&self) -> Options {
+        let told = Arc::clone(&self.0);
+        Options { on_commit: Some(Box::new(move |_| told.notify_one())), ..Options::default() }
+    }
+
+    /// Waits for a commit since the last wait; a store that failed makes one when it works again.
+    pub(crate) async fn next(&self, store: &Store) {
+        let waited = tokio::time::timeout(PATIENCE, self.0.notified()).await;
+        waited.unwrap_or_else(|_| panic!("nothing is committed: {:#?}", store.health()));
+    }
+}
+
+/// Waits for what maintenance does, of which nobody is told.
+pub(crate) async fn until(mut is_so: impl FnMut() -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    });
+    waited.await.expect("what is waited for happens");
 }
 
 /// Every stored reading as `device meter function time value`, in the order of `scan`.
