@@ -45,6 +45,16 @@ struct Group {
     through: u64,
 }
 
+/// A batch that may still be in the log.
+#[derive(Debug)]
+struct Logged {
+    number: u64,
+    /// Readings in all batches up to it.
+    total: u64,
+    /// Our clock, ms since 1970.
+    committed_at: i64,
+}
+
 /// All that is not sealed.
 #[derive(Debug, Default)]
 pub(crate) struct Hot {
@@ -52,8 +62,8 @@ pub(crate) struct Hot {
     rows: usize,
     applied: u64,
     epoch: u64,
-    /// Batches that may still be in the log: number, and readings in all up to it.
-    logged: VecDeque<(u64, u64)>,
+    /// Batches that may still be in the log.
+    logged: VecDeque<Logged>,
     /// Readings in all batches that were applied.
     total: u64,
     /// Readings in all segments that are committed. It changes together with `rows`, so that their sum is exact.
@@ -91,7 +101,7 @@ impl Hot {
     }
 
     /// Adds a committed batch. Rows that a group has sealed already are left out.
-    pub(crate) fn apply(&mut self, number: u64, batch: &Batch) {
+    pub(crate) fn apply(&mut self, number: u64, committed_at: i64, batch: &Batch) {
         for (&channel, row) in batch.channels.iter().zip(&batch.rows) {
             let group = self.group(group_of(channel));
             if number <= group.through {
@@ -104,29 +114,36 @@ impl Hot {
         }
         self.applied = self.applied.max(number);
         self.total += batch.rows.len() as u64;
-        self.logged.push_back((number, self.total));
+        self.logged.push_back(Logged { number, total: self.total, committed_at });
     }
 
     /// The last batch that does not belong to the tail of the log: so many batches, and so many readings at most.
     pub(crate) fn before_tail(&self, batches: u64, readings: u64) -> u64 {
         let by_batches = self.applied.saturating_sub(batches);
-        let by_readings = self.logged.partition_point(|(_, total)| total + readings <= self.total);
+        let by_readings = self.logged.partition_point(|batch| batch.total + readings <= self.total);
         let by_readings =
-            by_readings.checked_sub(1).and_then(|last| self.logged.get(last)).map_or(0, |(number, _)| *number);
+            by_readings.checked_sub(1).and_then(|last| self.logged.get(last)).map_or(0, |batch| batch.number);
         by_batches.max(by_readings)
     }
 
     /// Readings in the batches up to this one that are still in the log.
     pub(crate) fn logged_through(&self, through: u64) -> u64 {
-        let before = self.logged.front().map_or(0, |(_, total)| *total);
-        let place = self.logged.partition_point(|(number, _)| *number <= through);
+        let before = self.logged.front().map_or(0, |batch| batch.total);
+        let place = self.logged.partition_point(|batch| batch.number <= through);
         let last = place.checked_sub(1).and_then(|last| self.logged.get(last));
-        last.map_or(0, |(_, total)| total - before)
+        last.map_or(0, |batch| batch.total - before)
+    }
+
+    /// The last batch in the log that was committed before a time; 0 without one. Those before it may have been committed
+    /// while the clock was ahead.
+    pub(crate) fn committed_before(&self, before: i64) -> u64 {
+        let old = self.logged.iter().rev().find(|batch| batch.committed_at < before);
+        old.map_or(0, |batch| batch.number)
     }
 
     /// Says that batches left the log.
     pub(crate) fn trimmed(&mut self, through: u64) {
-        while self.logged.pop_front_if(|(number, _)| *number <= through).is_some() {}
+        while self.logged.pop_front_if(|batch| batch.number <= through).is_some() {}
     }
 
     /// Says what is sealed of a group, as the store was found; before any batch is applied.

@@ -204,9 +204,10 @@ impl Maintenance {
             let action = self.sealer.seal_newer(&taken, before);
             self.step(epoch, vec![action])?;
         }
-        let committed =
-            connection(&mut self.connection, &self.shared).and_then(|open| retention::committed_before(open, before));
-        let through = self.heard(committed)?.min(read(&self.shared.hot).sealed_through());
+        let through = {
+            let hot = read(&self.shared.hot);
+            hot.committed_before(before).min(hot.sealed_through())
+        };
         while self.step(epoch, vec![Action::TrimLog { through, batches_max: STEP_BATCHES }])? >= STEP_BATCHES as usize {
         }
         write(&self.shared.hot).trimmed(through);

@@ -51,12 +51,6 @@ pub(crate) fn readings_before(retention: &Retention, now: i64) -> Option<i64> {
     retention.readings.map(|age| older_than(age, now))
 }
 
-/// The last batch that was committed before a time; 0 without one.
-pub(crate) fn committed_before(connection: &Connection, before: i64) -> Result<u64, StoreError> {
-    let sql = "SELECT coalesce(max(number), 0) FROM log WHERE committed_at < ?1";
-    connection.query_row(sql, [before], |row| row.get(0)).map_err(database("looking for old batches"))
-}
-
 /// A segment with readings that are too old.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Old {

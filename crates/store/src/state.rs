@@ -71,7 +71,7 @@ pub(crate) fn load_hot(connection: &Connection) -> Result<(Hot, Vec<DamagedBatch
         let number = u64::try_from(number).unwrap_or_default();
         let body = log.blob(row, "body");
         match Batch::decode(body) {
-            Ok(batch) => hot.apply(number, &batch),
+            Ok(batch) => hot.apply(number, log.integer(row, "committed_at").unwrap_or(i64::MAX), &batch),
             Err(broken) => damaged.push(DamagedBatch { number, what: broken.to_string(), body: Some(body.to_vec()) }),
         }
         if let Some(found) = found {

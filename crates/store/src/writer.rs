@@ -181,10 +181,11 @@ impl Writer {
     /// After a commit: brings memory up to date.
     fn take_in(&mut self, cursor: Cursor, carried: Carried, step: Option<&Step>, started: Instant) -> Committed {
         let state = self.state.as_mut().expect("a commit needs a state");
+        let committed_at = now();
         let hot_rows = {
             let mut hot = write(&self.shared.hot);
             if cursor.number() > state.cursor {
-                hot.apply(cursor.number(), &self.intake.batch);
+                hot.apply(cursor.number(), committed_at.unix_ms(), &self.intake.batch);
             }
             hot.rows()
         };
@@ -200,7 +201,7 @@ impl Writer {
         let took = started.elapsed().as_secs_f64() * 1000.0;
         let mut status = lock(&self.shared.status);
         status.cursor = cursor.number();
-        status.committed_at = Some(now());
+        status.committed_at = Some(committed_at);
         status.commit_ms = took;
         status.commit_ms_max = status.commit_ms_max.max(took);
         status.readings += self.intake.batch.rows.len() as u64;

@@ -12,7 +12,7 @@ use loggerhead_store::{
 };
 use rusqlite::Connection;
 
-use crate::common::{Point, device, lines, open, packet, store_packet};
+use crate::common::{Point, device, lines, open, packet, store_packet, until};
 
 /// Seals everything at once and keeps as little of the log as can be.
 fn sealing() -> Options {
@@ -137,6 +137,24 @@ async fn what_is_old_is_forgotten_before_it_is_sealed() {
     let report = verify(directory.path(), &mut |_| ()).expect("a store");
     assert!(report.is_sound(), "{:?}", report.damage);
     assert_eq!(lines(&Reader::open(directory.path()).expect("a store")), kept, "and stays forgotten");
+}
+
+#[tokio::test]
+async fn a_batch_dated_ahead_keeps_no_older_one_in_the_log() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    for at in 1..=3 {
+        assert!(store_packet(&store, packet("tower", &[Point { meter: "1", function: "1", at, value: "5" }])).await);
+    }
+    store.close().await;
+    let connection = Connection::open(directory.path().join("loggerhead.db")).expect("a database");
+    let dated = "UPDATE log SET committed_at = iif(number = 1, 4000000000000, 1) WHERE number < 3";
+    assert_eq!(connection.execute(dated, []).expect("a database"), 2);
+    drop(connection);
+    let retention = Retention { readings: Some(Duration::from_hours(1)), ..Retention::default() };
+    let store = Store::open(directory.path(), Options { retention, ..Options::default() }).expect("a store");
+    until(|| store.reader().stats().expect("a readable store").log_batches == 1).await;
+    assert_eq!(store.health().cursor.number(), 3);
 }
 
 fn frames(reader: &Reader, filter: &FrameFilter) -> Vec<String> {
