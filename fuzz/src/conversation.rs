@@ -34,7 +34,8 @@ pub fn conversation(input: &[u8]) {
     pair.attach(device);
     let finds_damage = peers::checks(protocol, settings) == Checks::Believed;
     let mut offered = 0;
-    let mut is_true = true;
+    // What nobody is told of cannot be told too early.
+    let mut is_true = peers::is_told(protocol);
     while !choices.is_empty() {
         act(&mut pair, &mut offered, &mut choices);
         if !peers::finds_damage(protocol) {
@@ -53,6 +54,9 @@ pub fn conversation(input: &[u8]) {
     pair.run_for(RECOVERY);
     if is_true {
         assert_delivered_after_commit(&pair);
+    }
+    if !peers::is_told(protocol) {
+        return;
     }
     let mut delivered = pair.delivered();
     delivered.sort_unstable();

@@ -28,8 +28,8 @@ pub(crate) enum Checks {
 pub(crate) const SETTINGS: u8 = 6;
 
 /// Every dialect of the data loggers, and every rule about checks and answers; then lines in another encoding and with
-/// other ends, cameras, and robots with and without their configuration.
-const ROWS: [Settings; 16] = [
+/// other ends, cameras, robots with and without their configuration, and robots in their cycles.
+const ROWS: [Settings; 18] = [
     Settings {
         protocol: "logger",
         listener: "aes_keys = ['text:0000000000123456']",
@@ -118,6 +118,14 @@ const ROWS: [Settings; 16] = [
         simulated: "",
         checks: Checks::Absent,
     },
+    Settings { protocol: "rsi", listener: "", device: "", simulated: "cycle_ms = 30000", checks: Checks::Absent },
+    Settings {
+        protocol: "rsi",
+        listener: "record_ms = 0\nsilence_s = 60",
+        device: "corrections = [{ element = 'RKorr/@X', max = 0.5 }]",
+        simulated: "cycle_ms = 30000\nreconnect_ms = 10",
+        checks: Checks::Absent,
+    },
 ];
 
 const NONE: Settings = Settings { protocol: "", listener: "", device: "", simulated: "", checks: Checks::Absent };
@@ -127,7 +135,9 @@ const IDENTITY: &str = "330302D110/01";
 const ENCIPHERED: &str = "logger";
 /// The protocols whose packets carry no check of their own: they rest on the transport's, which a line that changes single
 /// bytes does not have.
-const UNCHECKED: [&str; 5] = ["mqtt", "line", "chat", "camera", "kuka"];
+const UNCHECKED: [&str; 6] = ["mqtt", "line", "chat", "camera", "kuka", "rsi"];
+/// The protocols whose devices have no secret, and are not told what is stored.
+const UNTOLD: [&str; 1] = ["rsi"];
 const SECRET: &str = "text:IJKLMNOPQRSTUVWX";
 const KEY: &str = "text:0000000000123456";
 
@@ -164,7 +174,9 @@ pub(crate) fn head_end(protocol: &Protocol, choice: u8) -> Pair {
 /// The device that the head-end of the same choice knows.
 pub(crate) fn device(protocol: &Protocol, choice: u8, pair: &mut Pair) -> Box<dyn Session> {
     let mut settings = table(settings(protocol, choice).simulated);
-    settings.insert("secret".to_owned(), SECRET.into());
+    if is_told(protocol) {
+        settings.insert("secret".to_owned(), SECRET.into());
+    }
     if protocol.name == ENCIPHERED {
         settings.insert("aes_key".to_owned(), KEY.into());
     }
@@ -174,6 +186,11 @@ pub(crate) fn device(protocol: &Protocol, choice: u8, pair: &mut Pair) -> Box<dy
 /// Whether that head-end finds damaged bytes.
 pub(crate) fn checks(protocol: &Protocol, choice: u8) -> Checks {
     settings(protocol, choice).checks
+}
+
+/// Whether its devices hear of the store's commits.
+pub(crate) fn is_told(protocol: &Protocol) -> bool {
+    !UNTOLD.contains(&protocol.name)
 }
 
 /// Whether a changed byte is found out by the protocol itself.

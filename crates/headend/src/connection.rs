@@ -263,6 +263,7 @@ impl<S: Stream> Connection<S> {
                 }
                 Output::Store(ticket, records) => return chore(Chore::Store(Some(ticket), records)),
                 Output::Keep(records) => return chore(Chore::Store(None, records)),
+                Output::Sample(ticket, records) => self.sample(ticket, records),
                 Output::Ask(question) => self.questions.push_back(question),
                 Output::Close(reason) => {
                     return Err(self.fault.take().map_or(Ending::Closed(reason), |fault| Ending::Fault(*fault)));
@@ -318,11 +319,20 @@ impl<S: Stream> Connection<S> {
     /// Hands records to the store's queue; waits while it is full, and does not read in that time.
     async fn store(&mut self, ticket: Option<Ticket>, records: Records) {
         self.guest.read(&records);
-        let reply = ticket.map(|ticket| {
-            self.stores.push_back((ticket, self.fed_at));
-            Reply { ticket, to: Arc::clone(self.guest.pass.mailbox()) as Arc<dyn Completion> }
-        });
+        let reply = ticket.map(|ticket| self.reply(ticket));
         self.guest.core.store.submit(records, reply).await;
+    }
+
+    /// The same without a wait: what finds no room is not stored, and the session hears so.
+    fn sample(&mut self, ticket: Ticket, records: Records) {
+        self.guest.read(&records);
+        let reply = self.reply(ticket);
+        self.guest.core.store.offer(records, Some(reply));
+    }
+
+    fn reply(&mut self, ticket: Ticket) -> Reply {
+        self.stores.push_back((ticket, self.fed_at));
+        Reply { ticket, to: Arc::clone(self.guest.pass.mailbox()) as Arc<dyn Completion> }
     }
 
     async fn answer(&mut self, question: Question) {

@@ -54,6 +54,7 @@ async fn drain(core: &Core, session: &mut dyn Session, mailbox: &Arc<Mailbox>) -
             // What is over the limit is counted there.
             Output::Event(event) => drop(core.journal.event(core.clock.now().elapsed, event)),
             Output::Send(_)
+            | Output::Sample(..)
             | Output::Ask(_)
             | Output::Fault(_)
             | Output::Learnt(_)

@@ -13,6 +13,7 @@ mod meters;
 mod people;
 mod plan;
 mod robot;
+mod rsi;
 mod summary;
 mod tally;
 pub(crate) mod trust;
@@ -70,6 +71,14 @@ Example: loggerhead simulate kuka-eki --to 127.0.0.1:54600 --robots 3 --rate 20 
 The head-end has to know the robots, or to enrol them by their secret."
     )]
     KukaEki(robot::RobotArgs),
+    /// A KUKA robot that runs the Robot Sensor Interface: a state every cycle, each to be answered within it
+    #[command(
+        name = "kuka-rsi",
+        after_help = "\
+Example: loggerhead simulate kuka-rsi --to 127.0.0.1:49152 --seconds 60
+The head-end has to know it: device add 127.0.0.1 --protocol rsi --login name. Fails when an answer was late."
+    )]
+    KukaRsi(rsi::RsiArgs),
     /// Clients of an MQTT broker, this one or another
     #[command(after_help = "\
 Examples:
@@ -184,6 +193,7 @@ pub(crate) async fn run(simulate: Simulate) -> anyhow::Result<ExitCode> {
         Simulate::Logger(args) => see_through(&args.course(), |patience| launch(&args, patience)).await,
         Simulate::Mqtt(args) => broker::run(&args).await,
         Simulate::KukaEki(args) => run_crowd(&args.crowd, args.who()).await,
+        Simulate::KukaRsi(args) => rsi::run(&args).await,
         Simulate::Camera(args) => run_crowd(&args.crowd, args.who()).await,
         Simulate::Line(args) => see_through(&args.course(), |patience| people::launch("line", &args, patience)).await,
         Simulate::Chat(args) => see_through(&args.course(), |patience| people::launch("chat", &args, patience)).await,

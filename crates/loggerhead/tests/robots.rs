@@ -1,11 +1,11 @@
 //! Robots over real sockets: what they report is stored, and what is stored is answered.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpStream, UdpSocket};
 
 use serde_json::Value;
 
-use crate::support::{HeadEnd, PATIENCE, assert_same, exported, journalled, json, outcome, run};
+use crate::support::{Api, HeadEnd, PATIENCE, assert_same, exported, journalled, json, outcome, run};
 
 /// A listener that enrols robots by a secret.
 const ROBOTS: &str = r#"
@@ -99,4 +99,77 @@ fn documents_are_explained() {
     assert!(said.contains("Robot/Status: 5"), "{said}");
     let wrong = outcome(&["decode", "kuka", "--hex", "3c413e3c2f423e"]);
     assert_eq!(wrong.status.code(), Some(1), "a closing tag that does not fit");
+}
+
+/// A listener of robots in their cycles, which knows the one on this host.
+const CYCLES: &str = r#"
+[[listener]]
+name = "robots"
+protocol = "rsi"
+address = ["udp:127.0.0.1:0"]
+[listener.rsi]
+record_ms = 20
+corrections = [{ element = "RKorr/@X", max = 0.5 }]
+[[device]]
+id = "arm"
+protocol = "rsi"
+identity = "127.0.0.1"
+login = "name"
+"#;
+
+/// Where they send to.
+fn datagrams(head_end: &HeadEnd) -> String {
+    address(head_end).trim_start_matches("udp:").to_owned()
+}
+
+#[test]
+fn a_robot_in_its_cycles_is_answered_and_its_states_are_recorded() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let head_end = HeadEnd::start(directory.path(), CYCLES);
+    // Slow cycles: what is shown is that each is answered, whatever else this machine does.
+    let robot =
+        ["simulate", "kuka-rsi", "--to", &datagrams(&head_end), "--cycle-ms", "100", "--seconds", "2", "--json"];
+    let output = outcome(&robot);
+    let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let count = |key: &str| said.get(key).and_then(Value::as_u64).expect("a count");
+    assert!(count("answered") > 5 && count("cycles") - count("answered") == count("late"), "{said}");
+    let data = head_end.data();
+    assert!(head_end.stop().success());
+    let exported = exported(&data);
+    let has = |meter: &str, function: &str| {
+        exported.keys().any(|(device, found, name, _)| device == "arm" && found == meter && name == function)
+    };
+    assert!(has("Rob", "AIPos/@A1") && has("Rob", "RIst/@X") && has("RSI", "lost"), "{exported:?}");
+}
+
+/// Sends one state, and gives the answer with its number replaced.
+fn cycle(robot: &UdpSocket, ipoc: u64) -> String {
+    let state = format!("<Rob Type=\"KUKA\"><AIPos A1=\"1\"/><IPOC>{ipoc}</IPOC></Rob>");
+    robot.send(state.as_bytes()).expect("a socket of this test");
+    let mut answer = [0; 1_000];
+    let count = robot.recv(&mut answer).expect("an answer");
+    let answer = str::from_utf8(answer.get(..count).expect("a datagram of that length")).expect("text");
+    answer.replace(&format!("<IPOC>{ipoc}</IPOC>"), "<IPOC/>")
+}
+
+#[test]
+fn a_correction_that_an_operator_asks_for_goes_out_within_its_limits_and_ends() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let head_end = HeadEnd::start(directory.path(), CYCLES);
+    let robot = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    robot.connect(datagrams(&head_end)).expect("UDP connects to anything");
+    robot.set_read_timeout(Some(PATIENCE)).expect("a socket of this test");
+    let answer = |x: &str| format!("<Sen Type=\"ImFree\"><RKorr X=\"{x}\"/><IPOC/></Sen>");
+    assert_eq!(cycle(&robot, 4), answer("0.0000"));
+    // 9 for a single cycle.
+    let order = r#"{"order":"control","lines":[{"meter":"RKorr/@X","hex":"39","timeout_ms":0,"retries":0}]}"#;
+    let api = Api::Unix(head_end.data());
+    let taken = api.ask("POST", "/api/v1/devices/arm/commands", "content-type: application/json\r\n", order);
+    assert_eq!(taken.status, 202, "{taken:?}");
+    let said: Vec<String> =
+        (2..200).map(|number| cycle(&robot, number * 4)).take_while(|said| *said != answer("0.5000")).collect();
+    assert!(said.len() < 197 && said.iter().all(|said| *said == answer("0.0000")), "{said:?}");
+    assert_eq!(cycle(&robot, 1_000), answer("0.0000"), "it was for one cycle");
+    robot.send(b"<Rob><IPOC>x</IPOC></Rob>").expect("a socket of this test");
+    assert_eq!(cycle(&robot, 1_004), answer("0.0000"), "what is no state is not answered");
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::support::{HeadEnd, LOGGERS, assert_fails, json, outcome, run};
 
 /// Every verb that does something.
-const VERBS: [&[&str]; 30] = [
+const VERBS: [&[&str]; 31] = [
     &["serve"],
     &["check"],
     &["decode"],
@@ -34,6 +34,7 @@ const VERBS: [&[&str]; 30] = [
     &["simulate"],
     &["simulate", "logger"],
     &["simulate", "kuka-eki"],
+    &["simulate", "kuka-rsi"],
     &["simulate", "camera"],
     &["demo"],
 ];

@@ -24,6 +24,7 @@ pub mod logger;
 pub mod mqtt;
 pub mod office;
 pub mod pair;
+pub mod rsi;
 pub mod scram;
 pub mod websocket;
 
@@ -45,16 +46,41 @@ pub type MakeExchange = fn() -> std::sync::Arc<dyn Exchange>;
 /// Makes the device's side of its conversations.
 pub type MakeDevice = fn(&toml::Table, Opening) -> Result<Box<dyn Session>, SettingsError>;
 
+/// What a protocol goes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Streams of bytes: TCP, TLS, Unix sockets.
+    Streams,
+    /// These, or UDP: nothing in it rests on bytes arriving, or in order.
+    Either,
+    /// UDP alone.
+    Datagrams,
+}
+
+impl Transport {
+    /// Whether peers may come over UDP.
+    #[must_use]
+    pub const fn takes_datagrams(self) -> bool {
+        !matches!(self, Self::Streams)
+    }
+
+    /// Whether they may come over streams.
+    #[must_use]
+    pub const fn takes_streams(self) -> bool {
+        !matches!(self, Self::Datagrams)
+    }
+}
+
 /// One protocol: everything that the rest of Loggerhead needs in order to serve, simulate and explain it.
 pub struct Protocol {
     /// The word for it in configuration, verbs, metrics and logs.
     pub name: &'static str,
     /// What it is, in a line for people.
     pub title: &'static str,
-    /// The TCP port on which its devices expect a head-end.
+    /// The port on which its devices expect a head-end.
     pub port: u16,
-    /// Whether its peers may come over UDP: nothing in it rests on bytes arriving, or in order.
-    pub takes_datagrams: bool,
+    /// What it goes over.
+    pub transport: Transport,
     /// How long a peer may take to say who it is, unless a listener says otherwise.
     pub limits: Limits,
     /// Makes the head-end's side of a listener from its settings and those of the devices that it serves.
@@ -81,8 +107,15 @@ pub struct DeviceSettings<'a> {
 }
 
 /// The table of protocols.
-pub static ALL: &[Protocol] =
-    &[logger::PROTOCOL, mqtt::PROTOCOL, line::PROTOCOL, chat::PROTOCOL, camera::PROTOCOL, kuka::PROTOCOL];
+pub static ALL: &[Protocol] = &[
+    logger::PROTOCOL,
+    mqtt::PROTOCOL,
+    line::PROTOCOL,
+    chat::PROTOCOL,
+    camera::PROTOCOL,
+    kuka::PROTOCOL,
+    rsi::PROTOCOL,
+];
 
 /// The protocol of that name.
 #[must_use]

@@ -433,7 +433,9 @@ impl Pair {
                 }
                 Output::Send(bytes) => self.put_down(connection, bytes),
                 Output::Ask(question) => peer.questions.push_back(question),
-                Output::Store(ticket, records) => self.store(connection, ticket, records),
+                Output::Store(ticket, records) | Output::Sample(ticket, records) => {
+                    self.store(connection, ticket, records);
+                }
                 Output::Keep(records) => self.kept.push(records),
                 Output::Event(event) => self.note(connection, Happening::Event(event)),
                 Output::Fault(fault) => self.note(connection, Happening::Fault(fault)),
@@ -514,6 +516,7 @@ impl Pair {
                 Output::Ask(_)
                 | Output::Store(..)
                 | Output::Keep(_)
+                | Output::Sample(..)
                 | Output::Learnt(_)
                 | Output::Remember { .. }
                 | Output::ExpectWithin(_)

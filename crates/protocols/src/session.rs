@@ -176,9 +176,9 @@ pub enum Input<'a> {
     Door(Option<u16>),
     /// Answers `Question::Order`. The device has not been given it yet, so that whatever becomes of it is told later.
     Ordered(Result<CommandId, Untaken>),
-    /// Answers `Output::Store`: committed and synced.
+    /// Answers `Output::Store` and `Output::Sample`: committed and synced.
     Stored(Receipt),
-    /// Answers `Output::Store`: not kept, and never will be. No acknowledgement may be sent.
+    /// Answers `Output::Store` and `Output::Sample`: not kept, and never will be. No acknowledgement may be sent.
     NotStored(Ticket),
     /// An operator asks something of the device. Answer with `Output::Command`.
     Command(Command),
@@ -203,6 +203,9 @@ pub enum Output {
     Store(Ticket, Records),
     /// Keep these records; nobody waits for them.
     Keep(Records),
+    /// Keep these records if there is room for them at once, and answer as to `Store`. For a session that must not be
+    /// held up while the store is busy.
+    Sample(Ticket, Records),
     /// Tell operators. Counted always, stored within a rate.
     Event(Event),
     /// The peer kept to the protocol less than it should, but the conversation goes on. Counted and shown.

@@ -134,6 +134,13 @@ impl Store {
         }
     }
 
+    /// Hands records to the writer if its queue has room at once; otherwise they are not stored. The outcome goes to `reply`.
+    pub fn offer(&self, records: Records, reply: Option<Reply>) {
+        if let Err(Some(reply)) = self.shared.queue.offer(records, reply) {
+            reply.to.complete(&mut std::iter::once(Outcome::NotStored(reply.ticket)));
+        }
+    }
+
     /// Makes a change; it is durable when this returns.
     ///
     /// # Errors

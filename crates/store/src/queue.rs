@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use loggerhead_model::{Cursor, Event, Note, NoteChange, Records};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 use crate::options::SUBMISSION_READINGS_MIN;
 use crate::step::Step;
@@ -96,20 +96,36 @@ impl Queue {
 
     /// Adds records; waits for room. Gives them back when the store is closed.
     pub(crate) async fn submit(&self, records: Records, reply: Option<Reply>) -> Result<(), Option<Reply>> {
+        let weight = self.weight(&records);
+        let Ok(permit) = self.room.acquire_many(weight).await else { return Err(reply) };
+        self.add(permit, Submission { records, reply, weight })
+    }
+
+    /// Adds records if there is room for them, and nobody waits for it. Gives them back otherwise.
+    pub(crate) fn offer(&self, records: Records, reply: Option<Reply>) -> Result<(), Option<Reply>> {
+        let weight = self.weight(&records);
+        let Ok(permit) = self.room.try_acquire_many(weight) else { return Err(reply) };
+        self.add(permit, Submission { records, reply, weight })
+    }
+
+    /// Which part of the room records take.
+    fn weight(&self, records: &Records) -> u32 {
         let readings = records.report.as_ref().map_or(0, loggerhead_model::Report::len);
         let noted = |note: &Note| if let NoteChange::Put(value) = &note.change { value.len() } else { 0 };
         let bytes = records.frame.as_ref().map_or(0, |frame| frame.bytes.len())
             + records.notes.iter().map(noted).sum::<usize>();
         let weight = readings.max(SUBMISSION_READINGS_MIN).max(bytes / BYTES_PER_READING);
-        let weight = u32::try_from(weight).unwrap_or(u32::MAX).min(self.room_max);
-        let Ok(permit) = self.room.acquire_many(weight).await else { return Err(reply) };
+        u32::try_from(weight).unwrap_or(u32::MAX).min(self.room_max)
+    }
+
+    fn add(&self, permit: SemaphorePermit<'_>, submission: Submission) -> Result<(), Option<Reply>> {
         let mut waiting = self.lock();
         if waiting.closed {
-            return Err(reply);
+            return Err(submission.reply);
         }
         permit.forget();
-        waiting.weight += weight as usize;
-        waiting.submissions.push_back(Submission { records, reply, weight });
+        waiting.weight += submission.weight as usize;
+        waiting.submissions.push_back(submission);
         self.wake(waiting);
         Ok(())
     }

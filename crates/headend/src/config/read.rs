@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use loggerhead_model::{DeviceId, Identity, Site};
-use loggerhead_protocols::{ALL, DeviceSettings, Protocol, hint};
+use loggerhead_protocols::{ALL, DeviceSettings, Protocol, Transport, hint};
 use loggerhead_store::{FrameKeeping, Limits, Login, Retention, Secret};
 
 use super::document::{Node, Value};
@@ -333,13 +333,15 @@ fn data_ports(section: &Section<'_>) -> Option<DataPorts> {
 }
 
 fn addresses(section: &Section<'_>, protocol: &Protocol) -> Vec<Address> {
-    let right = if protocol.takes_datagrams {
-        "127.0.0.1:2020, [::1]:2020, udp:127.0.0.1:2020 or unix:/path"
-    } else {
-        "127.0.0.1:36829, [::1]:36829 or unix:/path"
+    let right = match protocol.transport {
+        Transport::Streams => "127.0.0.1:36829, [::1]:36829 or unix:/path",
+        Transport::Either => "127.0.0.1:2020, [::1]:2020, udp:127.0.0.1:2020 or unix:/path",
+        Transport::Datagrams => "udp:127.0.0.1:49152 or udp:[::1]:49152",
     };
     if section.node.entry("address").is_none() {
-        let address = Address::Tcp(SocketAddr::from(([0, 0, 0, 0], protocol.port)));
+        let everywhere = SocketAddr::from(([0, 0, 0, 0], protocol.port));
+        let address =
+            if protocol.transport.takes_streams() { Address::Tcp(everywhere) } else { Address::Udp(everywhere) };
         section.findings.settle(format!("{}address", section.path), format!("[\"{address}\"]"), &Place::Default);
         return vec![address];
     }
@@ -356,10 +358,14 @@ fn addresses(section: &Section<'_>, protocol: &Protocol) -> Vec<Address> {
                 section.error_at(place, "address", "udp has no WebSocket");
                 continue;
             }
-            Some(("udp", rest)) => rest.parse().ok().filter(|_| protocol.takes_datagrams).map(Address::Udp),
+            Some(("udp", rest)) => rest.parse().ok().map(Address::Udp),
             _ => text.parse().ok().map(Address::Tcp),
         };
-        if let Some(address) = address {
+        let fits = |address: &Address| match address {
+            Address::Udp(_) => protocol.transport.takes_datagrams(),
+            Address::Tcp(_) | Address::Unix(_) => protocol.transport.takes_streams(),
+        };
+        if let Some(address) = address.filter(fits) {
             addresses.push(address);
         } else {
             let text = format!("{text:?} is no address: write {right}");

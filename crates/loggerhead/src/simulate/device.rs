@@ -201,6 +201,7 @@ impl Device {
                 | Output::Ask(_)
                 | Output::Store(..)
                 | Output::Keep(_)
+                | Output::Sample(..)
                 | Output::Learnt(_)
                 | Output::Remember { .. }
                 | Output::ExpectWithin(_)

@@ -43,6 +43,21 @@ const KINDS: [Kind; 5] = [
 ];
 /// What a robot reports of itself: its axes.
 const AXES: [&str; 6] = ["AxisAct/@A1", "AxisAct/@A2", "AxisAct/@A3", "AxisAct/@A4", "AxisAct/@A5", "AxisAct/@A6"];
+/// What it tells of itself every few milliseconds.
+const CYCLE: [&str; 12] = [
+    "RIst/@X",
+    "RIst/@Y",
+    "RIst/@Z",
+    "RIst/@A",
+    "RIst/@B",
+    "RIst/@C",
+    "AIPos/@A1",
+    "AIPos/@A2",
+    "AIPos/@A3",
+    "AIPos/@A4",
+    "AIPos/@A5",
+    "AIPos/@A6",
+];
 /// Most functions of one meter: beyond it, names would repeat.
 pub(super) const FUNCTIONS_MAX: u32 = 500;
 
@@ -79,6 +94,13 @@ impl Meters {
     pub(crate) fn robot() -> Self {
         let axis = |id: &str| Function { id: id.to_owned(), coding: "", shape: Shape::Angle };
         Self { names: vec!["Robot".to_owned()], functions: AXES.into_iter().map(axis).collect(), code: "" }
+    }
+
+    /// The cycles of a robot: its axes and where its tool is.
+    pub(crate) fn cycle() -> Self {
+        let value = |id: &str| Function { id: id.to_owned(), coding: "", shape: Shape::Angle };
+        let functions = CYCLE.into_iter().map(value).collect();
+        Self { names: vec!["Rob".to_owned()], functions, code: "" }
     }
 
     /// The alarms of a camera, whose types are numbers.

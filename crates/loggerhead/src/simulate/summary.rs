@@ -1,11 +1,13 @@
 //! What a simulation ends with, for people and for programs.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::histogram::Histogram;
 use super::tally::Tally;
 
 /// The result of a simulation. Durations are in milliseconds.
@@ -29,12 +31,32 @@ pub(crate) struct Summary {
     errors: BTreeMap<String, u64>,
 }
 
+/// How long things took, in milliseconds.
 #[derive(Debug, Serialize)]
-struct Latency {
+pub(super) struct Latency {
     p50: f64,
     p99: f64,
     p999: f64,
     max: f64,
+}
+
+impl From<&Histogram> for Latency {
+    fn from(histogram: &Histogram) -> Self {
+        let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
+        Self {
+            p50: ms(histogram.percentile(500)),
+            p99: ms(histogram.percentile(990)),
+            p999: ms(histogram.percentile(999)),
+            max: ms(histogram.max()),
+        }
+    }
+}
+
+impl fmt::Display for Latency {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { p50, p99, p999, max } = self;
+        write!(formatter, "{p50:.3} ms (p50), {p99:.3} ms (p99), {p999:.3} ms (p99.9), {max:.3} ms (max)")
+    }
 }
 
 impl Summary {
@@ -43,8 +65,6 @@ impl Summary {
         let busy = tally.last_acked.saturating_sub(tally.first_offered.unwrap_or_default());
         let planned = packets.map(|packets| (packets + backlog) * devices);
         let due = planned.unwrap_or(tally.packets).max(tally.packets);
-        let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
-        let latency = &tally.latency;
         Self {
             devices,
             devices_logged_in: tally.devices,
@@ -60,12 +80,7 @@ impl Summary {
             readings_per_second: per_second(tally.readings_acked, busy),
             bytes_sent: tally.bytes_sent,
             bytes_received: tally.bytes_received,
-            ack_ms: Latency {
-                p50: ms(latency.percentile(500)),
-                p99: ms(latency.percentile(990)),
-                p999: ms(latency.percentile(999)),
-                max: ms(latency.max()),
-            },
+            ack_ms: Latency::from(&tally.latency),
             errors: tally.errors.iter().map(|(kind, count)| (kind.to_string(), *count)).collect(),
         }
     }

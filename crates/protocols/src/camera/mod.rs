@@ -14,14 +14,14 @@ mod seal;
 
 use std::time::Duration;
 
-use crate::{Limits, Protocol};
+use crate::{Limits, Protocol, Transport};
 
 /// The row for the table of protocols.
 pub const PROTOCOL: Protocol = Protocol {
     name: "camera",
     title: "camera platform: SocketCommand lines of apps, and cameras",
     port: 2021,
-    takes_datagrams: false,
+    transport: Transport::Streams,
     // A person types the password anew after a LoginError.
     limits: Limits { first_frame: Duration::from_mins(1), login: Duration::from_mins(2) },
     acceptor: acceptor::acceptor,

@@ -116,6 +116,7 @@ impl House {
                     other @ (Output::Send(_)
                     | Output::Ask(_)
                     | Output::Keep(_)
+                    | Output::Sample(..)
                     | Output::Event(_)
                     | Output::Fault(_)
                     | Output::Learnt(_)

@@ -15,14 +15,14 @@ pub mod message;
 
 use std::time::Duration;
 
-use crate::{Limits, Protocol};
+use crate::{Limits, Protocol, Transport};
 
 /// The row for the table of protocols.
 pub const PROTOCOL: Protocol = Protocol {
     name: "chat",
     title: "chat over WebSocket: rooms and messages",
     port: 57211,
-    takes_datagrams: false,
+    transport: Transport::Streams,
     // A page may show a form before it logs in.
     limits: Limits { first_frame: Duration::from_secs(10), login: Duration::from_mins(2) },
     acceptor: acceptor::acceptor,

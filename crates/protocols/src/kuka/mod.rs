@@ -13,14 +13,14 @@ pub mod explain;
 pub mod frame;
 pub mod message;
 
-use crate::{Limits, Protocol};
+use crate::{Limits, Protocol, Transport};
 
 /// The row for the table of protocols.
 pub const PROTOCOL: Protocol = Protocol {
     name: "kuka",
     title: "KUKA robots, EthernetKRL over TCP",
     port: 54600,
-    takes_datagrams: false,
+    transport: Transport::Streams,
     limits: Limits::PROGRAMS,
     acceptor: acceptor::acceptor,
     exchange: None,

@@ -15,14 +15,14 @@ pub mod text;
 
 use std::time::Duration;
 
-use crate::{Limits, Protocol};
+use crate::{Limits, Protocol, Transport};
 
 /// The row for the table of protocols.
 pub const PROTOCOL: Protocol = Protocol {
     name: "line",
     title: "command lines: Check, Chat, Confirm, HB",
     port: 2020,
-    takes_datagrams: true,
+    transport: Transport::Either,
     // A person types the first line.
     limits: Limits { first_frame: Duration::from_mins(1), login: Duration::from_mins(2) },
     acceptor: acceptor::acceptor,

@@ -33,14 +33,14 @@ pub mod time;
 pub mod xml;
 pub mod xml_write;
 
-use crate::{Limits, Protocol};
+use crate::{Limits, Protocol, Transport};
 
 /// The row for the table of protocols.
 pub const PROTOCOL: Protocol = Protocol {
     name: "logger",
     title: "building-energy data loggers, six dialects",
     port: 36829,
-    takes_datagrams: false,
+    transport: Transport::Streams,
     limits: Limits::PROGRAMS,
     acceptor: acceptor::acceptor,
     exchange: None,

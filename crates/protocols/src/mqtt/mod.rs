@@ -23,14 +23,14 @@ pub mod properties;
 pub mod reason;
 pub mod topic;
 
-use crate::{Limits, Protocol};
+use crate::{Limits, Protocol, Transport};
 
 /// The row for the table of protocols.
 pub const PROTOCOL: Protocol = Protocol {
     name: "mqtt",
     title: "MQTT 3.1, 3.1.1 and 5 broker",
     port: 1883,
-    takes_datagrams: false,
+    transport: Transport::Streams,
     limits: Limits::PROGRAMS,
     acceptor: acceptor::acceptor,
     exchange: Some(acceptor::exchange),

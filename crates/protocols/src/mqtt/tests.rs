@@ -133,6 +133,7 @@ impl House {
                 | Output::Command(..)
                 | Output::Connect
                 | Output::Delivered(_)
+                | Output::Sample(..)
                 | Output::Close(_)) => panic!("{other:?}"),
             }
         }

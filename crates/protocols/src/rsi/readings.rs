@@ -1,0 +1,43 @@
+//! Between states and reports: the values of a state are readings of the meter `Rob`, and what was counted of the meter `RSI`.
+
+use loggerhead_model::{Origin, Quality, Reading, Report, ReportBuilder, ReportFull, Timestamp, Value};
+
+/// The meter of what robots send; the root of their documents.
+const ROBOT: &str = "Rob";
+/// The meter of what is counted here.
+const INTERFACE: &str = "RSI";
+
+/// A report of these values, by path, and of these figures.
+///
+/// # Errors
+/// `ReportFull` when they are more than a report holds.
+pub(super) fn report(
+    values: &[(String, String)],
+    figures: &[(&str, u64)],
+    measured_at: Timestamp,
+) -> Result<Report, ReportFull> {
+    let text_bytes = values.iter().map(|(path, value)| path.len() + value.len()).sum();
+    let mut builder = ReportBuilder::new(Origin::Live, text_bytes, values.len() + figures.len());
+    builder.meter(ROBOT, "")?;
+    for (path, value) in values {
+        builder.reading(&reading(ROBOT, path, value, measured_at))?;
+    }
+    builder.meter(INTERFACE, "")?;
+    for (name, figure) in figures {
+        builder.reading(&reading(INTERFACE, name, &figure.to_string(), measured_at))?;
+    }
+    Ok(builder.finish())
+}
+
+fn reading<'a>(meter: &'a str, function: &'a str, value: &'a str, measured_at: Timestamp) -> Reading<'a> {
+    Reading {
+        meter,
+        function,
+        coding: "",
+        code: "",
+        quality: Quality::Good,
+        measured_at,
+        value: Value::parse(value),
+        attributes: "",
+    }
+}
