@@ -37,7 +37,7 @@ pub fn conversation(input: &[u8]) {
     // What nobody is told of cannot be told too early.
     let mut is_true = peers::is_told(protocol);
     while !choices.is_empty() {
-        act(&mut pair, &mut offered, &mut choices);
+        act(&mut pair, &mut offered, peers::reports(protocol), &mut choices);
         if !peers::finds_damage(protocol) {
             pair.wire.damage_up = None;
         }
@@ -64,10 +64,10 @@ pub fn conversation(input: &[u8]) {
     assert_eq!(delivered, all, "delivered and offered differ");
 }
 
-fn act(pair: &mut Pair, offered: &mut usize, choices: &mut Choices<'_>) {
+fn act(pair: &mut Pair, offered: &mut usize, reports: bool, choices: &mut Choices<'_>) {
     match choices.below(9) {
         0 | 1 => {
-            if *offered < PACKETS_MAX {
+            if reports && *offered < PACKETS_MAX {
                 let origin = if choices.below(2) == 0 { Origin::Live } else { Origin::Resumed };
                 pair.offer(Ticket(*offered as u64), packet(origin, *offered));
                 *offered += 1;

@@ -28,8 +28,8 @@ pub(crate) enum Checks {
 pub(crate) const SETTINGS: u8 = 6;
 
 /// Every dialect of the data loggers, and every rule about checks and answers; then lines in another encoding and with
-/// other ends, cameras, robots with and without their configuration, and robots in their cycles.
-const ROWS: [Settings; 18] = [
+/// other ends, cameras, robots with and without their configuration, robots in their cycles, and clients of a relay.
+const ROWS: [Settings; 21] = [
     Settings {
         protocol: "logger",
         listener: "aes_keys = ['text:0000000000123456']",
@@ -126,6 +126,21 @@ const ROWS: [Settings; 18] = [
         simulated: "cycle_ms = 30000\nreconnect_ms = 10",
         checks: Checks::Absent,
     },
+    Settings { protocol: "socks", listener: "", device: "", simulated: "", checks: Checks::Absent },
+    Settings {
+        protocol: "socks",
+        listener: "login = 'either'",
+        device: "",
+        simulated: "version = '4'",
+        checks: Checks::Absent,
+    },
+    Settings {
+        protocol: "socks",
+        listener: "login = 'nobody'\n[[rule]]\naction = 'deny'\nports = ['1-1000']\nnames = ['*.org']",
+        device: "relays_max = 1",
+        simulated: "host = '1.1.1.1'",
+        checks: Checks::Absent,
+    },
 ];
 
 const NONE: Settings = Settings { protocol: "", listener: "", device: "", simulated: "", checks: Checks::Absent };
@@ -135,9 +150,11 @@ const IDENTITY: &str = "330302D110/01";
 const ENCIPHERED: &str = "logger";
 /// The protocols whose packets carry no check of their own: they rest on the transport's, which a line that changes single
 /// bytes does not have.
-const UNCHECKED: [&str; 6] = ["mqtt", "line", "chat", "camera", "kuka", "rsi"];
+const UNCHECKED: [&str; 7] = ["mqtt", "line", "chat", "camera", "kuka", "rsi", "socks"];
 /// The protocols whose devices have no secret, and are not told what is stored.
 const UNTOLD: [&str; 1] = ["rsi"];
+/// The protocols whose peers have nothing to report.
+const SILENT: [&str; 1] = ["socks"];
 const SECRET: &str = "text:IJKLMNOPQRSTUVWX";
 const KEY: &str = "text:0000000000123456";
 
@@ -196,6 +213,11 @@ pub(crate) fn is_told(protocol: &Protocol) -> bool {
 /// Whether a changed byte is found out by the protocol itself.
 pub(crate) fn finds_damage(protocol: &Protocol) -> bool {
     !UNCHECKED.contains(&protocol.name)
+}
+
+/// Whether its devices report readings.
+pub(crate) fn reports(protocol: &Protocol) -> bool {
+    !SILENT.contains(&protocol.name)
 }
 
 /// What stands in the rows above.

@@ -25,6 +25,7 @@ use crate::error::CommandError;
 use crate::guest::{Guest, Peer};
 use crate::listener::Pass;
 use crate::mailbox::Letter;
+use crate::relay::{Onward, Progress};
 use crate::scratch;
 use crate::sending::{poll_send, send_patiently};
 
@@ -34,8 +35,8 @@ const FINISH_WITHIN: Duration = Duration::from_secs(10);
 const GOODBYE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A stream that a connection can live on.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 
 /// Serves one connection until it ends.
 pub(crate) fn serve<S: Stream>(core: Arc<Core>, pass: Pass, peer: Peer, stream: S) -> impl Future<Output = ()> + Send {
@@ -66,6 +67,8 @@ enum Happened {
     Eof,
     Letter(Letter),
     Due,
+    /// On the way to somebody else, or from there.
+    Onward(Progress),
     Lost(io::Error),
 }
 
@@ -97,6 +100,8 @@ struct Connection<S> {
     end_by: Option<Box<(Duration, CloseReason)>>,
     fault: Option<Box<Fault>>,
     peer_ended: bool,
+    /// Somebody else whom the peer is led on to.
+    onward: Option<Box<Onward>>,
 }
 
 impl<S: Stream> Connection<S> {
@@ -129,6 +134,7 @@ impl<S: Stream> Connection<S> {
             end_by: None,
             fault: None,
             peer_ended: false,
+            onward: None,
         }
     }
 
@@ -154,6 +160,12 @@ impl<S: Stream> Connection<S> {
             && self.alarm.poll_at(context, self.guest.core.clock.moment(due)).is_ready()
         {
             return Poll::Ready(Happened::Due);
+        }
+        if let Some(onward) = &mut self.onward {
+            let progress = onward.poll(context, &mut self.stream, &self.guest);
+            if progress.is_ready() || onward.is_joined() {
+                return progress.map(Happened::Onward);
+            }
         }
         if self.peer_ended || !self.session.wants_bytes() {
             return Poll::Pending;
@@ -190,7 +202,18 @@ impl<S: Stream> Connection<S> {
                 self.input(Input::Shutdown(reason));
             }
             Happened::Due => return self.due(),
+            Happened::Onward(progress) => return self.led_on(progress),
             Happened::Lost(error) => return Err(Ending::Lost(error)),
+        }
+        Ok(())
+    }
+
+    fn led_on(&mut self, progress: Progress) -> Result<(), Ending> {
+        match progress {
+            Progress::Reached(reached) => self.input(Input::Reached(reached)),
+            Progress::Ended => return Err(Ending::Closed(CloseReason::PeerDone)),
+            Progress::Idle(limit) => return Err(Ending::Closed(CloseReason::Silent(limit))),
+            Progress::Broken(error) => return Err(Ending::Lost(error)),
         }
         Ok(())
     }
@@ -265,6 +288,7 @@ impl<S: Stream> Connection<S> {
                 Output::Keep(records) => return chore(Chore::Store(None, records)),
                 Output::Sample(ticket, records) => self.sample(ticket, records),
                 Output::Ask(question) => self.questions.push_back(question),
+                Output::Join(ahead) => self.join(ahead)?,
                 Output::Close(reason) => {
                     return Err(self.fault.take().map_or(Ending::Closed(reason), |fault| Ending::Fault(*fault)));
                 }
@@ -286,8 +310,13 @@ impl<S: Stream> Connection<S> {
         if let Some(fault) = self.fault.take() {
             return Err(Ending::Fault(*fault));
         }
-        if let Some(question) = self.questions.pop_front() {
-            return Ok(Some(Box::new(Chore::Answer(question))));
+        match self.questions.pop_front() {
+            Some(Question::Reach(wanted)) => {
+                self.onward = Some(Box::new(Onward::begin(&self.guest, wanted)));
+                return Ok(None);
+            }
+            Some(question) => return Ok(Some(Box::new(Chore::Answer(question)))),
+            None => {}
         }
         // An idle connection holds no memory that it does not need.
         self.acking = None;
@@ -308,6 +337,16 @@ impl<S: Stream> Connection<S> {
             Chore::Answer(question) => self.answer(question).await,
         }
         Ok(())
+    }
+
+    /// Joins the peer with who was reached.
+    fn join(&mut self, ahead: Bytes) -> Result<(), Ending> {
+        let now = self.guest.core.clock.now().elapsed;
+        if self.onward.as_mut().is_some_and(|onward| onward.join(now, ahead)) {
+            return Ok(());
+        }
+        tracing::error!(peer = %self.guest.peer.text, "a session joins its peer with nobody");
+        Err(Ending::Closed(CloseReason::Fault("joined with nobody".into())))
     }
 
     fn sent(&mut self, count: u64, sent: io::Result<()>) -> Result<(), Ending> {
@@ -355,6 +394,7 @@ impl<S: Stream> Connection<S> {
                 self.input(Input::Door(port));
             }
             Question::Order(device, order) => self.order(&device, order).await,
+            Question::Reach(_) => unreachable!("who is wanted is reached while the connection goes on"),
         }
     }
 
@@ -388,6 +428,10 @@ impl<S: Stream> Connection<S> {
             self.guest.faulted(fault);
         }
         let because = ending.because();
+        let now = self.guest.core.clock.now().elapsed;
+        if let Some(account) = self.onward.take().and_then(|onward| onward.account(now, &because)) {
+            self.guest.relay_ended(account);
+        }
         self.guest.leave(&because, ending.manner());
         // Whatever the session answers, nobody listens any more.
         let _heard = self.session.handle(self.guest.core.clock.now(), Input::Disconnected);

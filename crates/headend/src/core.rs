@@ -22,6 +22,7 @@ use crate::identity::{Admittance, Enroll, Identities};
 use crate::journal::Journal;
 use crate::metrics::Counters;
 use crate::own_settings::OwnSettings;
+use crate::relay::Relays;
 use crate::status::NewDevice;
 
 /// Of an id that is taken, what a number is put behind. Four bytes a character and ten digits still fit.
@@ -42,6 +43,7 @@ pub(crate) struct Core {
     /// Messages between people, whatever protocol each speaks.
     pub(crate) office: Arc<Office>,
     pub(crate) exchanges: Exchanges,
+    pub(crate) relays: Relays,
 }
 
 /// A command that is stored, and that its device was not given yet.

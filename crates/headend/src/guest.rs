@@ -80,6 +80,28 @@ impl Guest {
         }
     }
 
+    /// So many bytes went from it to who it is joined with, and back; when.
+    pub(crate) fn relayed(&self, up: u64, down: u64) -> Duration {
+        self.counters.bytes_out.add(down);
+        if let Some(device) = &self.device {
+            device.counters.bytes_out.add(down);
+        }
+        if up == 0 { self.core.clock.now().elapsed } else { self.heard(up).elapsed }
+    }
+
+    /// It was joined with somebody, and is not any more. Whoever relays is told of each, so no rate holds it back.
+    pub(crate) fn relay_ended(&self, text: String) {
+        self.counters.event(EventKind::Relay);
+        let now = self.core.clock.now();
+        let device = self.device.as_ref().map(|device| device.id.clone());
+        let peer = Some(self.peer.text.to_string());
+        let event =
+            Event { at: now.wall, severity: Severity::Info, kind: EventKind::Relay, device, peer, text: text.into() };
+        if let Some(event) = self.core.journal.account(event) {
+            log(self.pass.listener().protocol, &event);
+        }
+    }
+
     /// A packet of it goes to the store.
     pub(crate) fn read(&self, records: &Records) {
         let readings = records.report.as_ref().map_or(0, |report| report.len() as u64);

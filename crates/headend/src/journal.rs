@@ -96,8 +96,17 @@ impl Journal {
     pub(crate) fn event(&self, now: Duration, event: Event) -> Option<Event> {
         let is_strangers = event.device.is_none() && event.peer.is_some();
         let allowed = !is_strangers || self.strangers.lock().expect("nothing panics while it holds it").take(now);
+        if allowed {
+            return self.account(event);
+        }
+        self.counters.events_dropped.one_more();
+        None
+    }
+
+    /// Leaves an event of which every one counts, whoever the peer is. `None`: as above.
+    pub(crate) fn account(&self, event: Event) -> Option<Event> {
         let mut pending = self.lock();
-        if !allowed || pending.events.len() >= EVENTS_MAX {
+        if pending.events.len() >= EVENTS_MAX {
             self.counters.events_dropped.one_more();
             return None;
         }

@@ -34,6 +34,7 @@ mod opening;
 mod own_settings;
 mod presence;
 mod proxy;
+mod relay;
 mod scratch;
 mod seat;
 mod sending;

@@ -23,6 +23,7 @@ use crate::journal::Journal;
 use crate::keyring::Key;
 use crate::metrics::Counters;
 use crate::own_settings::OwnSettings;
+use crate::relay::Relays;
 use crate::status::ReloadReport;
 
 /// Commands that are read back from the store.
@@ -56,6 +57,7 @@ pub(crate) async fn core(config: &Config) -> Result<Core, StartError> {
         commands: Commands::new(config.command_within),
         hub,
         counters,
+        relays: Relays::default(),
     })
 }
 

@@ -50,7 +50,11 @@ impl Seat {
     }
 
     /// Serves the person over a WebSocket that stands, until one side ends it, or `until` is over: then it is told so.
-    pub async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send, until: impl Future<Output = ()>) {
+    pub async fn serve(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        until: impl Future<Output = ()>,
+    ) {
         let mailbox = Arc::clone(self.pass.mailbox());
         let mut serving = pin!(serve_by(self.core, self.pass, self.peer, stream, self.open));
         tokio::select! {

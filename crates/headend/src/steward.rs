@@ -61,6 +61,7 @@ async fn drain(core: &Core, session: &mut dyn Session, mailbox: &Arc<Mailbox>) -
             | Output::Remember { .. }
             | Output::ExpectWithin(_)
             | Output::Command(..)
+            | Output::Join(_)
             | Output::Connect
             | Output::Delivered(_)
             | Output::Close(_) => tracing::error!("a steward spoke as if it had a peer"),

@@ -32,6 +32,7 @@ use crate::journal::Journal;
 use crate::listener::{Listener, Settings};
 use crate::metrics::Counters;
 use crate::own_settings::OwnSettings;
+use crate::relay::Relays;
 
 /// The toy protocol's name.
 pub(crate) const TOY: &str = "toy";
@@ -80,6 +81,7 @@ impl Bench {
             counters: Arc::clone(&counters),
             office: Arc::default(),
             exchanges: Vec::new(),
+            relays: Relays::default(),
         });
         let settings = Settings {
             admittance: Admittance { protocol: TOY, enroll, secrets: vec![Secret::new(SECRET.into())] },
@@ -300,6 +302,7 @@ impl Session for Toy {
             | Input::Known(_)
             | Input::Door(_)
             | Input::Ordered(_)
+            | Input::Reached(_)
             | Input::Connected
             | Input::Disconnected
             | Input::Offer(..) => {}

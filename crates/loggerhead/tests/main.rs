@@ -12,6 +12,7 @@ mod keeping;
 mod kill;
 mod living;
 mod managing;
+mod relaying;
 mod robots;
 mod showing;
 mod speaking;

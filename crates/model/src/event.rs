@@ -42,13 +42,15 @@ pub enum EventKind {
     Device,
     /// A command changed its state.
     Command,
+    /// A peer was joined with somebody else, or was not.
+    Relay,
     /// The head-end itself: start, stop, reload, disk trouble.
     System,
 }
 
 impl EventKind {
     /// Every kind, for filters and counters.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Login,
         Self::Logout,
         Self::Refused,
@@ -60,6 +62,7 @@ impl EventKind {
         Self::Pending,
         Self::Device,
         Self::Command,
+        Self::Relay,
         Self::System,
     ];
 
@@ -78,6 +81,7 @@ impl EventKind {
             Self::Pending => "pending",
             Self::Device => "device",
             Self::Command => "command",
+            Self::Relay => "relay",
             Self::System => "system",
         }
     }

@@ -24,8 +24,10 @@ pub mod logger;
 pub mod mqtt;
 pub mod office;
 pub mod pair;
+pub mod relay;
 pub mod rsi;
 pub mod scram;
+pub mod socks;
 pub mod websocket;
 
 pub use explain::{Explain, Explanation, Field, Judgement};
@@ -115,6 +117,7 @@ pub static ALL: &[Protocol] = &[
     camera::PROTOCOL,
     kuka::PROTOCOL,
     rsi::PROTOCOL,
+    socks::PROTOCOL,
 ];
 
 /// The protocol of that name.

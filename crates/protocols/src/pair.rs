@@ -8,6 +8,7 @@ mod connection;
 mod script;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use loggerhead_model::{Command, Direction, Identity, Learnt, Records, Report, Ticket, Timestamp};
 
+use crate::relay::Unreached;
 use crate::{Acceptor, CloseReason, DataDoor, Input, Limits, Now, Opening, Output, Session};
 
 use connection::{Bell, Connection};
@@ -60,6 +62,10 @@ pub struct Pair {
     pub kept: Vec<Records>,
     /// How long a peer may take before its login.
     pub limits: Limits,
+    /// What names lead to, for peers that are led on to somebody else.
+    pub names: BTreeMap<String, IpAddr>,
+    /// Why nobody is reached, whom the rules allow.
+    pub unreached: Option<Unreached>,
     /// Ports that are free for data doors.
     pub ports: Vec<u16>,
     /// Doors that were opened and that nobody has come by, with their ports.
@@ -87,6 +93,8 @@ impl Pair {
             log: Vec::new(),
             kept: Vec::new(),
             limits: Limits::default(),
+            names: BTreeMap::new(),
+            unreached: None,
             ports: Vec::new(),
             doors: Vec::new(),
             acceptor,
@@ -184,6 +192,12 @@ impl Pair {
     pub fn tell(&mut self, connection: usize, input: Input<'_>) {
         self.tell_head_end(connection, input);
         self.settle();
+    }
+
+    /// What went on to who is joined with the peer of `connection`; none where nobody is.
+    #[must_use]
+    pub fn relayed(&self, connection: usize) -> Option<&[u8]> {
+        self.connections.get(connection)?.relayed.as_deref()
     }
 
     /// Gives the newest open connection a command.
@@ -302,7 +316,14 @@ impl Pair {
     fn carry_up(&mut self, connection: usize) -> bool {
         let piece_bytes_max = self.wire.piece_bytes_max.max(1);
         let Some(peer) = self.connections.get_mut(connection) else { return false };
-        if peer.up.is_empty() || !peer.open || !peer.session.wants_bytes() {
+        if peer.up.is_empty() || !peer.open {
+            return false;
+        }
+        if let Some(relayed) = &mut peer.relayed {
+            relayed.unsplit(peer.up.split());
+            return true;
+        }
+        if !peer.session.wants_bytes() {
             return false;
         }
         let piece = peer.up.split_to(peer.up.len().min(piece_bytes_max));
@@ -433,6 +454,10 @@ impl Pair {
                 }
                 Output::Send(bytes) => self.put_down(connection, bytes),
                 Output::Ask(question) => peer.questions.push_back(question),
+                Output::Join(ahead) => {
+                    peer.relayed = Some(BytesMut::from(&*ahead));
+                    self.note(connection, Happening::Joined(ahead));
+                }
                 Output::Store(ticket, records) | Output::Sample(ticket, records) => {
                     self.store(connection, ticket, records);
                 }
@@ -514,6 +539,7 @@ impl Pair {
                 Output::Event(event) => self.note(newest, Happening::Event(event)),
                 Output::Fault(fault) => self.note(newest, Happening::Fault(fault)),
                 Output::Ask(_)
+                | Output::Join(_)
                 | Output::Store(..)
                 | Output::Keep(_)
                 | Output::Sample(..)

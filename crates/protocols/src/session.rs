@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use loggerhead_model::{
 };
 
 use crate::office::Office;
+use crate::relay::{Reach, Unreached};
 use crate::{DeviceSettings, Fault, SettingsError};
 
 /// One conversation with one peer, from either side. Does no I/O, reads no clock, never blocks.
@@ -176,6 +178,8 @@ pub enum Input<'a> {
     Door(Option<u16>),
     /// Answers `Question::Order`. The device has not been given it yet, so that whatever becomes of it is told later.
     Ordered(Result<CommandId, Untaken>),
+    /// Answers `Question::Reach`: our address towards who was reached.
+    Reached(Result<SocketAddr, Unreached>),
     /// Answers `Output::Store` and `Output::Sample`: committed and synced.
     Stored(Receipt),
     /// Answers `Output::Store` and `Output::Sample`: not kept, and never will be. No acknowledgement may be sent.
@@ -197,8 +201,12 @@ pub enum Input<'a> {
 pub enum Output {
     /// Send these bytes, in one write.
     Send(Bytes),
-    /// Find out, and answer with `Input::Known`, `Input::Verdict` or `Input::Door`. Questions are answered in order.
+    /// Find out, and answer with `Input::Known`, `Input::Verdict`, `Input::Door`, `Input::Ordered` or `Input::Reached`.
+    /// Questions are answered in order.
     Ask(Question),
+    /// Send what was said so far, then join the peer with who was reached: these bytes, which it sent ahead, go there
+    /// first. From now on the session gets no bytes; the conversation ends with the relay.
+    Join(Bytes),
     /// Keep these records and answer with `Input::Stored` or `Input::NotStored`.
     Store(Ticket, Records),
     /// Keep these records; nobody waits for them.
@@ -288,6 +296,8 @@ pub enum Question {
     /// Take this order for a device of any protocol, in the name of the peer, whose right to give it the session has
     /// looked at. Answered when it is stored.
     Order(DeviceId, Order),
+    /// Connect to somebody else, for `Output::Join`. Nothing is read from the peer until it is answered.
+    Reach(Reach),
 }
 
 /// A door for one connection from the peer's address, which is served by the session that `open` makes.

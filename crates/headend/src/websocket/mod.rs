@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use loggerhead_protocols::websocket::frame::{self, Reader, Taken, code};
 use loggerhead_protocols::websocket::handshake::{self, EMPTY_LINE, REQUEST_BYTES_MAX, Refusal};
-use loggerhead_protocols::{Acceptor, Fault, FaultKind, Input, Now, Opening, Output, Session};
+use loggerhead_protocols::{Acceptor, CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session};
 
 /// Who is let in.
 struct Rules {
@@ -179,6 +179,8 @@ impl Session for Conversation {
                 // Nobody would understand it before the handshake.
                 Output::Send(_) if matches!(self.stage, Stage::Shaking { .. }) => {}
                 Output::Send(bytes) => return Output::Send(frame::binary(&bytes).into()),
+                // Whoever is on the other side knows nothing of frames.
+                Output::Join(_) => return Output::Close(CloseReason::Fault("no relay goes over WebSocket".into())),
                 Output::Close(reason) => {
                     if matches!(self.stage, Stage::Open(_)) {
                         self.deafen(code::of(&reason));

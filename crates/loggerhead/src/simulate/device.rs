@@ -199,6 +199,7 @@ impl Device {
                 // A device keeps no records and asks nobody; what it learns dies with it.
                 Output::Event(_)
                 | Output::Ask(_)
+                | Output::Join(_)
                 | Output::Store(..)
                 | Output::Keep(_)
                 | Output::Sample(..)

@@ -208,6 +208,7 @@ impl Robot {
                 | Output::Store(..)
                 | Output::Keep(_)
                 | Output::Sample(..)
+                | Output::Join(_)
                 | Output::Learnt(_)
                 | Output::Remember { .. }
                 | Output::ExpectWithin(_)

@@ -216,6 +216,7 @@ impl Session for Device {
             | Input::Verdict(_)
             | Input::Door(_)
             | Input::Ordered(_)
+            | Input::Reached(_)
             | Input::Stored(_)
             | Input::NotStored(_)
             | Input::Command(_) => Ok(()),

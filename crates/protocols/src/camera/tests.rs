@@ -123,6 +123,7 @@ impl House {
                     | Output::Remember { .. }
                     | Output::ExpectWithin(_)
                     | Output::Command(..)
+                    | Output::Join(_)
                     | Output::Connect
                     | Output::Delivered(_)
                     | Output::Close(_)) => panic!("{other:?}"),

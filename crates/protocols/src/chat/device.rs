@@ -286,6 +286,7 @@ impl Session for Device {
             Input::Known(_)
             | Input::Door(_)
             | Input::Ordered(_)
+            | Input::Reached(_)
             | Input::Verdict(_)
             | Input::Stored(_)
             | Input::NotStored(_)

@@ -522,6 +522,7 @@ impl Session for HeadEnd {
             | Input::Connected
             | Input::Door(_)
             | Input::Ordered(_)
+            | Input::Reached(_)
             | Input::Offer(..) => {}
         }
         Ok(())

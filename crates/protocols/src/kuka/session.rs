@@ -413,7 +413,12 @@ impl Session for HeadEnd {
                 | CloseReason::Fault(_) => self.close(reason),
             },
             Input::Disconnected => self.stage = Stage::Ended,
-            Input::Known(_) | Input::Door(_) | Input::Ordered(_) | Input::Connected | Input::Offer(..) => {}
+            Input::Known(_)
+            | Input::Door(_)
+            | Input::Ordered(_)
+            | Input::Reached(_)
+            | Input::Connected
+            | Input::Offer(..) => {}
         }
         self.work(now)?;
         self.end(now);

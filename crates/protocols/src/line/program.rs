@@ -159,6 +159,7 @@ impl Session for Small {
             | Input::Connected
             | Input::Disconnected
             | Input::Ordered(_)
+            | Input::Reached(_)
             | Input::Offer(..) => {}
         }
         Ok(())

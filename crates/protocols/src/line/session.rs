@@ -415,7 +415,12 @@ impl Session for HeadEnd {
             }
             Input::Shutdown(because) => self.shutdown(now, because),
             Input::Disconnected => self.leave(),
-            Input::Known(_) | Input::Door(_) | Input::Ordered(_) | Input::Connected | Input::Offer(..) => {}
+            Input::Known(_)
+            | Input::Door(_)
+            | Input::Ordered(_)
+            | Input::Reached(_)
+            | Input::Connected
+            | Input::Offer(..) => {}
         }
         Ok(())
     }

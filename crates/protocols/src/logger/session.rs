@@ -537,7 +537,12 @@ impl Session for HeadEnd {
                 | CloseReason::Fault(_) => self.close(reason),
             },
             // These are of the device's side.
-            Input::Door(_) | Input::Ordered(_) | Input::Connected | Input::Disconnected | Input::Offer(..) => {}
+            Input::Door(_)
+            | Input::Ordered(_)
+            | Input::Reached(_)
+            | Input::Connected
+            | Input::Disconnected
+            | Input::Offer(..) => {}
         }
         self.work(now)?;
         self.end_if_done();

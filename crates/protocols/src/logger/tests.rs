@@ -252,6 +252,8 @@ fn faults(pair: &Pair) -> Vec<&'static str> {
         | Happening::Command(..)
         | Happening::Delivered(_)
         | Happening::Closed(_)
+        | Happening::Reached(_)
+        | Happening::Joined(_)
         | Happening::Left(_) => None,
     };
     pair.happenings().filter_map(kind).collect()

@@ -490,7 +490,7 @@ impl HeadEnd {
             }
             Input::Shutdown(because) => self.shutdown(now, because),
             Input::Disconnected => self.leave(),
-            Input::Known(_) | Input::Door(_) | Input::Connected | Input::Offer(..) => {}
+            Input::Known(_) | Input::Door(_) | Input::Reached(_) | Input::Connected | Input::Offer(..) => {}
         }
         if self.may_go_on() && !self.gathering.is_empty() {
             self.gathered(now)?;

@@ -81,6 +81,7 @@ impl Session for Steward {
             | Input::Connected
             | Input::Disconnected
             | Input::Ordered(_)
+            | Input::Reached(_)
             | Input::Offer(..) => {}
         }
         Ok(())

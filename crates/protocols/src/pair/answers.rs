@@ -1,10 +1,12 @@
 //! What the head-end of a `Pair` answers when a session asks.
 
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use loggerhead_model::{CommandId, DeviceId, Identity, Order};
 
 use super::{Fate, Happening, Pair};
+use crate::relay::{Host, Place, Reach, Unreached};
 use crate::{Claim, CloseReason, Company, Input, Known, Proof, Question, Refusal, Untaken, Verdict};
 
 impl Pair {
@@ -38,8 +40,28 @@ impl Pair {
                 let taken = self.take_order(connection, device, order);
                 self.tell_head_end(connection, Input::Ordered(taken));
             }
+            Question::Reach(reach) => {
+                let reached = self.reach(connection, &reach);
+                self.tell_head_end(connection, Input::Reached(reached));
+            }
         }
         true
+    }
+
+    /// Whoever may be reached is: names are those of `Pair::names`.
+    fn reach(&mut self, connection: usize, reach: &Reach) -> Result<SocketAddr, Unreached> {
+        let address = match &reach.to.host {
+            Host::Address(address) => *address,
+            Host::Name(name) => *self.names.get(&**name).ok_or(Unreached::Unresolved)?,
+        };
+        let place = Place { address: SocketAddr::new(address.to_canonical(), reach.to.port), is_own: false };
+        (reach.permit)(place).ok_or(Unreached::Forbidden)?;
+        if let Some(why) = self.unreached {
+            return Err(why);
+        }
+        self.note(connection, Happening::Reached(place.address));
+        let own: IpAddr = if address.is_ipv4() { [192, 0, 2, 2].into() } else { Ipv6Addr::LOCALHOST.into() };
+        Ok(SocketAddr::new(own, 4711))
     }
 
     /// Commands count from 1. Only devices that are enrolled take any.

@@ -50,6 +50,8 @@ pub(super) struct Connection {
     pub(super) received: BytesMut,
     /// What the session asked and nobody answered yet.
     pub(super) questions: VecDeque<Question>,
+    /// The peer is joined with somebody else, who got this.
+    pub(super) relayed: Option<BytesMut>,
 }
 
 impl Connection {
@@ -70,6 +72,7 @@ impl Connection {
             fleeting: false,
             received: BytesMut::new(),
             questions: VecDeque::new(),
+            relayed: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a `Pair` is told to do, and what it reports.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,6 +109,10 @@ pub enum Happening {
     ExpectWithin(Duration),
     /// The session gave a command for this device.
     Ordered(DeviceId, Order),
+    /// The peer may be joined with who is at this address.
+    Reached(SocketAddr),
+    /// It is joined; these bytes, which it sent ahead, go on first.
+    Joined(Bytes),
     /// A command moved on.
     Command(CommandId, CommandState),
     /// The device's side counts this as delivered.

@@ -362,7 +362,12 @@ impl Session for HeadEnd {
                 self.stage = Stage::Ended;
                 self.pin = None;
             }
-            Input::Known(_) | Input::Door(_) | Input::Ordered(_) | Input::Connected | Input::Offer(..) => {}
+            Input::Known(_)
+            | Input::Door(_)
+            | Input::Ordered(_)
+            | Input::Reached(_)
+            | Input::Connected
+            | Input::Offer(..) => {}
         }
         Ok(())
     }

@@ -85,6 +85,7 @@ impl Session for Steward {
             | Input::Verdict(_)
             | Input::Door(_)
             | Input::Ordered(_)
+            | Input::Reached(_)
             | Input::Command(_)
             | Input::Shutdown(_)
             | Input::Connected

@@ -125,6 +125,7 @@ impl Session for Steward {
             | Input::Connected
             | Input::Disconnected
             | Input::Ordered(_)
+            | Input::Reached(_)
             | Input::Offer(..) => {}
         }
         if !self.refused.is_empty() {

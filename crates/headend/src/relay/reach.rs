@@ -1,0 +1,158 @@
+//! Reaching somebody: a name is resolved once, each address is shown to the rules, and what they allow is what is
+//! connected to.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use loggerhead_protocols::relay::{Destination, Host, Place, Reach, Route, Unreached};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+
+use super::{Grant, Owner, Reached, Relays};
+use crate::config::Sockets;
+use crate::core::Core;
+use crate::socket::tune;
+
+/// What an error of the system says of who was to be reached.
+const WHY: [(io::ErrorKind, Unreached); 4] = [
+    (io::ErrorKind::ConnectionRefused, Unreached::Refused),
+    (io::ErrorKind::TimedOut, Unreached::TimedOut),
+    (io::ErrorKind::NetworkUnreachable, Unreached::Network),
+    (io::ErrorKind::HostUnreachable, Unreached::Host),
+];
+/// Addresses of one name that are looked at: more than anybody has who wants to be reached.
+const ADDRESSES_MAX: usize = 16;
+
+/// Reaches who is wanted, as the rules allow.
+///
+/// # Errors
+/// Why nobody was reached.
+pub(super) async fn reach(
+    core: Arc<Core>,
+    owner: Owner,
+    wanted: Reach,
+    options: Sockets,
+) -> Result<Reached, Unreached> {
+    let grant = Grant::take(&core, owner, wanted.limits.at_once_max).ok_or(Unreached::Full)?;
+    let reaching = async {
+        let addresses = resolve(&core.relays, &wanted.to).await?;
+        connect(&wanted, &addresses).await
+    };
+    let stream = timeout(wanted.limits.reach, reaching).await.unwrap_or(Err(Unreached::TimedOut))?;
+    let ends = || {
+        tune(&stream, &options)?;
+        Ok((stream.peer_addr()?, stream.local_addr()?))
+    };
+    let (address, own) = ends().map_err(|error: io::Error| why(&error))?;
+    Ok(Reached { stream, address, own, grant })
+}
+
+/// The addresses of who is wanted.
+async fn resolve(relays: &Relays, to: &Destination) -> Result<Vec<SocketAddr>, Unreached> {
+    let name = match &to.host {
+        Host::Address(address) => return Ok(vec![SocketAddr::new(*address, to.port)]),
+        Host::Name(name) => name,
+    };
+    let _lookup = relays.lookups.acquire().await.map_err(|_| Unreached::Failed)?;
+    let found = tokio::net::lookup_host((&**name, to.port)).await.map_err(|_| Unreached::Unresolved)?;
+    Ok(found.take(ADDRESSES_MAX).collect())
+}
+
+/// Connects to the first of the addresses that the rules allow and that answers. An address that they do not allow is not
+/// connected to, whatever the others are.
+async fn connect(wanted: &Reach, addresses: &[SocketAddr]) -> Result<TcpStream, Unreached> {
+    let allowed: Vec<(SocketAddr, Route)> = addresses
+        .iter()
+        .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()))
+        .filter_map(|address| {
+            let place = Place { address, is_own: is_own(address) };
+            (wanted.permit)(place).map(|route| (address, route))
+        })
+        .collect();
+    let mut failed = if addresses.is_empty() { Unreached::Unresolved } else { Unreached::Forbidden };
+    // One that never answers leaves time for the next.
+    let count = u32::try_from(allowed.len()).unwrap_or(u32::MAX).max(1);
+    let each: Duration = wanted.limits.reach / count;
+    for (address, route) in allowed {
+        match timeout(each, dial(address, &route)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failed = why(&error),
+            Err(_) => failed = Unreached::TimedOut,
+        }
+    }
+    Err(failed)
+}
+
+async fn dial(address: SocketAddr, route: &Route) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(outgoing) = route.outgoing {
+        socket.bind(SocketAddr::new(outgoing, 0))?;
+    }
+    socket.connect(address).await
+}
+
+/// Whether an address is one of this machine: only then can a socket have it.
+fn is_own(address: SocketAddr) -> bool {
+    UdpSocket::bind(SocketAddr::new(address.ip(), 0)).is_ok()
+}
+
+fn why(error: &io::Error) -> Unreached {
+    let known = WHY.iter().find(|(kind, _)| *kind == error.kind());
+    known.map_or(Unreached::Failed, |(_, why)| *why)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use loggerhead_protocols::relay::{Destination, Host, Permit, Place, Reach, RelayLimits, Route, Unreached};
+    use tokio::net::TcpListener;
+
+    use super::{connect, is_own, resolve};
+    use crate::relay::Relays;
+
+    fn wanted(permit: Permit) -> Reach {
+        let limits = RelayLimits { reach: Duration::from_mins(1), idle: Duration::from_mins(1), at_once_max: 1 };
+        Reach { to: Destination { host: Host::Name("a.example".into()), port: 80 }, permit, limits }
+    }
+
+    #[tokio::test]
+    async fn what_the_rules_were_shown_is_what_is_connected_to() {
+        let (good, bad) = (TcpListener::bind("127.0.0.1:0").await, TcpListener::bind("127.0.0.1:0").await);
+        let (good, bad) = (good.expect("a free port"), bad.expect("a free port"));
+        let address = |door: &TcpListener| door.local_addr().expect("it is bound");
+        let allowed = address(&good);
+        let shown = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&shown);
+        let wanted = wanted(Arc::new(move |place: Place| {
+            seen.lock().expect("nobody panics").push(place);
+            (place.address == allowed).then(Route::default)
+        }));
+        let mapped = SocketAddr::new(format!("::ffff:{}", allowed.ip()).parse().expect("an address"), allowed.port());
+        let stream = connect(&wanted, &[address(&bad), mapped]).await.expect("one is allowed");
+        assert_eq!(stream.peer_addr().expect("it is connected"), allowed, "as IPv4, as it was shown");
+        let place = |address| Place { address, is_own: true };
+        assert_eq!(*shown.lock().expect("nobody panics"), [place(address(&bad)), place(allowed)]);
+        assert_eq!(connect(&wanted, &[address(&bad)]).await.err(), Some(Unreached::Forbidden));
+        assert_eq!(connect(&wanted, &[]).await.err(), Some(Unreached::Unresolved));
+    }
+
+    #[tokio::test]
+    async fn an_address_in_the_form_of_a_number_is_shown_to_the_rules_as_what_it_is() {
+        for name in ["2130706433", "0x7f.1", "127.1", "localhost"] {
+            let to = Destination { host: Host::Name(name.into()), port: 80 };
+            let found = resolve(&Relays::default(), &to).await.expect("the system knows it");
+            assert!(found.iter().all(|address| address.ip().is_loopback()), "{name}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn own_addresses_are_known() {
+        assert!(is_own("127.0.0.1:80".parse().expect("an address")));
+        assert!(!is_own("192.0.2.1:80".parse().expect("an address")));
+    }
+}

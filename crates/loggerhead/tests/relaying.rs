@@ -1,0 +1,276 @@
+//! The relay with clients of other makers: curl, ncat, nc and PySocks.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Output};
+use std::thread::JoinHandle;
+
+use crate::support::{Api, HeadEnd, PATIENCE};
+
+/// Everybody may reach this machine's loopback addresses, but for one port of them; users may have two relays.
+fn configuration(login: &str, denied: u16) -> String {
+    format!(
+        "[[listener]]\nname = \"relay\"\nprotocol = \"socks\"\naddress = [\"127.0.0.1:0\", \"[::1]:0\"]\n\
+         [listener.socks]\nlogin = \"{login}\"\n\
+         [[listener.socks.rule]]\naction = \"deny\"\nports = [\"{denied}\"]\n\
+         [[listener.socks.rule]]\naction = \"allow\"\nto = [\"loopback\"]\n\
+         [[device]]\nid = \"alice\"\nprotocol = \"socks\"\nidentity = \"alice\"\nsecret = \"text:secret\"\n\
+         [device.socks]\nrelays_max = 2\n"
+    )
+}
+
+/// A relay, and where it listens.
+struct Relay {
+    head_end: HeadEnd,
+    address: String,
+    _directory: tempfile::TempDir,
+}
+
+impl Relay {
+    fn start(configuration: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory for this test");
+        let head_end = HeadEnd::start(directory.path(), configuration);
+        let address = head_end.addresses_of("relay").first().expect("it listens").clone();
+        Self { head_end, address, _directory: directory }
+    }
+
+    /// The texts of events of this kind, once there are `count`.
+    fn told(&self, kind: &str, count: usize) -> Vec<String> {
+        let api = Api::Unix(self.head_end.data());
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            let answer = api.get(&format!("/api/v1/events?kind={kind}&limit=100")).json();
+            let events = answer.get("events").and_then(serde_json::Value::as_array).cloned().unwrap_or_default();
+            let text = |event: &serde_json::Value| Some(event.get("text")?.as_str()?.to_owned());
+            if events.len() >= count {
+                return events.iter().filter_map(text).collect();
+            }
+            assert!(std::time::Instant::now() < deadline, "{count} events of {kind}, not {answer}");
+            // Events are written in the background.
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Answers each of so many connections with `hello` over HTTP; gives what each asked.
+fn web(address: &str, connections: usize) -> (SocketAddr, JoinHandle<Vec<String>>) {
+    let door = TcpListener::bind(address).expect("a free port");
+    let bound = door.local_addr().expect("it is bound");
+    let answering = std::thread::spawn(move || {
+        let answer = |_| {
+            let (mut stream, _) = door.accept().expect("somebody connects");
+            let mut request = Vec::new();
+            let mut piece = [0; 1024];
+            while !request.ends_with(b"\r\n\r\n") {
+                let count = stream.read(&mut piece).expect("a request");
+                assert!(count > 0, "the request ends");
+                request.extend(piece.get(..count).unwrap_or_default());
+            }
+            stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello").expect("the client reads");
+            String::from_utf8(request).expect("text")
+        };
+        (0..connections).map(answer).collect()
+    });
+    (bound, answering)
+}
+
+fn outcome(program: &str, arguments: &[&str]) -> Output {
+    Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"))
+}
+
+fn curl(arguments: &[&str]) -> Output {
+    outcome("curl", &[&["-sS", "--max-time", "100", "--noproxy", ""], arguments].concat())
+}
+
+#[test]
+fn curl_reaches_a_server_by_every_version_with_and_without_a_login() {
+    let (server, answering) = web("127.0.0.1:0", 7);
+    let (six, answering_six) = web("[::1]:0", 2);
+    let relay = Relay::start(&configuration("either", 1));
+    let url = |host: &str| format!("http://{host}:{}/", server.port());
+    let six_url = format!("http://[::1]:{}/", six.port());
+    let to = relay.address.as_str();
+    let other = relay.head_end.addresses_of("relay").get(1).expect("it listens on IPv6 too").as_str();
+    for (arguments, url) in [
+        (&["--socks4", to][..], url("127.0.0.1")),
+        (&["--socks4a", to], url("127.0.0.1")),
+        (&["--socks4a", to], url("localhost")),
+        (&["--socks5", to], url("127.0.0.1")),
+        (&["--socks5-hostname", to], url("localhost")),
+        (&["--socks5-hostname", to, "--proxy-user", "alice:secret"], url("127.0.0.1")),
+        (&["--socks5", other], url("127.0.0.1")),
+        (&["--socks5", to], six_url.clone()),
+        (&["--socks5-hostname", other, "--proxy-user", "alice:secret"], six_url.clone()),
+    ] {
+        let output = curl(&[arguments, &[&url]].concat());
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "hello", "{arguments:?} {url}: {output:?}");
+    }
+    assert_eq!(answering.join().expect("nothing panics there").len(), 7);
+    assert_eq!(answering_six.join().expect("nothing panics there").len(), 2);
+    let told = relay.told("relay", 9);
+    assert!(
+        told.iter().all(|text| text.contains(" bytes there, ") && text.ends_with("closed by the device")),
+        "{told:?}"
+    );
+    assert!(relay.head_end.stop().success());
+}
+
+#[test]
+fn who_may_not_is_refused_as_curl_understands_it() {
+    let relay = Relay::start(&configuration("password", 9));
+    let to = relay.address.as_str();
+    for (arguments, code, words) in [
+        (&["--socks5", to, "--proxy-user", "alice:wrong", "http://127.0.0.1:9/"][..], 97, "User was rejected"),
+        (&["--socks5", to, "--proxy-user", "nobody:secret", "http://127.0.0.1:9/"], 97, "User was rejected"),
+        (&["--socks5", to, "http://127.0.0.1:9/"], 97, "No authentication method was acceptable"),
+        (&["--socks4", to, "http://127.0.0.1:9/"], 97, "request rejected or failed"),
+        (&["--socks5", to, "--proxy-user", "alice:secret", "http://127.0.0.1:9/"], 97, "(2)"),
+        // Nobody listens there.
+        (&["--socks5", to, "--proxy-user", "alice:secret", "http://127.0.0.1:1/"], 97, "(5)"),
+        (&["--socks5-hostname", to, "--proxy-user", "alice:secret", "http://no.such.invalid/"], 97, "(4)"),
+    ] {
+        let output = curl(arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+    assert!(relay.head_end.stop().success());
+}
+
+#[test]
+fn requests_cannot_be_forged_through_the_relay() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    // The console is what somebody would want to reach.
+    let open = "[web]\naddress = \"127.0.0.1:0\"\n[[listener]]\nname = \"relay\"\nprotocol = \"socks\"\n\
+                address = [\"127.0.0.1:0\"]\n[listener.socks]\nlogin = \"nobody\"\n";
+    let head_end = HeadEnd::start(directory.path(), open);
+    let relay = head_end.addresses_of("relay").first().expect("it listens").clone();
+    let console = head_end.api_address();
+    let port = console.rsplit(':').next().expect("an address has a port");
+    let hosts = [
+        "127.0.0.1",
+        "127.1.2.3",
+        "localhost",
+        "2130706433",
+        "0x7f.1",
+        "0.0.0.0",
+        "[::1]",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+        "[::127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+        "169.254.169.254",
+        "[::ffff:169.254.169.254]",
+        "[fd00:ec2::254]",
+        "10.0.0.1",
+        "192.168.0.1",
+        "172.16.0.1",
+        "100.64.0.1",
+        "[fe80::1]",
+        "224.0.0.1",
+    ];
+    for host in hosts {
+        for version in ["--socks5-hostname", "--socks4a"] {
+            let url = format!("http://{host}:{port}/api/v1/health");
+            let output = curl(&[version, &relay, &url]);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(!output.status.success(), "{host} by {version}: {said}");
+            assert!(output.stdout.is_empty(), "{host} by {version}");
+        }
+    }
+    assert!(head_end.stop().success());
+}
+
+#[test]
+fn the_end_of_one_side_is_passed_on_and_the_other_goes_on() {
+    let door = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = door.local_addr().expect("it is bound").port().to_string();
+    let relay = Relay::start(&configuration("nobody", 1));
+    let counting = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut stream, _) = door.accept().expect("somebody connects");
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).expect("what comes, to its end");
+            stream.write_all(format!("{} bytes", all.len()).as_bytes()).expect("the client still reads");
+        }
+    });
+    // More than any buffer between them.
+    let file = tempfile::NamedTempFile::new().expect("a file of this test");
+    file.as_file().set_len(5_000_000).expect("a file of this test");
+    for program in [
+        format!("nc -N -X 5 -x {} 127.0.0.1 {port}", relay.address),
+        format!("ncat --proxy-type socks5 --proxy {} 127.0.0.1 {port}", relay.address),
+    ] {
+        let command = format!("{program} <{}", file.path().display());
+        let output = outcome("sh", &["-c", &command]);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "5000000 bytes", "{program}: {output:?}");
+    }
+    counting.join().expect("nothing panics there");
+    let told = relay.told("relay", 2);
+    assert!(told.iter().all(|text| text.contains(": 5000000 bytes there, 13 back, ")), "{told:?}");
+    assert!(relay.head_end.stop().success());
+}
+
+#[test]
+fn the_python_library_reaches_a_server() {
+    let (server, answering) = web("127.0.0.1:0", 4);
+    let relay = Relay::start(&configuration("either", 1));
+    let script = "
+import socks, sys
+host, port, target = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+for kind, rdns, user in [(socks.SOCKS4, False, None), (socks.SOCKS4, True, None), (socks.SOCKS5, True, None),
+                         (socks.SOCKS5, False, 'alice')]:
+    s = socks.socksocket()
+    s.set_proxy(kind, host, port, rdns=rdns, username=user, password='secret' if user else None)
+    s.settimeout(100)
+    s.connect(('localhost' if rdns else '127.0.0.1', target))
+    s.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n')
+    answer = b''
+    while not answer.endswith(b'hello'):
+        piece = s.recv(1000)
+        assert piece, answer
+        answer += piece
+    s.close()
+";
+    let (host, port) = relay.address.rsplit_once(':').expect("an address");
+    let output = outcome("/usr/bin/python3", &["-c", script, host, port, &server.port().to_string()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    answering.join().expect("nothing panics there");
+    assert!(relay.head_end.stop().success());
+}
+
+/// Logs in as `alice` and asks for `port` of this machine; the relay's reply.
+fn ask(address: &str, port: u16) -> (TcpStream, u8) {
+    let mut stream = TcpStream::connect(address).expect("the relay listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket of this test");
+    let port = port.to_be_bytes();
+    let asked = [b"\x05\x01\x02\x01\x05alice\x06secret\x05\x01\x00\x01\x7f\0\0\x01", &port[..]].concat();
+    stream.write_all(&asked).expect("the relay reads");
+    let mut answer = [0; 2 + 2 + 10];
+    stream.read_exact(&mut answer).expect("an answer");
+    (stream, answer[5])
+}
+
+#[test]
+fn a_user_has_as_many_relays_as_may_be_and_a_reload_ends_them() {
+    let door = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = door.local_addr().expect("it is bound").port();
+    let relay = Relay::start(&configuration("password", 1));
+    let (first, granted) = ask(&relay.address, port);
+    assert_eq!(granted, 0);
+    let (mut second, granted) = ask(&relay.address, port);
+    assert_eq!(granted, 0);
+    assert_eq!(ask(&relay.address, port).1, 2, "two at once");
+    let (theirs, _) = door.accept().expect("the first");
+    first.shutdown(Shutdown::Both).expect("it is open");
+    drop(theirs);
+    relay.told("relay", 1);
+    let mut third = ask(&relay.address, port);
+    assert_eq!(third.1, 0, "one is given back");
+    assert!(relay.head_end.stop().success());
+    let mut rest = Vec::new();
+    second.read_to_end(&mut rest).expect("it is closed in good order");
+    third.0.read_to_end(&mut rest).expect("it is closed in good order");
+    assert!(rest.is_empty());
+}

@@ -1,0 +1,132 @@
+//! Leading a peer on to somebody else: what a session asks the head-end for, and where that may lead.
+//!
+//! The session reads who is wanted and by which rules; the head-end resolves names, shows each address to the rules,
+//! connects, and joins the two streams. A session never sees the other one's bytes.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest name of a host. Source: RFC 1035 §2.3.4.
+pub const HOST_BYTES_MAX: usize = 255;
+
+/// Who is wanted, as the peer said it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// An address.
+    Address(IpAddr),
+    /// A name that is not resolved yet.
+    Name(Box<str>),
+}
+
+/// Who is wanted, and at which port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// Name or address.
+    pub host: Host,
+    /// TCP or UDP port.
+    pub port: u16,
+}
+
+impl From<SocketAddr> for Destination {
+    fn from(address: SocketAddr) -> Self {
+        Self { host: Host::Address(address.ip()), port: address.port() }
+    }
+}
+
+impl fmt::Display for Destination {
+    /// `example.org:443`, `[2001:db8::1]:443`. What a terminal would obey is escaped.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Address(address) => SocketAddr::new(*address, self.port).fmt(formatter),
+            Host::Name(name) => write!(formatter, "{}:{}", name.escape_debug(), self.port),
+        }
+    }
+}
+
+/// An address that a name or a peer led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// An IPv4 address in the form of IPv6 stands here as IPv4.
+    pub address: SocketAddr,
+    /// It is one of the machine's own addresses.
+    pub is_own: bool,
+}
+
+/// By which way an allowed place is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Route {
+    /// From which of the machine's addresses; none: as the system finds right.
+    pub outgoing: Option<IpAddr>,
+}
+
+/// Says whether the peer may be led to a place, and by which way.
+pub type Permit = Arc<dyn Fn(Place) -> Option<Route> + Send + Sync>;
+
+/// What is asked for.
+#[derive(Clone)]
+pub struct Reach {
+    /// Who is wanted.
+    pub to: Destination,
+    /// Asked for every address.
+    pub permit: Permit,
+    /// How long it may take and how much of it there may be.
+    pub limits: RelayLimits,
+}
+
+impl fmt::Debug for Reach {
+    /// Everything but the rules.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Reach").field("to", &self.to).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// How long a relay may take and how many there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayLimits {
+    /// Until the other side is reached, resolving included.
+    pub reach: Duration,
+    /// Without a byte in either direction.
+    pub idle: Duration,
+    /// At once of the same user, or of the same address where nobody is logged in.
+    pub at_once_max: usize,
+}
+
+/// Why nobody was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreached {
+    /// The rules do not allow it.
+    Forbidden,
+    /// This user has as many relays as may be.
+    Full,
+    /// The name leads nowhere.
+    Unresolved,
+    /// Nobody listens there.
+    Refused,
+    /// No way leads to the network.
+    Network,
+    /// No way leads to the host.
+    Host,
+    /// Nobody answered in time.
+    TimedOut,
+    /// Something else, such as that the system has no more sockets.
+    Failed,
+}
+
+impl Unreached {
+    /// The word for operators.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Forbidden => "not allowed by the rules",
+            Self::Full => "too many relays at once",
+            Self::Unresolved => "the name leads nowhere",
+            Self::Refused => "refused",
+            Self::Network => "network unreachable",
+            Self::Host => "host unreachable",
+            Self::TimedOut => "no answer in time",
+            Self::Failed => "failed",
+        }
+    }
+}
