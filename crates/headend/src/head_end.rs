@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use loggerhead_model::{CommandId, Cursor, DeviceId, EventKind, Identity, Order, Severity};
+use loggerhead_model::{CommandId, Cursor, DeviceId, EventKind, Identity, Order, Receipt, Records, Severity};
+use loggerhead_protocols::bindings::Registry;
 use loggerhead_protocols::office::{Message, MessageQuery, Queue};
 use loggerhead_store::{Condition, Store};
 use tokio::task::JoinSet;
@@ -16,6 +17,7 @@ use crate::config::Config;
 use crate::core::Core;
 use crate::error::{CommandError, DeviceError, StartError};
 use crate::hub::{Filter, Subscription};
+use crate::keeping::{self, NotKept};
 use crate::listing::{self, DevicePage, DeviceQuery, DeviceTally, SiteTally};
 use crate::metrics::Metrics;
 use crate::opening;
@@ -124,6 +126,20 @@ impl HeadEnd {
     #[must_use]
     pub fn queues(&self, after: Option<&str>, count: usize) -> Vec<Queue> {
         self.0.core.office.queues(after, count, self.0.core.clock.now().elapsed)
+    }
+
+    /// Who has which camera; none where no protocol has cameras.
+    #[must_use]
+    pub fn cameras(&self) -> Option<Arc<Registry>> {
+        self.0.core.exchanges.iter().find_map(|(_, exchange)| exchange.cameras())
+    }
+
+    /// Keeps records that no connection brought; they are on disk when this returns, and told like all others.
+    ///
+    /// # Errors
+    /// `NotKept` when they are not, and never will be.
+    pub async fn keep(&self, records: Records) -> Result<Receipt, NotKept> {
+        keeping::keep(&self.0.core.store, records).await
     }
 
     /// Every known device, by id.

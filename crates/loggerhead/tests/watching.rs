@@ -7,7 +7,7 @@ use loggerhead_protocols::mqtt::message::Qos;
 use serde_json::Value;
 
 use crate::support::mqtt::Client;
-use crate::support::{HeadEnd, PATIENCE, assert_same, exported, journalled, json, run};
+use crate::support::{Api, HeadEnd, PATIENCE, assert_same, exported, journalled, json, run};
 
 /// How often the server is killed.
 const KILLS: usize = 10;
@@ -137,6 +137,46 @@ fn simulated_cameras_are_stored_and_acknowledged_and_their_alarms_told() {
     let acknowledged = journalled(&journal.lines().map(str::to_owned).collect::<Vec<_>>());
     assert_eq!(acknowledged.len(), 15);
     assert_same(&exported(&data), &acknowledged);
+}
+
+#[test]
+fn whoever_watches_a_camera_says_its_state_and_alarms_and_a_binding_that_was_removed_stays_removed() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let head_end = HeadEnd::start(directory.path(), &configuration("0"));
+    let mut app = Line::main(&head_end);
+    app.ask("Login u1|a|b");
+    assert_eq!(app.ask("UploadCaramer c0|k|1|1|2"), "UploadSucess c0|null|1|2");
+    assert_eq!(app.ask("UploadCaramer c1|k|1|2|2"), "UploadSucess c1|null|2|2");
+    let api = Api::Unix(head_end.data());
+    let ask = |method: &str, path: &str, body: &str| {
+        api.ask(method, &format!("/api/v1/cameras/{path}"), "Content-Type: application/json\r\n", body).status
+    };
+    assert_eq!(ask("POST", "c0/state", r#"{"state":true}"#), 204);
+    assert_eq!(app.hear(), "PrushCaramerOnlineStatus c0:true");
+    assert_eq!(ask("POST", "c0/alarms", r#"{"alarm":"motion: left"}"#), 204);
+    assert_eq!(app.hear(), "PrushCaramerAlarmInfo c0:motion: left");
+    assert_eq!(ask("POST", "u1/alarms", r#"{"alarm":"motion"}"#), 404, "an account is no camera");
+    assert_eq!(ask("POST", "c0/alarms", r#"{"alarm":"two\nlines"}"#), 400);
+    let first = |api: &Api| api.get("/api/v1/cameras?limit=1").json().pointer("/cameras/0").cloned().expect("a camera");
+    let shown = first(&api);
+    let part = |of: &Value, path: &str| of.pointer(path).cloned().unwrap_or_default();
+    assert_eq!((part(&shown, "/name"), part(&shown, "/state")), ("c0".into(), true.into()));
+    assert_eq!((part(&shown, "/accounts/0"), part(&shown, "/alarm/alarm")), ("u1".into(), "motion: left".into()));
+    let accounts = api.get("/api/v1/cameras/accounts").json();
+    assert_eq!(part(&accounts, "/accounts/0/connections"), 1);
+    assert_eq!(ask("DELETE", "c1/accounts/u2", ""), 404, "it never had it");
+    assert_eq!(ask("DELETE", "c1/accounts/u1", ""), 204);
+    assert_eq!(app.ask("DownLoadCaramer 0"), "DownloadSucess c0|k|1|true|1|1");
+    head_end.kill();
+    let head_end = HeadEnd::start(directory.path(), &configuration("0"));
+    let mut app = Line::main(&head_end);
+    assert!(app.ask("Login u1|a|b").starts_with("LoginOk 1|"));
+    let api = Api::Unix(head_end.data());
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while part(&first(&api), "/state") != true {
+        assert!(std::time::Instant::now() < deadline, "what was said last is known again");
+    }
+    assert!(head_end.stop().success());
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod settings;
 mod vectors;
 mod wire;
 
+pub mod bindings;
 pub mod camera;
 pub mod chat;
 pub mod kuka;

@@ -13,6 +13,7 @@ use loggerhead_model::{
     Report, Ticket, Timestamp,
 };
 
+use crate::bindings::Registry;
 use crate::office::Office;
 use crate::relay::{Reach, Unreached};
 use crate::{DeviceSettings, Fault, SettingsError};
@@ -67,6 +68,11 @@ pub trait Exchange: Send + Sync {
     /// it has no use for one.
     fn over(&self, office: &Arc<Office>) -> Option<Arc<dyn Exchange>> {
         let _ = office;
+        None
+    }
+
+    /// Who has which camera, of a protocol whose peers have cameras. `None`: they have none.
+    fn cameras(&self) -> Option<Arc<Registry>> {
         None
     }
 

@@ -28,6 +28,7 @@ use crate::routes;
         (name = "events", description = "What happened, and the raw frames."),
         (name = "commands", description = "What devices are asked."),
         (name = "live", description = "Everything, as it is committed."),
+        (name = "cameras", description = "Cameras, the accounts that have them, and what is said of them."),
         (name = "chat", description = "People who talk, and what they say to each other."),
         (name = "access", description = "Who may do what."),
         (name = "health", description = "How the head-end is."),

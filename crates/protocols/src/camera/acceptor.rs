@@ -4,17 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use loggerhead_model::{DeviceId, Presence};
+use loggerhead_model::DeviceId;
 
-use super::registry::Registry;
-use super::registry::steward::Steward;
 use super::session::{HeadEnd, Side};
 use super::settings::{Kind, OfDevice, Settings};
+use crate::bindings::steward::Steward;
+use crate::bindings::{ALARM, ONLINE, Registry};
 use crate::session::{Acceptor, Exchange, News, Opening, Session};
 use crate::{DeviceSettings, Now, SettingsError};
 
-/// The function whose readings are alarms, of a camera or of the device that speaks for it.
-pub(super) const ALARM: &str = "alarm";
 /// An alarm that is older is history: the latest reading of every channel is told once more at each start.
 const ALARM_AGE_MS_MAX: i64 = 60_000;
 
@@ -42,6 +40,10 @@ impl Exchange for Shared {
         self.registry.with(|inside| inside.entrust(key));
     }
 
+    fn cameras(&self) -> Option<Arc<Registry>> {
+        Some(Arc::clone(&self.registry))
+    }
+
     fn recall(&self, _now: Now, notes: &mut dyn Iterator<Item = (Bytes, Bytes)>) {
         self.registry.with(|inside| inside.recall(notes));
     }
@@ -60,7 +62,8 @@ impl Exchange for Shared {
             })?;
             if own.kind == Kind::Camera {
                 let source = own.source.as_deref().and_then(|source| DeviceId::new(source).ok());
-                cameras.push((device.identity.as_str().into(), source.unwrap_or_else(|| device.id.clone())));
+                let source = source.unwrap_or_else(|| device.id.clone());
+                cameras.push((device.identity.as_str().into(), device.id.clone(), source));
             }
         }
         self.has_listener.store(true, Ordering::Relaxed);
@@ -81,8 +84,12 @@ impl Exchange for Shared {
 
     fn told(&self, now: Now, device: &DeviceId, news: News<'_>) {
         match news {
-            News::Presence(evidence) => self.registry.with(|inside| inside.presence(now, device, evidence.presence)),
-            News::Removed => self.registry.with(|inside| inside.presence(now, device, Presence::Never)),
+            News::Presence(evidence) => self.registry.with(|inside| inside.presence(now, device, evidence)),
+            News::Removed => self.registry.with(|inside| inside.removed(now, device)),
+            News::Reading(reading) if reading.function == ONLINE => {
+                let state = reading.value.to_string().parse().ok();
+                self.registry.with(|inside| inside.said(now, device, state, reading.measured_at));
+            }
             News::Reading(reading) if reading.function == ALARM => {
                 let age_ms = now.wall.unix_ms().saturating_sub(reading.measured_at.unix_ms());
                 if age_ms <= ALARM_AGE_MS_MAX {

@@ -3,14 +3,12 @@
 
 mod acceptor;
 mod device;
-mod registry;
 mod session;
 mod settings;
 
 pub mod explain;
 pub mod frame;
 pub mod message;
-mod seal;
 
 use std::time::Duration;
 

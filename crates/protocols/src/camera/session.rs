@@ -16,9 +16,8 @@ use subtle::ConstantTimeEq as _;
 
 use super::frame::Frames;
 use super::message::{Command, LOG_IN_FIRST, Spelling, state_word};
-use super::registry::{Binding, Draft, Place, Push, Registry, Visit};
-use super::seal::NonceBytes;
 use super::settings::Settings;
+use crate::bindings::{Binding, Draft, NonceBytes, Place, Push, Registry, Visit};
 use crate::{
     Admission, Claim, CloseReason, Company, Fault, FaultKind, Form, Input, Limits, Now, Opening, Output, Proof,
     Session, Verdict,

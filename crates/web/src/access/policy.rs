@@ -114,6 +114,12 @@ const API: &[Rule] = &[
     Rule::delete("/api/v1/tokens/{id}", ADMIN, "token.revoke"),
     Rule::get("/api/v1/audit", ADMIN),
     Rule::get("/api/v1/live/ws", VIEWER).of_device(DeviceAt::Query),
+    Rule::get("/api/v1/cameras", VIEWER),
+    Rule::get("/api/v1/cameras/accounts", VIEWER),
+    Rule::delete("/api/v1/cameras/{id}/accounts/{name}", OPERATOR, "camera.unbind").of_device(DeviceAt::Path),
+    // What a source sees is kept as readings, like that of any device; the audit log is for changes.
+    Rule::ask("/api/v1/cameras/{id}/alarms", OPERATOR).of_device(DeviceAt::Path),
+    Rule::ask("/api/v1/cameras/{id}/state", OPERATOR).of_device(DeviceAt::Path),
     Rule::get("/api/v1/chat", VIEWER),
     // What people say to each other is not for everybody who may look.
     Rule::get("/api/v1/messages", OPERATOR),

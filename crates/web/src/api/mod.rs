@@ -3,6 +3,7 @@
 //! Times are RFC 3339. A value is the text that the device sent, with the number beside it where it is one.
 
 mod access;
+mod camera;
 mod command;
 mod device;
 mod event;
@@ -18,6 +19,7 @@ pub use access::{
     Account, AccountChange, AccountList, Acknowledgement, AuditEntry, AuditList, MadeToken, Me, NewAccount, NewToken,
     Note, OwnPassword, Scope, Session, SessionList, SetUp, SignIn, SignInLink, Token, TokenList,
 };
+pub use camera::{Camera, CameraAccount, CameraAccountList, CameraAlarm, CameraList, NewCameraAlarm, NewCameraState};
 pub use command::{Command, CommandList, ControlLine, NewCommand};
 pub use device::{Counters, Device, DeviceList, NewDevice, Presence, PresenceCounts, SiteCounts, SiteList};
 pub use event::{Event, EventList, Frame, FrameList};

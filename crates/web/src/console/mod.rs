@@ -7,6 +7,7 @@ mod access;
 mod assets;
 mod audit;
 mod bytes;
+mod cameras;
 mod chat;
 mod coding;
 mod commands;
@@ -47,6 +48,7 @@ pub(crate) fn router() -> Router<Api> {
         .route("/devices/{id}/conversation", get(conversation::show))
         .route("/devices/{id}/history", get(conversation::history))
         .route("/events", get(events::show))
+        .route("/cameras", get(cameras::show))
         .route("/chat", get(chat::show))
         .route(
             "/inspector",
@@ -75,6 +77,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule::get("/devices/{id}/conversation", VIEWER).of_device(DeviceAt::Path),
     Rule::get("/devices/{id}/history", VIEWER).of_device(DeviceAt::Path),
     Rule::get("/events", VIEWER),
+    Rule::get("/cameras", VIEWER),
     Rule::get("/chat", VIEWER),
     Rule::get("/inspector", VIEWER),
     Rule::ask("/inspector", VIEWER),

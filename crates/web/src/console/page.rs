@@ -14,10 +14,11 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// The entries of the navigation: path, key of the text.
-const ENTRIES: [(&str, &str); 7] = [
+const ENTRIES: [(&str, &str); 8] = [
     ("/", "nav.overview"),
     ("/devices", "nav.devices"),
     ("/events", "nav.events"),
+    ("/cameras", "nav.cameras"),
     ("/chat", "nav.chat"),
     ("/inspector", "nav.inspector"),
     ("/setup", "nav.setup"),

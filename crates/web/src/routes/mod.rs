@@ -2,6 +2,7 @@
 
 mod accounts;
 mod audit;
+pub(crate) mod cameras;
 mod channels;
 mod chat;
 mod commands;
@@ -59,6 +60,11 @@ pub(crate) fn describe() -> (Router<Api>, OpenApi) {
         .routes(routes!(commands::give))
         .routes(routes!(live::stream))
         .routes(routes!(live::websocket::open))
+        .routes(routes!(cameras::list))
+        .routes(routes!(cameras::accounts))
+        .routes(routes!(cameras::unbind))
+        .routes(routes!(cameras::raise))
+        .routes(routes!(cameras::set_state))
         .routes(routes!(chat::open))
         .routes(routes!(messages::list))
         .routes(routes!(messages::queues))

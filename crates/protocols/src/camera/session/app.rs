@@ -5,11 +5,11 @@ use std::sync::Arc;
 use loggerhead_model::{DeviceId, Identity, Timestamp};
 
 use super::{HeadEnd, Side, Upload, Waiting, Wish, admitted, claim};
+use crate::bindings::{BindingLimits, Draft, Full, Visit, keeping};
 use crate::camera::message::{
     self, ACCOUNT_FULL, CAMERA_FULL, Command, NO_CAMERA, NO_MATCH, NOT_STORED, WRONG_PARAMETERS, WRONG_PASSWORD,
     state_word,
 };
-use crate::camera::registry::{BindingLimits, Draft, Full, Visit, keeping};
 use crate::camera::settings::{Kind, OfDevice};
 use crate::{CloseReason, Company, DataDoor, FaultKind, Now, Output, Question, Verdict};
 
@@ -165,6 +165,7 @@ impl HeadEnd {
                 self.store(records);
             }
             Err(Full::Camera) => self.upload_failed(&upload, CAMERA_FULL),
+            Err(Full::Leaving) => self.upload_failed(&upload, NOT_STORED),
             Err(Full::Account) => self.upload_failed(&upload, ACCOUNT_FULL),
         }
     }

@@ -1,15 +1,12 @@
 //! What cameras may do: log in, and raise alarms. Ours, since the platform's documents have no camera.
 
-use loggerhead_model::{DeviceId, Identity, Origin, Quality, Reading, Records, ReportBuilder, Timestamp, Value};
+use loggerhead_model::{DeviceId, Identity, Timestamp};
 
 use super::{HeadEnd, Side, Waiting, admitted, claim};
-use crate::camera::acceptor::ALARM;
+use crate::bindings::{ALARM, said};
 use crate::camera::message::{Command, WRONG_PASSWORD};
 use crate::camera::settings::{Kind, OfDevice};
 use crate::{CloseReason, Company, FaultKind, Output, Question, Verdict};
-
-/// The meter that stands for a camera among the readings.
-const METER: &str = "camera";
 
 impl HeadEnd {
     /// `id | password`.
@@ -43,31 +40,10 @@ impl HeadEnd {
         let (number, rest) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
         let (what, at) = rest.rsplit_once('|').unwrap_or_default();
         let at = at.parse().ok().map(Timestamp::from_unix_ms);
-        let Some(records) = at.and_then(|at| alarm(device, what, at, self.now.wall)) else {
+        let Some(records) = at.and_then(|at| said(device, ALARM, what, at, self.now.wall)) else {
             return self.fault(FaultKind::Malformed, "an alarm without number, type and time");
         };
         self.waiting = Waiting::Alarm(number.into());
         self.store(records);
     }
-}
-
-fn alarm(device: &DeviceId, what: &str, measured_at: Timestamp, received_at: Timestamp) -> Option<Records> {
-    if what.is_empty() {
-        return None;
-    }
-    let mut builder = ReportBuilder::new(Origin::Live, what.len() + METER.len() + ALARM.len(), 1);
-    builder.meter(METER, "").ok()?;
-    let reading = Reading {
-        meter: METER,
-        function: ALARM,
-        coding: "",
-        code: "",
-        quality: Quality::Good,
-        measured_at,
-        value: Value::parse(what),
-        attributes: "",
-    };
-    builder.reading(&reading).ok()?;
-    let report = Some(builder.finish());
-    Some(Records { device: device.clone(), received_at, report, frame: None, events: Vec::new(), notes: Vec::new() })
 }

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
-use loggerhead_model::{Presence, Ticket};
+use loggerhead_model::{DeviceId, Presence, Ticket};
 
 use super::House;
 use crate::News;
+use crate::bindings;
 use crate::pair::Fate;
 
 #[test]
@@ -92,6 +93,31 @@ fn an_alarm_of_a_camera_is_stored_acknowledged_and_told_and_never_as_an_old_one(
         let expected: &[&str] = if told { &["PrushCaramerAlarmInfo c1:motion: left"] } else { &[] };
         assert_eq!(house.hear(app), expected);
     }
+}
+
+#[test]
+fn of_a_presence_and_what_is_said_of_a_camera_the_later_word_counts() {
+    let mut house = House::with("settle_s = 0");
+    let app = house.app("u1", "a|b");
+    house.say(app, "UploadCaramer c1|k1|1|1");
+    house.hear(app);
+    let say = |house: &mut House, what: &str| {
+        house.wait(Duration::from_secs(1));
+        let (device, now) = (DeviceId::new("c1").expect("a name"), house.pair.now());
+        let records = bindings::said(&device, bindings::ONLINE, what, now.wall, now.wall).expect("a reading");
+        let report = records.report.expect("a reading");
+        report.readings().for_each(|reading| house.exchange.told(now, &device, News::Reading(&reading)));
+        house.settle();
+    };
+    say(&mut house, "true");
+    assert_eq!(house.hear(app), ["PrushCaramerOnlineStatus c1:true"]);
+    house.wait(Duration::from_secs(1));
+    house.presence("c1", Presence::Offline);
+    assert_eq!(house.hear(app), ["PrushCaramerOnlineStatus c1:false"]);
+    say(&mut house, "true");
+    assert_eq!(house.hear(app), ["PrushCaramerOnlineStatus c1:true"]);
+    say(&mut house, "null");
+    assert_eq!(house.hear(app), ["PrushCaramerOnlineStatus c1:null"]);
 }
 
 #[test]

@@ -16,28 +16,33 @@ const BINDING: u8 = b'b';
 const VISIT: u8 = b'v';
 
 /// What a note says.
-pub(super) enum Noted {
+pub(crate) enum Noted {
     Binding { account: Arc<str>, camera: Arc<str>, sealed: Bytes },
     Visit { account: Arc<str>, visit: Visit },
 }
 
 /// Where a binding stands, which its seal is bound to.
-pub(super) fn binding_key(account: &str, camera: &str) -> Vec<u8> {
+pub(crate) fn binding_key(account: &str, camera: &str) -> Vec<u8> {
     [&[BINDING], account.as_bytes(), &[0], camera.as_bytes()].concat()
 }
 
-pub(super) fn binding(key: Vec<u8>, sealed: Vec<u8>) -> Note {
+pub(crate) fn binding(key: Vec<u8>, sealed: Vec<u8>) -> Note {
     Note { shelf: SHELF, key: key.into(), change: NoteChange::Put(sealed.into()) }
 }
 
-pub(super) fn visit(account: &str, visit: &Visit) -> Note {
+/// The note that forgets a binding.
+pub(crate) fn forget(account: &str, camera: &str) -> Note {
+    Note { shelf: SHELF, key: binding_key(account, camera).into(), change: NoteChange::Forget }
+}
+
+pub(crate) fn visit(account: &str, visit: &Visit) -> Note {
     let key = [&[VISIT], account.as_bytes()].concat();
     let value = [&visit.at.unix_ms().to_be_bytes()[..], visit.address.as_bytes()].concat();
     Note { shelf: SHELF, key: key.into(), change: NoteChange::Put(value.into()) }
 }
 
 /// Reads a note back. `None`: it is not one of ours.
-pub(super) fn read(key: &[u8], value: &Bytes) -> Option<Noted> {
+pub(crate) fn read(key: &[u8], value: &Bytes) -> Option<Noted> {
     let (kind, name) = key.split_first()?;
     let name = str::from_utf8(name).ok()?;
     match *kind {

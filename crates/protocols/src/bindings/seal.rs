@@ -5,20 +5,20 @@
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
 /// What seals and opens.
-pub(super) struct Vault(LessSafeKey);
+pub(crate) struct Vault(LessSafeKey);
 
 /// Random bytes, of which each is used once: the key holds for as long as the database does.
-pub(super) type NonceBytes = [u8; NONCE_LEN];
+pub(crate) type NonceBytes = [u8; NONCE_LEN];
 
 impl Vault {
     /// With a key that stands elsewhere.
-    pub(super) fn new(key: &[u8; 32]) -> Self {
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
         let key = UnboundKey::new(&CHACHA20_POLY1305, key).expect("the key has the length of this cipher");
         Self(LessSafeKey::new(key))
     }
 
     /// Seals a password for a place.
-    pub(super) fn seal(&self, nonce: NonceBytes, place: &[u8], password: &str) -> Vec<u8> {
+    pub(crate) fn seal(&self, nonce: NonceBytes, place: &[u8], password: &str) -> Vec<u8> {
         let mut sealed = password.as_bytes().to_vec();
         self.0
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(place), &mut sealed)
@@ -27,7 +27,7 @@ impl Vault {
     }
 
     /// Opens what was sealed for this place. `None`: another key, another place, or damage.
-    pub(super) fn open(&self, place: &[u8], sealed: &[u8]) -> Option<Box<str>> {
+    pub(crate) fn open(&self, place: &[u8], sealed: &[u8]) -> Option<Box<str>> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>()?;
         let mut bytes = sealed.to_vec();
         let opened = self.0.open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(place), &mut bytes).ok()?;

@@ -13,7 +13,7 @@ use crate::{Fault, Input, Now, Opening, Output, Session};
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The steward of a registry.
-pub(in crate::camera) struct Steward {
+pub(crate) struct Steward {
     registry: Arc<Registry>,
     outputs: VecDeque<Output>,
     stored: BTreeMap<Ticket, Draft>,
@@ -24,7 +24,7 @@ pub(in crate::camera) struct Steward {
 }
 
 impl Steward {
-    pub(in crate::camera) fn new(registry: Arc<Registry>, now: Now, opening: &Opening) -> Self {
+    pub(crate) fn new(registry: Arc<Registry>, now: Now, opening: &Opening) -> Self {
         let unreadable = registry.with(|inside| {
             inside.steward = Some(opening.waker.clone());
             std::mem::take(&mut inside.unreadable)

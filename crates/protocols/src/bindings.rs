@@ -2,8 +2,10 @@
 //!
 //! It does nothing by itself. Connections call it under one lock, and it wakes whom their doings concern.
 
+mod desk;
 mod notes;
-pub(super) mod steward;
+mod seal;
+pub(crate) mod steward;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,33 +13,68 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
-use loggerhead_model::{DeviceId, Note, Presence, Records, Timestamp};
+use loggerhead_model::{
+    DeviceId, Evidence, Note, Origin, Presence, Quality, Reading, Records, ReportBuilder, Timestamp, Value,
+};
 
-use super::seal::{NonceBytes, Vault};
+pub use desk::{AccountStatus, CameraStatus, Unbinding};
+pub(crate) use seal::NonceBytes;
+use seal::Vault;
+
 use crate::Now;
 
 /// Pushes that wait for one connection: what an app reads at once; the oldest goes, and that is counted.
 const PUSHES_MAX: usize = 256;
 
+/// The function whose readings are alarms, of a camera or of the device that speaks for it.
+pub const ALARM: &str = "alarm";
+/// The function whose readings say whether a camera is there: `true`, `false`, anything else for unknown.
+pub const ONLINE: &str = "online";
+/// The meter that stands for a camera among the readings.
+const METER: &str = "camera";
+
+/// What somebody says of a camera, as a reading of its device. `None`: nothing is said.
+#[must_use]
+pub fn said(device: &DeviceId, function: &str, what: &str, at: Timestamp, received_at: Timestamp) -> Option<Records> {
+    if what.is_empty() {
+        return None;
+    }
+    let mut builder = ReportBuilder::new(Origin::Live, what.len() + METER.len() + function.len(), 1);
+    builder.meter(METER, "").ok()?;
+    let reading = Reading {
+        meter: METER,
+        function,
+        coding: "",
+        code: "",
+        quality: Quality::Good,
+        measured_at: at,
+        value: Value::parse(what),
+        attributes: "",
+    };
+    builder.reading(&reading).ok()?;
+    let report = Some(builder.finish());
+    Some(Records { device: device.clone(), received_at, report, frame: None, events: Vec::new(), notes: Vec::new() })
+}
+
 /// When and whence an account logged in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Visit {
-    pub(super) at: Timestamp,
-    pub(super) address: Box<str>,
+pub(crate) struct Visit {
+    pub(crate) at: Timestamp,
+    pub(crate) address: Box<str>,
 }
 
 /// That an account has a camera.
 #[derive(Debug)]
-pub(super) struct Binding {
-    pub(super) camera: Arc<str>,
-    pub(super) password: Box<str>,
+pub(crate) struct Binding {
+    pub(crate) camera: Arc<str>,
+    pub(crate) password: Box<str>,
     /// It is stored.
     is_kept: bool,
 }
 
 /// A binding on its way to the store.
 #[derive(Clone, Debug)]
-pub(super) struct Draft {
+pub(crate) struct Draft {
     account: Arc<str>,
     camera: Arc<str>,
     device: DeviceId,
@@ -48,42 +85,44 @@ pub(super) struct Draft {
 
 impl Draft {
     /// What the store is to keep.
-    pub(super) fn records(&self, now: Timestamp) -> Records {
+    pub(crate) fn records(&self, now: Timestamp) -> Records {
         keeping(self.device.clone(), now, vec![self.note.clone()])
     }
 }
 
 /// Notes for the store.
-pub(super) fn keeping(device: DeviceId, received_at: Timestamp, notes: Vec<Note>) -> Records {
+pub(crate) fn keeping(device: DeviceId, received_at: Timestamp, notes: Vec<Note>) -> Records {
     Records { device, received_at, report: None, frame: None, events: Vec::new(), notes }
 }
 
 /// What an app is told unasked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Push {
+pub(crate) enum Push {
     State(Arc<str>, Option<bool>),
     Alarm(Arc<str>, Arc<str>),
 }
 
 /// An account with one of its connections.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub(super) account: Arc<str>,
+pub(crate) struct Place {
+    pub(crate) account: Arc<str>,
     connection: u64,
 }
 
 /// Why a camera is not bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Full {
+pub(crate) enum Full {
     Camera,
     Account,
+    /// The binding is being taken away.
+    Leaving,
 }
 
 /// Most of either.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct BindingLimits {
-    pub(super) accounts_per_camera: usize,
-    pub(super) cameras_per_account: usize,
+pub(crate) struct BindingLimits {
+    pub(crate) accounts_per_camera: usize,
+    pub(crate) cameras_per_account: usize,
 }
 
 #[derive(Default)]
@@ -102,31 +141,37 @@ struct Outbox {
 #[derive(Default)]
 struct Camera {
     accounts: BTreeSet<Arc<str>>,
-    /// The device whose presence is its state; none while the camera is not known.
+    /// Its own device; none while the camera is not known.
+    device: Option<DeviceId>,
+    /// The device whose presence is its state.
     source: Option<DeviceId>,
+    /// What was said of its state last, and when.
+    said: Option<(Option<bool>, Timestamp)>,
     /// The state that was told last, and when.
     told: Option<(Option<bool>, Duration)>,
 }
 
 /// The registry.
 #[derive(Default)]
-pub(super) struct Registry {
+pub struct Registry {
     inside: Mutex<Inside>,
 }
 
 /// What is behind the lock.
 #[derive(Default)]
-pub(super) struct Inside {
+pub(crate) struct Inside {
     vault: Option<Vault>,
     accounts: BTreeMap<Arc<str>, Account>,
     cameras: BTreeMap<Arc<str>, Camera>,
-    /// Which cameras each device speaks for.
-    sources: HashMap<DeviceId, Vec<Arc<str>>>,
-    /// Whether each device is there, as far as anything is known of it.
-    there: HashMap<DeviceId, bool>,
+    /// Which cameras each device speaks for: its own, and those whose source it is.
+    speakers: HashMap<DeviceId, BTreeSet<Arc<str>>>,
+    /// Whether each device is there and since when, as far as anything is known of it.
+    there: HashMap<DeviceId, (bool, Timestamp)>,
+    /// Bindings that are being taken away: account and camera.
+    leaving: BTreeSet<(Arc<str>, Arc<str>)>,
     /// Cameras whose state was told too short a while ago, and when they may be told of again.
     unsettled: BTreeMap<Arc<str>, Duration>,
-    pub(super) settle_after: Duration,
+    pub(crate) settle_after: Duration,
     connections: u64,
     wakers: Vec<Waker>,
     orphans: Vec<Draft>,
@@ -134,9 +179,16 @@ pub(super) struct Inside {
     unreadable: u64,
 }
 
+impl std::fmt::Debug for Registry {
+    /// No password.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Registry").finish_non_exhaustive()
+    }
+}
+
 impl Registry {
     /// Does something with what is behind the lock, and wakes whom it concerns afterwards.
-    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Inside) -> R) -> R {
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Inside) -> R) -> R {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         let result = work(&mut inside);
         let wakers = std::mem::take(&mut inside.wakers);
@@ -148,12 +200,12 @@ impl Registry {
 
 impl Inside {
     /// Takes the key that opens and seals passwords.
-    pub(super) fn entrust(&mut self, key: &[u8; 32]) {
+    pub(crate) fn entrust(&mut self, key: &[u8; 32]) {
         self.vault = Some(Vault::new(key));
     }
 
     /// Takes in what was noted.
-    pub(super) fn recall(&mut self, all: &mut dyn Iterator<Item = (Bytes, Bytes)>) {
+    pub(crate) fn recall(&mut self, all: &mut dyn Iterator<Item = (Bytes, Bytes)>) {
         for (key, value) in all {
             let taken = match notes::read(&key, &value) {
                 Some(notes::Noted::Binding { account, camera, sealed }) => {
@@ -170,25 +222,28 @@ impl Inside {
         }
     }
 
-    /// Takes in which devices speak for which cameras.
-    pub(super) fn know(&mut self, cameras: Vec<(Arc<str>, DeviceId)>) {
-        self.sources.clear();
-        self.cameras.values_mut().for_each(|camera| camera.source = None);
-        for (camera, source) in cameras {
-            self.sources.entry(source.clone()).or_default().push(Arc::clone(&camera));
-            self.cameras.entry(camera).or_default().source = Some(source);
+    /// Takes in which cameras there are: name, own device, and the device whose presence is its state.
+    pub(crate) fn know(&mut self, cameras: Vec<(Arc<str>, DeviceId, DeviceId)>) {
+        self.speakers.clear();
+        self.cameras.values_mut().for_each(|camera| (camera.device, camera.source) = (None, None));
+        for (name, device, source) in cameras {
+            for speaker in [&device, &source] {
+                self.speakers.entry(speaker.clone()).or_default().insert(Arc::clone(&name));
+            }
+            let camera = self.cameras.entry(name).or_default();
+            (camera.device, camera.source) = (Some(device), Some(source));
         }
         self.cameras.retain(|_, camera| camera.source.is_some() || !camera.accounts.is_empty());
     }
 
     /// An account logged in: the visit before, and the note that keeps this one.
-    pub(super) fn visit(&mut self, account: &Arc<str>, visit: Visit) -> (Option<Visit>, Note) {
+    pub(crate) fn visit(&mut self, account: &Arc<str>, visit: Visit) -> (Option<Visit>, Note) {
         let note = notes::visit(account, &visit);
         (self.accounts.entry(Arc::clone(account)).or_default().last.replace(visit), note)
     }
 
     /// A connection of an account that is to be told of what happens.
-    pub(super) fn attach(&mut self, account: &Arc<str>, waker: Waker) -> Place {
+    pub(crate) fn attach(&mut self, account: &Arc<str>, waker: Waker) -> Place {
         self.connections += 1;
         let outbox = Outbox { waker, pushes: VecDeque::new(), dropped: 0 };
         self.accounts.entry(Arc::clone(account)).or_default().connections.insert(self.connections, outbox);
@@ -196,14 +251,14 @@ impl Inside {
     }
 
     /// It is gone.
-    pub(super) fn detach(&mut self, place: &Place) {
+    pub(crate) fn detach(&mut self, place: &Place) {
         if let Some(account) = self.accounts.get_mut(&place.account) {
             account.connections.remove(&place.connection);
         }
     }
 
     /// What a connection is to be told, and how much was dropped before it.
-    pub(super) fn pushes(&mut self, place: &Place) -> (VecDeque<Push>, u64) {
+    pub(crate) fn pushes(&mut self, place: &Place) -> (VecDeque<Push>, u64) {
         let account = self.accounts.get_mut(&place.account);
         let outbox = account.and_then(|account| account.connections.get_mut(&place.connection));
         outbox
@@ -212,21 +267,28 @@ impl Inside {
     }
 
     /// The cameras of an account, as they are now.
-    pub(super) fn cameras_of(&self, account: &str) -> Vec<Arc<Binding>> {
+    pub(crate) fn cameras_of(&self, account: &str) -> Vec<Arc<Binding>> {
         let account = self.accounts.get(account);
         account.into_iter().flat_map(|account| account.bindings.values().filter(|one| one.is_kept).cloned()).collect()
     }
 
-    /// Whether a camera is there; none where nothing is known of it.
-    pub(super) fn state(&self, camera: &str) -> Option<bool> {
-        self.there.get(self.cameras.get(camera)?.source.as_ref()?).copied()
+    /// Whether a camera is there; none where nothing is known of it. The last word counts, whoever had it.
+    pub(crate) fn state(&self, camera: &str) -> Option<bool> {
+        let camera = self.cameras.get(camera)?;
+        let there = self.there.get(camera.source.as_ref()?);
+        match (there, camera.said) {
+            (Some((there, since)), Some((_, at))) if at < *since => Some(*there),
+            (_, Some((said, _))) => said,
+            (Some((there, _)), None) => Some(*there),
+            (None, None) => None,
+        }
     }
 
     /// Binds a camera, whose password was checked. None where it is bound so already.
     ///
     /// # Errors
     /// `Full` when a limit is reached.
-    pub(super) fn bind(
+    pub(crate) fn bind(
         &mut self,
         place: (&Arc<str>, &DeviceId),
         camera: &str,
@@ -236,6 +298,9 @@ impl Inside {
     ) -> Result<Option<Draft>, Full> {
         let (account, device) = place;
         let camera: Arc<str> = camera.into();
+        if self.leaving.contains(&(Arc::clone(account), Arc::clone(&camera))) {
+            return Err(Full::Leaving);
+        }
         let own = self.accounts.get(account);
         let before = own.and_then(|own| own.bindings.get(&camera)).cloned();
         if before.as_ref().is_some_and(|before| before.is_kept && *before.password == *password) {
@@ -264,7 +329,7 @@ impl Inside {
     }
 
     /// A binding is stored.
-    pub(super) fn kept(&mut self, draft: &Draft) {
+    pub(crate) fn kept(&mut self, draft: &Draft) {
         let account = self.accounts.get_mut(&draft.account);
         if let Some(binding) = account.and_then(|account| account.bindings.get_mut(&draft.camera)) {
             let (camera, password) = (Arc::clone(&binding.camera), binding.password.clone());
@@ -273,20 +338,25 @@ impl Inside {
     }
 
     /// A binding is not stored: it never was, and the one before it stands.
-    pub(super) fn give_up(&mut self, draft: &Draft) {
+    pub(crate) fn give_up(&mut self, draft: &Draft) {
         if let Some(before) = draft.before.as_ref().filter(|before| before.is_kept) {
             return self.insert(&draft.account, &draft.camera, before.password.clone(), true);
         }
-        if let Some(account) = self.accounts.get_mut(&draft.account) {
-            account.bindings.remove(&draft.camera);
+        self.part(&draft.account, &draft.camera);
+    }
+
+    /// An account does not have a camera.
+    fn part(&mut self, account: &str, camera: &str) {
+        if let Some(account) = self.accounts.get_mut(account) {
+            account.bindings.remove(camera);
         }
-        if let Some(camera) = self.cameras.get_mut(&draft.camera) {
-            camera.accounts.remove(&draft.account);
+        if let Some(camera) = self.cameras.get_mut(camera) {
+            camera.accounts.remove(account);
         }
     }
 
     /// A connection is gone before it knew whether a binding was stored: the steward stores it again.
-    pub(super) fn adopt(&mut self, draft: Draft) {
+    pub(crate) fn adopt(&mut self, draft: Draft) {
         match &self.steward {
             Some(steward) => {
                 self.wakers.push(steward.clone());
@@ -300,14 +370,37 @@ impl Inside {
         std::mem::take(&mut self.orphans)
     }
 
-    /// The presence of a device changed, or it was removed.
-    pub(super) fn presence(&mut self, now: Now, device: &DeviceId, presence: Presence) {
-        match presence {
-            Presence::ConnectedFresh => drop(self.there.insert(device.clone(), true)),
-            Presence::ConnectedSilent | Presence::Offline => drop(self.there.insert(device.clone(), false)),
+    /// The presence of a device changed.
+    pub(crate) fn presence(&mut self, now: Now, device: &DeviceId, evidence: &Evidence) {
+        let since = evidence.since.unwrap_or(now.wall);
+        match evidence.presence {
+            Presence::ConnectedFresh => drop(self.there.insert(device.clone(), (true, since))),
+            Presence::ConnectedSilent | Presence::Offline => drop(self.there.insert(device.clone(), (false, since))),
             Presence::Never => drop(self.there.remove(device)),
         }
-        for camera in self.sources.get(device).cloned().unwrap_or_default() {
+        self.tell_states(now, device);
+    }
+
+    /// A device was removed.
+    pub(crate) fn removed(&mut self, now: Now, device: &DeviceId) {
+        self.there.remove(device);
+        self.tell_states(now, device);
+    }
+
+    /// A device said whether its cameras are there.
+    pub(crate) fn said(&mut self, now: Now, device: &DeviceId, state: Option<bool>, at: Timestamp) {
+        for name in self.speakers.get(device).into_iter().flatten() {
+            if let Some(camera) = self.cameras.get_mut(name)
+                && camera.said.is_none_or(|(_, before)| before <= at)
+            {
+                camera.said = Some((state, at));
+            }
+        }
+        self.tell_states(now, device);
+    }
+
+    fn tell_states(&mut self, now: Now, device: &DeviceId) {
+        for camera in self.speakers.get(device).cloned().unwrap_or_default() {
             self.tell_state(&camera, now.elapsed);
         }
     }
@@ -342,9 +435,9 @@ impl Inside {
     }
 
     /// A device raised an alarm.
-    pub(super) fn alarm(&mut self, device: &DeviceId, what: &str) {
+    pub(crate) fn alarm(&mut self, device: &DeviceId, what: &str) {
         let what: Arc<str> = what.into();
-        for camera in self.sources.get(device).cloned().unwrap_or_default() {
+        for camera in self.speakers.get(device).cloned().unwrap_or_default() {
             self.push(&camera, &Push::Alarm(Arc::clone(&camera), Arc::clone(&what)));
         }
     }
