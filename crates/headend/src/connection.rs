@@ -119,6 +119,7 @@ impl<S: Stream> Connection<S> {
             entropy: rand::random(),
             limits: listener.settings().limits,
             waker: Waker::from(Arc::clone(pass.mailbox())),
+            certified: peer.certified.as_ref().and_then(|names| names.first()).cloned(),
         };
         let session = open(now, opening);
         Self {

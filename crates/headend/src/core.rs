@@ -18,7 +18,7 @@ use crate::device::{Device, Past, Rules, SessionNumber};
 use crate::directory::PENDING_MAX;
 use crate::error::{CommandError, DeviceError};
 use crate::hub::Hub;
-use crate::identity::{Admittance, Enroll, Identities};
+use crate::identity::{Admittance, Enroll, Identities, Means};
 use crate::journal::Journal;
 use crate::metrics::Counters;
 use crate::own_settings::OwnSettings;
@@ -210,7 +210,7 @@ impl Core {
         }
     }
 
-    /// An unknown device proved a secret of its listener. One that has only a cipher key, which whole sites share, waits for
+    /// An unknown device proved something to its listener. One that has only a cipher key, which whole sites share, waits for
     /// a yes in any case.
     ///
     /// # Errors
@@ -219,14 +219,18 @@ impl Core {
         &self,
         admittance: &Admittance,
         identity: &Identity,
-        secret: Option<Secret>,
+        means: Means,
         peer: &str,
     ) -> Result<Arc<Device>, Refusal> {
-        let (login, state) = match (admittance.enroll, &secret) {
-            (Enroll::Accept, Some(_)) => (Login::Secret, DeviceState::Active),
-            (Enroll::Pending, Some(_)) => (Login::Secret, DeviceState::Pending),
-            (Enroll::Accept | Enroll::Pending, None) => (Login::Cipher, DeviceState::Pending),
-            (Enroll::Refuse, _) => return Err(Refusal::Unknown),
+        let (login, secret) = match means {
+            Means::Secret(secret) => (Login::Secret, Some(secret)),
+            Means::Cipher => (Login::Cipher, None),
+            Means::Certificate => (Login::Certificate, None),
+        };
+        let state = match admittance.enroll {
+            Enroll::Accept if login != Login::Cipher => DeviceState::Active,
+            Enroll::Accept | Enroll::Pending => DeviceState::Pending,
+            Enroll::Refuse => return Err(Refusal::Unknown),
         };
         if state == DeviceState::Pending && self.identities.directory.pending() >= PENDING_MAX {
             return Err(Refusal::Full);

@@ -157,7 +157,7 @@ async fn accept(listener: &Listener, door: &TcpListener, address: IpAddr) -> (Tc
         };
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
         if from.ip() == address && tune(&stream, &listener.settings().sockets).is_ok() {
-            return (stream, Peer { text: from.to_string().into(), address: Some(address) });
+            return (stream, Peer { text: from.to_string().into(), address: Some(address), certified: None });
         }
         tracing::info!(listener = listener.name, peer = %from, "a data door was tried from another address");
     }
@@ -176,7 +176,10 @@ async fn enter(core: Arc<Core>, listener: &Arc<Listener>, peer: Peer, stream: Tc
     };
     let within = listener.settings().limits.first_frame;
     match tokio::time::timeout(within, tls.accept(stream)).await {
-        Ok(Ok(stream)) => serve_by(core, pass, peer, Box::new(stream), open).await,
+        Ok(Ok(stream)) => {
+            let peer = peer.certified_by(stream.get_ref().1);
+            serve_by(core, pass, peer, Box::new(stream), open).await;
+        }
         Ok(Err(_)) | Err(_) => listener.counters.handshakes_failed.one_more(),
     }
 }

@@ -128,7 +128,7 @@ fn welcome(
 ) {
     let peer = match &arrived {
         Arrived::Tcp(_, address) | Arrived::Udp(_, address) => Peer::at(*address),
-        Arrived::Unix(_) => Peer { text: "unix".into(), address: None },
+        Arrived::Unix(_) => Peer { text: "unix".into(), address: None, certified: None },
     };
     let proxies = &listener.settings().proxies;
     let is_proxied =
@@ -183,7 +183,10 @@ async fn serve_tls<S: Stream>(core: Arc<Core>, pass: Pass, peer: Peer, stream: S
     let within = pass.listener().settings().limits.first_frame;
     match tokio::time::timeout(within, tls.accept(stream)).await {
         // On the heap: the state of a TLS stream is large, and every task would be as large as the largest.
-        Ok(Ok(stream)) => serve(core, pass, peer, Box::new(stream)).await,
+        Ok(Ok(stream)) => {
+            let peer = peer.certified_by(stream.get_ref().1);
+            serve(core, pass, peer, Box::new(stream)).await;
+        }
         Ok(Err(error)) => {
             pass.listener().counters.handshakes_failed.one_more();
             tracing::debug!(peer = %peer.text, %error, "no TLS handshake");

@@ -9,8 +9,10 @@ use bytes::Bytes;
 use loggerhead_model::{DeviceId, Event, EventKind, Identity, Learnt, Records, Severity};
 use loggerhead_protocols::{Admission, Claim, Company, Fault, Fit, Known, Now, Proof, Refusal, Verdict};
 use loggerhead_store::Outcome;
+use rustls::ServerConnection;
 
 use crate::budget::Budget;
+use crate::client_certificate;
 use crate::core::Core;
 use crate::device::Device;
 use crate::identity::Judgement;
@@ -29,13 +31,26 @@ pub(crate) struct Peer {
     pub(crate) text: Arc<str>,
     /// For counting; none on a Unix socket.
     pub(crate) address: Option<IpAddr>,
+    /// Whom its certificate names, where it showed one that is believed.
+    pub(crate) certified: Option<Arc<[Identity]>>,
 }
 
 impl Peer {
     /// One at this address. An IPv4 peer on an IPv6 socket is an IPv4 peer to people and to limits.
     pub(crate) fn at(address: SocketAddr) -> Self {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        Self { text: address.to_string().into(), address: Some(address.ip()) }
+        Self { text: address.to_string().into(), address: Some(address.ip()), certified: None }
+    }
+
+    /// The same with the certificate that it showed, if it did.
+    pub(crate) fn certified_by(self, tls: &ServerConnection) -> Self {
+        let certificate = tls.peer_certificates().and_then(<[_]>::first);
+        Self { certified: certificate.map(|certificate| client_certificate::names(certificate).into()), ..self }
+    }
+
+    /// Whether its certificate is for this name.
+    pub(crate) fn is_certified_as(&self, identity: &Identity) -> bool {
+        self.certified.as_ref().is_some_and(|names| names.contains(identity))
     }
 }
 
@@ -198,11 +213,11 @@ impl Guest {
             return Ok((self.core.person(admittance.protocol, identity).await?, Fit::default()));
         }
         let now = self.core.clock.now().elapsed;
-        match self.core.identities.judge(now, admittance, claim, self.peer.address) {
+        match self.core.identities.judge(now, admittance, claim, &self.peer) {
             Judgement::Accepted(device, fit) => Ok((device, fit)),
             Judgement::Refused(refusal) => Err(refusal),
-            Judgement::Stranger(secret, fit) => {
-                Ok((self.core.enroll(admittance, identity, secret, &self.peer.text).await?, fit))
+            Judgement::Stranger(means, fit) => {
+                Ok((self.core.enroll(admittance, identity, means, &self.peer.text).await?, fit))
             }
         }
     }
@@ -211,7 +226,7 @@ impl Guest {
     pub(crate) fn vouch(&mut self, claim: &Claim) -> Verdict {
         let now = self.core.clock.now().elapsed;
         let settings = self.pass.listener().settings();
-        match self.core.identities.judge(now, &settings.admittance, claim, self.peer.address) {
+        match self.core.identities.judge(now, &settings.admittance, claim, &self.peer) {
             Judgement::Accepted(device, fit) => {
                 self.core.identities.throttle.succeeded(now, &claim.identity, self.peer.address);
                 let settings = Arc::new(device.rules().settings.table());

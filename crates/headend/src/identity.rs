@@ -15,6 +15,7 @@ use loggerhead_store::{DeviceState, Login, Secret};
 use crate::device::Device;
 use crate::directory::Directory;
 use crate::expiring::Expiring;
+use crate::guest::Peer;
 use crate::throttle::{Gate, Throttle};
 
 /// Logins that are remembered for devices that connect anew for every message.
@@ -49,8 +50,18 @@ pub(crate) enum Judgement {
     Accepted(Arc<Device>, Fit),
     /// It is not let in.
     Refused(Refusal),
-    /// Nobody knows it, but it proved this secret of a listener that enrols; or, without one, a key of its cipher.
-    Stranger(Option<Secret>, Fit),
+    /// Nobody knows it, but it proved something to a listener that enrols.
+    Stranger(Means, Fit),
+}
+
+/// By what a stranger proves its name.
+pub(crate) enum Means {
+    /// A secret of the listener.
+    Secret(Secret),
+    /// A key of its cipher.
+    Cipher,
+    /// A certificate for the name.
+    Certificate,
 }
 
 /// Everything that is known about names.
@@ -109,27 +120,22 @@ impl Identities {
     }
 
     /// Judges a claim, and counts it.
-    pub(crate) fn judge(
-        &self,
-        now: Duration,
-        admittance: &Admittance,
-        claim: &Claim,
-        peer: Option<IpAddr>,
-    ) -> Judgement {
-        let identity = &claim.identity;
+    pub(crate) fn judge(&self, now: Duration, admittance: &Admittance, claim: &Claim, guest: &Peer) -> Judgement {
+        let (identity, peer) = (&claim.identity, guest.address);
         if self.throttle.gate(now, identity, peer) == Gate::Locked {
             return Judgement::Refused(Refusal::Throttled);
         }
         let device = self.directory.by_identity(admittance.protocol, identity);
         let named = device.clone();
         let shown = self.shown(now, admittance, claim, peer, device.as_deref());
+        let shown = certified(shown, device.as_deref(), guest.is_certified_as(identity));
         let judgement = match (device, shown) {
             (Some(device), Shown::Own(fit)) => match device.rules().state {
                 DeviceState::Active => Judgement::Accepted(device, fit),
                 DeviceState::Pending => Judgement::Refused(Refusal::Pending),
             },
-            (None, Shown::Listener(secret, fit)) if admittance.enroll != Enroll::Refuse => {
-                Judgement::Stranger(secret, fit)
+            (None, Shown::Listener(means, fit)) if admittance.enroll != Enroll::Refuse => {
+                Judgement::Stranger(means, fit)
             }
             (Some(_), Shown::Nothing | Shown::Listener(..)) => Judgement::Refused(Refusal::WrongProof),
             (None, Shown::Nothing | Shown::Listener(..) | Shown::Own(_)) => Judgement::Refused(Refusal::Unknown),
@@ -197,7 +203,7 @@ impl Identities {
                     (Some(fit), _) => Shown::Own(fit),
                     // A device without a secret of its own proves one of its listener.
                     (None, Some((_, fit))) if rules.is_some() && own.is_none() => Shown::Own(fit),
-                    (None, Some((secret, fit))) => Shown::Listener(Some(secret.clone()), fit),
+                    (None, Some((secret, fit))) => Shown::Listener(Means::Secret(secret.clone()), fit),
                     (None, None) => Shown::Nothing,
                 }
             }
@@ -205,7 +211,7 @@ impl Identities {
                 Shown::Own(Fit::default())
             }
             Proof::Name if rules.as_ref().is_some_and(|rules| rules.login == Login::Name) => Shown::Own(Fit::default()),
-            Proof::Cipher if device.is_none() => Shown::Listener(None, Fit::default()),
+            Proof::Cipher if device.is_none() => Shown::Listener(Means::Cipher, Fit::default()),
             // Who is signed in is judged by nobody else.
             Proof::Cipher | Proof::Name | Proof::SignedIn => Shown::Nothing,
             Proof::Remembered => {
@@ -230,9 +236,19 @@ impl Identities {
 enum Shown {
     /// That it is the device.
     Own(Fit),
-    /// That it knows this secret of the listener, or a key of its cipher.
-    Listener(Option<Secret>, Fit),
+    /// What a listener wants of strangers.
+    Listener(Means, Fit),
     Nothing,
+}
+
+/// What is shown in all, where a certificate may prove the name. Whoever is let in by a certificate is by nothing else.
+fn certified(shown: Shown, device: Option<&Device>, is_certified: bool) -> Shown {
+    match (device.map(|device| device.rules().login), is_certified) {
+        (Some(Login::Certificate), true) => Shown::Own(Fit::default()),
+        (Some(Login::Certificate), false) => Shown::Nothing,
+        (None, true) => Shown::Listener(Means::Certificate, Fit::default()),
+        (Some(Login::Secret | Login::Cipher | Login::Name), _) | (None, false) => shown,
+    }
 }
 
 #[cfg(test)]
@@ -246,12 +262,18 @@ mod tests {
     use loggerhead_protocols::{Claim, Company, Fit, Form, Proof, Refusal};
     use loggerhead_store::{DeviceSource, DeviceState, Login, Secret};
 
-    use super::{Admittance, Enroll, Identities, Judgement, NOTE_BYTES_MAX};
+    use super::{Admittance, Enroll, Identities, Judgement, Means, NOTE_BYTES_MAX};
     use crate::device::{Device, Past, Rules};
+    use crate::guest::Peer;
     use crate::own_settings::OwnSettings;
 
     const NOW: Duration = Duration::from_secs(1);
     const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+
+    fn peer(address: Option<IpAddr>, certified: Option<&str>) -> Peer {
+        let certified = certified.map(|name| Arc::from([identity("group"), identity(name)]));
+        Peer { text: "peer".into(), address, certified }
+    }
 
     fn identity(name: &str) -> Identity {
         Identity::new(name).expect("a legal identity")
@@ -289,7 +311,7 @@ mod tests {
 
     /// The judgement in a word.
     fn check(identities: &Identities, enroll: Enroll, claim: &Claim, expected: &str) {
-        let word = match identities.judge(NOW, &admittance(enroll), claim, Some(HOME)) {
+        let word = match identities.judge(NOW, &admittance(enroll), claim, &peer(Some(HOME), None)) {
             Judgement::Accepted(..) => "accepted",
             Judgement::Stranger(..) => "stranger",
             Judgement::Refused(refusal) => crate::metrics::refusal_word(refusal),
@@ -304,7 +326,8 @@ mod tests {
         check(&identities, Enroll::Accept, &response("a", b"own"), "accepted");
         check(&identities, Enroll::Accept, &response("a", b"shared"), "wrong-proof");
         check(&identities, Enroll::Accept, &response("a", b""), "wrong-proof");
-        let judgement = identities.judge(NOW, &admittance(Enroll::Accept), &response("a", b"own"), Some(HOME));
+        let judgement =
+            identities.judge(NOW, &admittance(Enroll::Accept), &response("a", b"own"), &peer(Some(HOME), None));
         assert!(
             matches!(judgement, Judgement::Accepted(_, Fit { form: Form(1), .. })),
             "the form of the proof is told"
@@ -324,7 +347,7 @@ mod tests {
             Claim { identity: identity(name), proof, remember: None, company: Company::Many }
         };
         for (name, answer, shown) in [("a", b"own".as_slice(), b'o'), ("x", b"shared", b's')] {
-            match identities.judge(NOW, &admittance(Enroll::Accept), &claim(name, answer), Some(HOME)) {
+            match identities.judge(NOW, &admittance(Enroll::Accept), &claim(name, answer), &peer(Some(HOME), None)) {
                 Judgement::Accepted(_, fit) | Judgement::Stranger(_, fit) => {
                     assert_eq!(fit.counterproof, Some([shown; 32]));
                 }
@@ -373,6 +396,30 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_is_proof_of_its_names_only_where_the_device_says_so() {
+        let identities = Identities::new();
+        with(&identities, "a", |rules| rules.login = Login::Certificate);
+        with(&identities, "b", |_| {});
+        let judged = |claimed: &str, answer: &[u8], named: Option<&str>, enroll| {
+            let peer = peer(Some(HOME), named);
+            match identities.judge(NOW, &admittance(enroll), &response(claimed, answer), &peer) {
+                Judgement::Accepted(device, _) => device.id.to_string(),
+                Judgement::Stranger(Means::Certificate, _) => "stranger".to_owned(),
+                Judgement::Stranger(Means::Secret(_) | Means::Cipher, _) => "stranger by a secret".to_owned(),
+                Judgement::Refused(refusal) => crate::metrics::refusal_word(refusal).to_owned(),
+            }
+        };
+        assert_eq!(judged("a", b"", Some("a"), Enroll::Refuse), "a");
+        assert_eq!(judged("a", b"own", Some("b"), Enroll::Refuse), "wrong-proof", "its name and nothing else");
+        assert_eq!(judged("a", b"own", None, Enroll::Refuse), "wrong-proof", "nor its secret");
+        assert_eq!(judged("b", b"", Some("b"), Enroll::Refuse), "wrong-proof", "one with a secret proves that");
+        assert_eq!(judged("b", b"own", Some("a"), Enroll::Refuse), "b");
+        assert_eq!(judged("x", b"", Some("x"), Enroll::Accept), "stranger");
+        assert_eq!(judged("x", b"", Some("x"), Enroll::Refuse), "unknown");
+        assert_eq!(judged("x", b"shared", Some("a"), Enroll::Accept), "stranger by a secret");
+    }
+
+    #[test]
     fn a_name_is_enough_only_where_the_device_says_so() {
         let identities = Identities::new();
         with(&identities, "a", |_| {});
@@ -398,9 +445,14 @@ mod tests {
         let claim = Claim { remember: Some(Duration::from_mins(1)), ..response("a", b"own") };
         identities.admitted(NOW, &device, &claim, Some(HOME));
         check(&identities, Enroll::Refuse, &again, "accepted");
-        let elsewhere = identities.judge(NOW, &admittance(Enroll::Refuse), &again, None);
+        let elsewhere = identities.judge(NOW, &admittance(Enroll::Refuse), &again, &peer(None, None));
         assert!(matches!(elsewhere, Judgement::Refused(Refusal::WrongProof)));
-        let later = identities.judge(NOW + Duration::from_mins(1), &admittance(Enroll::Refuse), &again, Some(HOME));
+        let later = identities.judge(
+            NOW + Duration::from_mins(1),
+            &admittance(Enroll::Refuse),
+            &again,
+            &peer(Some(HOME), None),
+        );
         assert!(matches!(later, Judgement::Refused(Refusal::WrongProof)));
         identities.forget(&device);
         check(&identities, Enroll::Refuse, &again, "wrong-proof");
@@ -424,7 +476,7 @@ mod tests {
                 },
             };
             let claim = Claim { identity: identity(name), proof, remember: None, company: Company::Alone };
-            identities.judge(NOW, &admittance(Enroll::Refuse), &claim, Some(HOME));
+            identities.judge(NOW, &admittance(Enroll::Refuse), &claim, &peer(Some(HOME), None));
             CHECKS.get()
         };
         let known = count("a", b"own");

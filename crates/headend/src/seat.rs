@@ -46,7 +46,7 @@ impl Seat {
             NoSeat::Full
         })?;
         let text = address.map_or_else(|| "console".to_owned(), |address| format!("console {address}"));
-        Ok(Self { core: Arc::clone(core), pass, peer: Peer { text: text.into(), address }, open })
+        Ok(Self { core: Arc::clone(core), pass, peer: Peer { text: text.into(), address, certified: None }, open })
     }
 
     /// Serves the person over a WebSocket that stands, until one side ends it, or `until` is over: then it is told so.

@@ -304,7 +304,7 @@ fn settings(config: &config::Listener, protocol: &'static Protocol) -> Settings 
 
 fn certificate(config: &config::Listener) -> Result<Option<Arc<Certificate>>, StartError> {
     let Some(tls) = &config.tls else { return Ok(None) };
-    let files = Files { certificate: tls.certificate.clone(), key: tls.key.clone() };
+    let files = Files { certificate: tls.certificate.clone(), key: tls.key.clone(), clients: tls.clients.clone() };
     Certificate::load(files).map(Some).map_err(|error| tls_error(config, error))
 }
 

@@ -21,6 +21,7 @@ pub(crate) async fn run(core: Arc<Core>, exchange: Arc<dyn Exchange>) {
         entropy: rand::random(),
         limits: Limits::default(),
         waker: Waker::from(Arc::clone(&mailbox)),
+        certified: None,
     };
     let mut session = exchange.steward(core.clock.now(), opening);
     drop(exchange);

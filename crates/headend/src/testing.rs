@@ -137,7 +137,7 @@ impl Bench {
     pub(crate) fn serve(&mut self, address: &str, ours: impl Stream + 'static) {
         let address = address.parse().expect("an address");
         let pass = self.listener.admit(Some(address)).expect("within the limits");
-        let peer = Peer { text: address.to_string().into(), address: Some(address) };
+        let peer = Peer { text: address.to_string().into(), address: Some(address), certified: None };
         self.connections.spawn(serve(Arc::clone(&self.core), pass, peer, ours));
     }
 }

@@ -11,13 +11,17 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-/// Both files are written one after the other: wait this long after a change before reading them.
+pub use crate::client_certificate::Clients;
+use crate::client_certificate::Verifier;
+
+/// The files are written one after the other: wait this long after a change before reading them.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// The files of one listener.
@@ -27,6 +31,8 @@ pub struct Files {
     pub certificate: PathBuf,
     /// The private key, PEM.
     pub key: PathBuf,
+    /// Whose certificates are believed; none: peers are not asked for one.
+    pub clients: Option<Clients>,
 }
 
 /// A file that cannot be used, and why not.
@@ -44,13 +50,14 @@ pub struct FileError {
 pub struct Certificate {
     files: Files,
     now: ArcSwap<CertifiedKey>,
+    verifier: Option<Arc<Verifier>>,
     read: Mutex<Stamps>,
 }
 
-/// What tells one version of both files from another; none for a file that is not there.
-type Stamps = [Option<Stamp>; 2];
+/// What tells one version of the files from another; none for a file that is not there.
+type Stamps = Vec<Option<Stamp>>;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,
     inode: u64,
@@ -59,12 +66,18 @@ struct Stamp {
 }
 
 impl Files {
+    fn all(&self) -> impl Iterator<Item = &Path> {
+        let authorities = self.clients.iter().map(|clients| &clients.authorities);
+        [&self.certificate, &self.key].into_iter().chain(authorities).map(PathBuf::as_path)
+    }
+
     fn stamps(&self) -> Stamps {
-        [&self.certificate, &self.key].map(|path| {
+        let stamp = |path| {
             let metadata = std::fs::metadata(path).ok()?;
             let modified = (metadata.mtime(), metadata.mtime_nsec());
             Some(Stamp { device: metadata.dev(), inode: metadata.ino(), bytes: metadata.len(), modified })
-        })
+        };
+        self.all().map(stamp).collect()
     }
 }
 
@@ -76,8 +89,9 @@ impl Certificate {
     pub fn load(files: Files) -> Result<Arc<Self>, FileError> {
         // Before reading: a file that changes in between is then read again.
         let stamps = files.stamps();
-        let certified = read(&files)?;
-        Ok(Arc::new(Self { files, now: ArcSwap::from_pointee(certified), read: Mutex::new(stamps) }))
+        let now = ArcSwap::from_pointee(read(&files)?);
+        let verifier = files.clients.as_ref().map(Verifier::load).transpose()?;
+        Ok(Arc::new(Self { files, now, verifier, read: Mutex::new(stamps) }))
     }
 
     /// The files that it is read from.
@@ -93,7 +107,10 @@ impl Certificate {
     pub fn reload(&self) -> Result<(), FileError> {
         *self.stamps() = self.files.stamps();
         self.now.store(Arc::new(read(&self.files)?));
-        Ok(())
+        match (&self.verifier, &self.files.clients) {
+            (Some(verifier), Some(clients)) => verifier.reload(clients),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the files are others than those that were read last.
@@ -112,11 +129,18 @@ impl Certificate {
     pub fn acceptor(self: &Arc<Self>) -> Result<TlsAcceptor, FileError> {
         let refused =
             |error: rustls::Error| FileError { path: self.files.certificate.clone(), reason: error.to_string() };
-        let config = rustls::ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .map_err(refused)?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+        let builder = rustls::ServerConfig::builder_with_provider(provider());
+        let builder = builder.with_safe_default_protocol_versions().map_err(refused)?;
+        let builder = match &self.verifier {
+            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier) as Arc<dyn ClientCertVerifier>),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+        if self.verifier.is_some() {
+            // Every connection shows its certificate anew: authorities that are not believed any more stay out.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 }
@@ -163,8 +187,7 @@ pub async fn watch(certificates: Vec<Arc<Certificate>>, stop: CancellationToken)
     };
     // The folders, since files are mostly replaced and not written.
     for certificate in &certificates {
-        let files = certificate.files();
-        for folder in [&files.certificate, &files.key].into_iter().filter_map(|path| path.parent()) {
+        for folder in certificate.files().all().filter_map(Path::parent) {
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
             if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
                 tracing::warn!(folder = %folder.display(), %error, "cannot watch certificates");
@@ -242,7 +265,8 @@ mod tests {
     async fn a_certificate_is_exchanged_while_connections_go_on() {
         let folder = tempfile::tempdir().expect("a folder");
         let first = issue(folder.path());
-        let files = Files { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
+        let files =
+            Files { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem"), clients: None };
         let certificate = Certificate::load(files).expect("it was just written");
         check(&certificate, &first, true).await;
         let second = issue(folder.path());
@@ -257,7 +281,8 @@ mod tests {
     async fn a_wrong_file_leaves_the_old_certificate_in_use() {
         let folder = tempfile::tempdir().expect("a folder");
         let first = issue(folder.path());
-        let files = Files { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
+        let files =
+            Files { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem"), clients: None };
         let certificate = Certificate::load(files).expect("it was just written");
         // A key that belongs to another certificate.
         let kept = std::fs::read(folder.path().join("cert.pem")).expect("it was just written");

@@ -83,6 +83,8 @@ enum LoginWord {
     Cipher,
     /// Nothing: its protocol has no proof, and its name is enough
     Name,
+    /// That it has the key of a certificate for its name
+    Certificate,
 }
 
 /// Options of `device list`.
@@ -159,6 +161,7 @@ async fn add(args: AddArgs) -> anyhow::Result<()> {
         LoginWord::Secret => Login::Secret,
         LoginWord::Cipher => Login::Cipher,
         LoginWord::Name => Login::Name,
+        LoginWord::Certificate => Login::Certificate,
     });
     let (id, protocol, identity, site) = (args.id, args.protocol, args.identity, args.site);
     let new = NewDevice { id, protocol, identity, secret, login, settings, site };

@@ -246,7 +246,7 @@ fn web(config: &Config) -> anyhow::Result<Option<Web>> {
     let token = token.map_err(|error| wrong(format!("web.token_file: {error}")))?;
     let transport = match &web.tls {
         Some(tls) => {
-            let files = Files { certificate: tls.certificate.clone(), key: tls.key.clone() };
+            let files = Files { certificate: tls.certificate.clone(), key: tls.key.clone(), clients: None };
             Transport::Tls(Certificate::load(files).map_err(|error| wrong(format!("web.tls: {error}")))?)
         }
         None if web.behind_proxy => Transport::Proxy,

@@ -303,7 +303,7 @@ fn births(args: &LoggerArgs, protocol: &Protocol, plan: &Plan) -> anyhow::Result
         random.fill_bytes(&mut entropy);
         // A device's side is one conversation: no other one wakes it.
         let waker = Waker::noop().clone();
-        let opening = Opening { peer: Arc::clone(&peer), entropy, limits: Limits::default(), waker };
+        let opening = Opening { peer: Arc::clone(&peer), entropy, limits: Limits::default(), waker, certified: None };
         let settings = logger::settings(&args.keys, dialect, args.window, number);
         let session =
             (protocol.device)(&settings, opening).with_context(|| format!("a logger of dialect {dialect}"))?;

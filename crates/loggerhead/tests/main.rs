@@ -3,6 +3,7 @@
 mod asking;
 mod brokering;
 mod browsing;
+mod certifying;
 mod chatting;
 mod decoding;
 mod entering;

@@ -116,7 +116,8 @@ impl Pair {
             self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             *byte = self.seed.to_be_bytes()[0];
         }
-        Opening { peer: Arc::from("192.0.2.1:40000"), entropy, limits: self.limits, waker: Waker::noop().clone() }
+        let peer = Arc::from("192.0.2.1:40000");
+        Opening { peer, entropy, limits: self.limits, waker: Waker::noop().clone(), certified: None }
     }
 
     /// Makes `session` the device; it acts from the next `run_for`.

@@ -145,6 +145,8 @@ pub struct Opening {
     pub limits: Limits,
     /// Wakes this session from another one of its protocol: it is sent `Input::Wake` soon, whatever it waits for.
     pub waker: Waker,
+    /// Whom the certificate names that the peer showed, for those that give no name.
+    pub certified: Option<Identity>,
 }
 
 /// How long a peer may take before it has proven who it is.

@@ -56,6 +56,8 @@ pub enum Login {
     Cipher,
     /// Nothing: its protocol has no proof, and its name is enough.
     Name,
+    /// That it has the key of a certificate for its name, and nothing else.
+    Certificate,
 }
 
 /// Who told us of a device.

@@ -37,6 +37,7 @@ pub fn explain(loaded: &Loaded) -> String {
         let proof = match (device.login, &device.secret) {
             (Login::Cipher, _) => "its cipher key",
             (Login::Name, _) => "nothing but its name",
+            (Login::Certificate, _) => "a certificate in its name",
             (Login::Secret, Some(_)) => "its own secret",
             (Login::Secret, None) => "a secret of its listener",
         };

@@ -17,6 +17,7 @@ use super::secret::{self, parse_secret};
 use super::section::{Findings, Section};
 use super::sockets::{socket_files, sockets};
 use super::types::{Address, Config, DataPorts, Device, Enroll, Listener, Log, LogFormat, Tls, Web, WebSocket};
+use crate::tls::Clients;
 
 /// Longest name of a listener.
 const NAME_BYTES_MAX: usize = 64;
@@ -182,6 +183,7 @@ fn device(section: &Section<'_>) -> Option<Device> {
     let login = match section.word("login").as_str() {
         "cipher" => Login::Cipher,
         "name" => Login::Name,
+        "certificate" => Login::Certificate,
         _ => Login::Secret,
     };
     let secret = device_secret(section);
@@ -281,7 +283,7 @@ fn listener(section: &Section<'_>, devices: &[(Device, Section<'_>)]) -> Option<
         data_ports: data_ports(section),
         first_frame: Duration::from_secs(section.count_or("first_frame_s", protocol.limits.first_frame.as_secs())),
         login: Duration::from_secs(section.count_or("login_s", protocol.limits.login.as_secs())),
-        tls: section.node.entry("tls").and_then(|_| tls(&section.below("tls", &empty))),
+        tls: section.node.entry("tls").and_then(|_| listener_tls(&section.below("tls", &empty))),
         websocket: section.node.entry("websocket").map(|_| websocket(&section.below("websocket", &empty))),
         settings: toml::Table::new(),
     };
@@ -417,13 +419,24 @@ fn tls(section: &Section<'_>) -> Option<Tls> {
         }
     };
     let (certificate, key) = (file("certificate"), file("key"));
-    Some(Tls { certificate: certificate?, key: key? })
+    Some(Tls { certificate: certificate?, key: key?, clients: None })
+}
+
+/// The same for a listener, which may ask its peers for certificates.
+fn listener_tls(section: &Section<'_>) -> Option<Tls> {
+    let required = section.word("client_certificate") == "required";
+    let clients = section.file("client_ca").map(|authorities| Clients { authorities, required });
+    if let Some(Err(error)) = clients.as_ref().map(|clients| std::fs::File::open(&clients.authorities)) {
+        section.error("client_ca", error.to_string());
+    }
+    tls(section).map(|tls| Tls { clients, ..tls })
 }
 
 /// Notes what can be but hardly is what was meant: somebody who can never log in.
 fn check_proofs(config: &Config, root: &Section<'_>) {
     for listener in &config.listeners {
-        if listener.enroll != Enroll::Refuse && listener.secrets.is_empty() {
+        let asks = listener.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
+        if listener.enroll != Enroll::Refuse && listener.secrets.is_empty() && !asks {
             let text =
                 format!("listener {} enrolls devices that prove one of its secrets, but has none", listener.name);
             root.warn("listener", text);

@@ -294,7 +294,7 @@ pub(super) const LISTENER: Keys = &[
         "10",
         "seconds from the connection to the login; default: 10, more where people type",
     ),
-    table("tls", TLS, "TLS on every address of this listener; both files are read again when they change"),
+    table("tls", LISTENER_TLS, "TLS on every address of this listener; the files are read again when they change"),
     table("socket", SOCKET, "how the TCP sockets of this listener behave"),
     table("unix", UNIX, "who may connect to the socket files of this listener"),
     table("websocket", WEBSOCKET, "the protocol goes over WebSocket, with its name as the subprotocol"),
@@ -379,9 +379,29 @@ pub(super) const WEBSOCKET: Keys = &[key(
     "origins of web pages that may connect, besides pages of the host itself",
 )];
 
-pub(super) const TLS: Keys = &[
-    key("certificate", Kind::Path, None, "\"/etc/loggerhead/cert.pem\"", "the certificate chain, PEM"),
-    key("key", Kind::Path, None, "\"/etc/loggerhead/key.pem\"", "the private key, PEM"),
+pub(super) const TLS: Keys = &[CERTIFICATE, PRIVATE_KEY];
+
+const CERTIFICATE: Key =
+    key("certificate", Kind::Path, None, "\"/etc/loggerhead/cert.pem\"", "the certificate chain, PEM");
+const PRIVATE_KEY: Key = key("key", Kind::Path, None, "\"/etc/loggerhead/key.pem\"", "the private key, PEM");
+
+pub(super) const LISTENER_TLS: Keys = &[
+    CERTIFICATE,
+    PRIVATE_KEY,
+    key(
+        "client_ca",
+        Kind::Path,
+        None,
+        "\"/etc/loggerhead/devices-ca.pem\"",
+        "who signs certificates of devices, PEM; default: devices are not asked for one",
+    ),
+    key(
+        "client_certificate",
+        Kind::Word(&["required", "optional"]),
+        Some(Default::Text("required")),
+        "",
+        "optional: also those come in that show no certificate, and prove themselves otherwise",
+    ),
 ];
 
 pub(super) const DEVICE: Keys = &[
@@ -404,10 +424,11 @@ pub(super) const DEVICE: Keys = &[
     ),
     key(
         "login",
-        Kind::Word(&["secret", "cipher", "name"]),
+        Kind::Word(&["secret", "cipher", "name", "certificate"]),
         Some(Default::Text("secret")),
         "",
-        "cipher: knowing its own cipher key is proof enough; name: it need prove nothing, for protocols without a proof",
+        "cipher: knowing its own cipher key is proof enough; name: it need prove nothing, for protocols without a proof; \
+         certificate: one in its name, and nothing else",
     ),
     key(
         "site",

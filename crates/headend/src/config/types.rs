@@ -9,6 +9,7 @@ use loggerhead_model::{DeviceId, Identity, Site};
 use loggerhead_store::{FrameKeeping, Limits, Login, Options, Retention, Secret};
 
 use super::sockets::{SocketFiles, Sockets};
+use crate::tls::Clients;
 
 /// Everything that a head-end needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +92,8 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// The private key, PEM.
     pub key: PathBuf,
+    /// Whose certificates are believed; none: peers are not asked for one.
+    pub clients: Option<Clients>,
 }
 
 /// A listener whose devices speak their protocol over WebSocket.

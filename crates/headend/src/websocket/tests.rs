@@ -64,8 +64,13 @@ impl Peer {
         let heard = Arc::<Mutex<Vec<u8>>>::default();
         let inner = Box::new(Echoes(Arc::clone(&heard)));
         let socket = WebSocket::around(inner, "mqtt", vec!["https://panel.example".to_owned()]);
-        let opening =
-            Opening { peer: "peer".into(), entropy: [0; 32], limits: Limits::PROGRAMS, waker: Waker::noop().clone() };
+        let opening = Opening {
+            peer: "peer".into(),
+            entropy: [0; 32],
+            limits: Limits::PROGRAMS,
+            waker: Waker::noop().clone(),
+            certified: None,
+        };
         Self { session: socket.open(NOW, opening), heard, sent: Vec::new(), closed: None, fault: None }
     }
 

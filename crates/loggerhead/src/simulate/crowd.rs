@@ -128,6 +128,7 @@ fn birth(args: &CrowdArgs, crowd: &Crowd, protocol: &Protocol, plan: &Plan, numb
         entropy: [0; 32],
         limits: Limits::default(),
         waker: Waker::noop().clone(),
+        certified: None,
     };
     let session = (protocol.device)(&settings, opening).context("a simulated peer")?;
     let phase = plan.interval.map_or(Duration::ZERO, |interval| interval * (number - 1) / crowd.count);

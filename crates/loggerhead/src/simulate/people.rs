@@ -115,6 +115,7 @@ fn birth(args: &PeopleArgs, protocol: &Protocol, plan: &Plan, number: u32) -> an
         entropy: rand::random(),
         limits: Limits::default(),
         waker: Waker::noop().clone(),
+        certified: None,
     };
     let session = (protocol.device)(&settings, opening).context("a simulated person")?;
     let phase = plan.interval.map_or(Duration::ZERO, |interval| interval * (number - 1) / args.users);

@@ -112,6 +112,7 @@ impl Robot {
             entropy: [0; 32],
             limits: Limits::default(),
             waker: Waker::noop().clone(),
+            certified: None,
         };
         Ok(Self {
             session: (protocol.device)(&settings, opening).context("a simulated robot")?,

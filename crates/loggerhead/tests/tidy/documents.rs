@@ -102,15 +102,7 @@ fn every_invariant_names_its_test() {
     let tests: Vec<_> = files.iter().filter(|file| file.is_rust()).flat_map(|file| tests_in(&file.text)).collect();
     let mut complaints = Vec::new();
     for row in rows {
-        let named: Vec<_> = row
-            .trim_end_matches([' ', '|'])
-            .rsplit('|')
-            .next()
-            .unwrap_or_default()
-            .split('`')
-            .skip(1)
-            .step_by(2)
-            .collect();
+        let named = named_in(row);
         if named.is_empty() {
             complaints.push(format!("no test named: {row}"));
         }
@@ -119,6 +111,40 @@ fn every_invariant_names_its_test() {
         }
     }
     check(&complaints, "ARCHITECTURE.md, Invariants: name in the last column the tests that keep each");
+}
+
+/// The tests that the last column of a row names.
+fn named_in(row: &str) -> Vec<&str> {
+    row.trim_end_matches([' ', '|']).rsplit('|').next().unwrap_or_default().split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn every_statement_of_mqtt_is_shown_by_tests_that_exist() {
+    let files = tree();
+    let document = &file(&files, "docs/mqtt-conformance.md").text;
+    let tests: Vec<_> = files.iter().filter(|file| file.is_rust()).flat_map(|file| tests_in(&file.text)).collect();
+    let mut complaints = Vec::new();
+    for (standard, count) in [("MQTT 3.1.1", 141), ("MQTT 5.0", 251)] {
+        let section =
+            document.split("\n## ").find(|section| section.starts_with(standard)).expect("a section for each");
+        let rows: Vec<_> = section.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| S")).collect();
+        let mut ids: Vec<_> = rows.iter().filter_map(|row| row.split(' ').nth(1)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        if (rows.len(), ids.len()) != (count, count) {
+            complaints.push(format!("{standard}: {} rows of {} statements, not {count}", rows.len(), ids.len()));
+        }
+        for row in rows {
+            let named = named_in(row);
+            let missing =
+                named.iter().filter(|name| !tests.contains(name)).map(|name| format!("no test {name}: {row}"));
+            complaints.extend(missing);
+            if named.is_empty() {
+                complaints.push(format!("no test named: {row}"));
+            }
+        }
+    }
+    check(&complaints, "docs/mqtt-conformance.md: each statement once, with the tests that show it");
 }
 
 /// The names of the test functions in Rust source.

@@ -78,7 +78,8 @@ impl HeadEnd {
         if properties.text(Id::AuthenticationMethod).is_some() {
             return self.begin_authentication(attempt, connect.user, properties);
         }
-        let user = connect.user.unwrap_or(ANONYMOUS);
+        let certified = self.certified.as_ref().map(Identity::as_str);
+        let user = connect.user.or(certified).unwrap_or(ANONYMOUS);
         let password = match connect.user {
             Some(_) => connect.password.unwrap_or_default(),
             None => connect.password.unwrap_or(ANONYMOUS.as_bytes()),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use loggerhead_model::{CommandState, DeviceId, Note, Receipt, Records, Report, Ticket};
+use loggerhead_model::{CommandState, DeviceId, Identity, Note, Receipt, Records, Report, Ticket};
 
 use super::access::{Asker, Rules};
 use super::authenticating::Authentication;
@@ -104,6 +104,8 @@ pub(super) struct HeadEnd {
     pub(super) leaving: Leaving,
     pub(super) entropy: [u8; 32],
     pub(super) waker: Waker,
+    /// Whom its certificate names.
+    pub(super) certified: Option<Identity>,
     gathering: Gathering,
     tickets: u64,
     heard_at: Duration,
@@ -143,6 +145,7 @@ impl HeadEnd {
             leaving: Leaving::Abruptly,
             entropy: opening.entropy,
             waker: opening.waker,
+            certified: opening.certified,
             gathering: Gathering::default(),
             tickets: 0,
             heard_at: now.elapsed,

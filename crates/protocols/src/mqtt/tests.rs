@@ -2,6 +2,7 @@
 
 mod authenticating;
 mod commanding;
+mod conforming;
 mod delivering;
 mod entering;
 mod lasting;

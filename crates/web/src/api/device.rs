@@ -166,7 +166,7 @@ fn presence_words() -> Object {
 }
 
 fn login_words() -> Object {
-    words(&["secret", "cipher", "name"])
+    words(&["secret", "cipher", "name", "certificate"])
 }
 
 impl From<DeviceStatus> for Device {

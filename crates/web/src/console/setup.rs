@@ -194,6 +194,7 @@ fn fields(visit: &Visit) -> Markup {
                 option value="secret" { (visit.t("add.login_secret")) }
                 option value="cipher" { (visit.t("add.login_cipher")) }
                 option value="name" { (visit.t("add.login_name")) }
+                option value="certificate" { (visit.t("add.login_certificate")) }
             }
         }
         div.field data-when="login=secret" {

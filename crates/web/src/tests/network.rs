@@ -53,8 +53,11 @@ async fn secured(address: &str, trusted: &CertificateDer<'static>) -> TlsStream<
 async fn over_tls_people_sign_in_and_follow_and_nobody_else_understands() {
     let site = Site::open().await;
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
-    let files =
-        Files { certificate: site.directory.path().join("cert.pem"), key: site.directory.path().join("key.pem") };
+    let files = Files {
+        certificate: site.directory.path().join("cert.pem"),
+        key: site.directory.path().join("key.pem"),
+        clients: None,
+    };
     std::fs::write(&files.certificate, made.cert.pem()).expect("written");
     std::fs::write(&files.key, made.signing_key.serialize_pem()).expect("written");
     let transport = Transport::Tls(Certificate::load(files).expect("it was just written"));

@@ -123,7 +123,9 @@ fn flags_and_identifiers_that_cannot_be_are_refused() {
     check(&[0x80, 0x07, 0, 1, 0, 0, 1, b'a', 0], "DISCONNECT 81");
     check(&[0x32, 0x06, 0x00, 0x01, b'a', 0, 0, 0], "DISCONNECT 81");
     check(&[0x00, 0x00], "DISCONNECT 81");
-    check(&[0xc1, 0x00], "DISCONNECT 81");
+    for first in [0xc1, 0xe1, 0xf1] {
+        check(&[first, 0x00], "DISCONNECT 81");
+    }
 }
 
 #[test]

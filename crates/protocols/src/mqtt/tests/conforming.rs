@@ -1,0 +1,264 @@
+//! Statements of the standards that no other test shows by the way; docs/mqtt-conformance.md lists all of them.
+
+use std::time::Duration;
+
+use super::{House, bytes, client, lasting, message};
+use crate::mqtt::message::{Ack, Connect, Level, Packet, Publish, Qos, Subscribe, Unsubscribe};
+use crate::mqtt::properties::{Id, Properties, Writer};
+use crate::mqtt::reason::Reason;
+use crate::vectors::bytes_of;
+
+/// A CONNECT of version 3.1.1 with these bytes behind its length is refused without a word.
+#[track_caller]
+fn check_refused(digits: &str) {
+    let body = bytes_of(digits);
+    let mut house = House::new();
+    let line = house.open(Level::V4);
+    house.send(line, &[&[0x10, u8::try_from(body.len()).expect("short")], &body[..]].concat());
+    house.expect(line, &[]);
+    assert!(!house.is_open(line), "{digits}");
+}
+
+#[test]
+fn a_connect_whose_flags_and_fields_do_not_fit_is_refused() {
+    // The reserved flag, the QoS and the RETAIN of no will, a will of QoS 3, a password without a user.
+    for (flags, rest) in [("03", ""), ("0a", ""), ("22", ""), ("1e", "0001 62 0001 63"), ("42", "0001 62")] {
+        check_refused(&format!("00044d515454 04 {flags} 0000 0001 61 {rest}"));
+    }
+    // A name, a will and a user that are not there, and what is behind the end.
+    check_refused("00044d515454 04 02 0000");
+    check_refused("00044d515454 04 06 0000 0001 61");
+    check_refused("00044d515454 04 82 0000 0001 61");
+    check_refused("00044d515454 04 c2 0000 0001 61 0001 62");
+    check_refused("00044d515454 04 02 0000 0001 61 00");
+}
+
+#[test]
+fn another_protocol_is_not_spoken() {
+    let mut house = House::new();
+    let line = house.open(Level::V4);
+    house.send(line, &bytes_of("100d 00044d515458 04 02 0000 0001 61"));
+    house.expect(line, &["CONNACK 01"]);
+    assert!(!house.is_open(line));
+}
+
+#[test]
+fn nothing_is_done_that_comes_behind_a_connect_which_is_refused() {
+    let mut house = House::new();
+    let watcher = house.enter(client("w"));
+    house.subscribe(watcher, "#", Qos::AtMostOnce);
+    for level in [Level::V4, Level::V5] {
+        let connect = Connect { level, password: Some(b"wrong"), ..client("a") };
+        let both = [Packet::Connect(connect), Packet::Publish(message("t", "x"))].map(|packet| bytes(&packet, level));
+        let line = house.open(level);
+        house.send(line, &both.concat());
+        assert_eq!(house.hear(line).len(), 1, "one CONNACK");
+        assert!(!house.is_open(line));
+        house.expect(watcher, &[]);
+    }
+}
+
+#[test]
+fn what_comes_with_the_connect_is_done_after_its_answer() {
+    let mut house = House::new();
+    let line = house.open(Level::V4);
+    let all = [Packet::Connect(Connect { level: Level::V4, ..client("a") }), super::subscription("t"), Packet::PingReq];
+    house.send(line, &all.map(|packet| bytes(&packet, Level::V4)).concat());
+    house.expect(line, &["CONNACK 00", "SUBACK #1 [0]", "PINGRESP"]);
+}
+
+#[test]
+fn a_ping_is_answered_in_every_version() {
+    for level in Level::ALL {
+        let mut house = House::new();
+        let line = house.enter(Connect { level, ..client("a") });
+        house.say(line, &Packet::PingReq);
+        house.expect(line, &["PINGRESP"]);
+    }
+}
+
+#[test]
+fn a_text_is_passed_on_as_it_is() {
+    // A byte order mark in front, and a letter with its accent in one character and in two, which are different topics.
+    let mut house = House::new();
+    let line = house.enter(client("a"));
+    for topic in ["\u{feff}t", "\u{e9}", "e\u{301}", "T", "t/", "/t", " t"] {
+        house.subscribe(line, topic, Qos::AtMostOnce);
+        house.publish(line, Qos::AtMostOnce, 0, topic, "x");
+        house.publish(line, Qos::AtMostOnce, 0, "t", "other");
+        house.expect(line, &[&format!("q0 {topic} x")]);
+        house.unsubscribe(line, topic);
+        house.hear(line);
+    }
+}
+
+#[test]
+fn a_flag_of_a_publisher_that_sends_again_does_not_go_on() {
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    let watcher = house.enter(client("w"));
+    house.subscribe(watcher, "t", Qos::ExactlyOnce);
+    let again = Publish { dup: true, qos: Qos::AtLeastOnce, id: 1, ..message("t", "x") };
+    house.say(line, &Packet::Publish(again.clone()));
+    // After its acknowledgement the same identifier is of another message.
+    house.say(line, &Packet::Publish(again));
+    house.expect(watcher, &["#1 q1 t x", "#2 q1 t x"]);
+}
+
+#[test]
+fn an_alias_ends_with_its_connection() {
+    let mut house = House::new();
+    let mut list = Writer::default();
+    list.four(Id::SessionExpiry, 60);
+    let connect = || Connect { properties: list.list(), clean_start: false, ..client("p") };
+    let mut alias = Writer::default();
+    alias.two(Id::TopicAlias, 1);
+    let line = house.enter(connect());
+    house.say(line, &Packet::Publish(Publish { properties: alias.list(), ..message("t", "x") }));
+    house.cut(line);
+    let line = house.enter(connect());
+    house.say(line, &Packet::Publish(Publish { properties: alias.list(), ..message("", "x") }));
+    house.expect(line, &["DISCONNECT 94"]);
+}
+
+#[test]
+fn all_but_messages_goes_on_while_as_many_are_under_way_as_may_be() {
+    let mut house = House::new();
+    let publisher = house.enter(client("p"));
+    let mut list = Writer::default();
+    list.two(Id::ReceiveMaximum, 1);
+    let line = house.enter(Connect { properties: list.list(), ..client("w") });
+    house.subscribe(line, "t", Qos::AtLeastOnce);
+    for number in [1, 2] {
+        house.publish(publisher, Qos::AtLeastOnce, number, "t", "x");
+    }
+    house.expect(line, &["#1 q1 t x"]);
+    house.say(line, &Packet::PingReq);
+    house.publish(line, Qos::AtLeastOnce, 5, "u", "y");
+    house.publish(line, Qos::ExactlyOnce, 6, "u", "y");
+    house.ack(line, Packet::PubRel, 6);
+    house.say(line, &super::subscription("u"));
+    house.expect(line, &["PINGRESP", "PUBACK #5 10", "PUBREC #6 10", "PUBCOMP #6 00", "SUBACK #1 [0]"]);
+    house.ack(line, Packet::PubAck, 1);
+    house.expect(line, &["#2 q1 t x"]);
+}
+
+#[test]
+fn many_filters_in_one_packet_are_answered_in_their_order() {
+    let mut house = House::new();
+    let line = house.enter(Connect { user: Some("narrow"), ..client("a") });
+    let options = |qos| crate::mqtt::message::Options { qos, ..crate::mqtt::message::Options::default() };
+    let filters = vec![
+        ("own/a", options(Qos::ExactlyOnce)),
+        ("other", options(Qos::AtMostOnce)),
+        ("own/b", options(Qos::AtMostOnce)),
+        ("own/c", options(Qos::AtLeastOnce)),
+    ];
+    house.say(line, &Packet::Subscribe(Subscribe { id: 7, properties: Properties::NONE, filters }));
+    house.expect(line, &["SUBACK #7 [2, 87, 0, 1]"]);
+    let filters = vec!["own/c", "own/+", "own/a"];
+    house.say(line, &Packet::Unsubscribe(Unsubscribe { id: 8, properties: Properties::NONE, filters }));
+    house.expect(line, &["UNSUBACK #8 [0, 11, 0]"]);
+}
+
+#[test]
+fn a_subscription_that_comes_again_takes_the_place_of_the_first() {
+    let mut house = House::new();
+    let line = house.enter(client("a"));
+    house.retain(line, "t", "kept");
+    house.subscribe(line, "t", Qos::AtMostOnce);
+    house.subscribe(line, "t", Qos::AtLeastOnce);
+    house.hear(line);
+    let publisher = house.enter(client("p"));
+    house.publish(publisher, Qos::AtLeastOnce, 1, "t", "x");
+    let heard = house.hear(line);
+    assert!(heard.len() == 1 && heard[0].ends_with("q1 t x"), "once, and as the second wants it: {heard:?}");
+}
+
+#[test]
+fn what_is_under_way_is_finished_though_nobody_subscribes_any_more() {
+    let mut house = House::new();
+    let publisher = house.enter(client("p"));
+    let line = house.enter(lasting("a"));
+    house.subscribe(line, "t", Qos::ExactlyOnce);
+    house.publish(publisher, Qos::ExactlyOnce, 1, "t", "x");
+    house.expect(line, &["#1 q2 t x"]);
+    house.unsubscribe(line, "t");
+    house.ack(line, Packet::PubRec, 1);
+    house.expect(line, &["UNSUBACK #2 []", "PUBREL #1 00"]);
+    house.ack(line, Packet::PubComp, 1);
+    house.publish(publisher, Qos::ExactlyOnce, 2, "t", "y");
+    house.expect(line, &[]);
+}
+
+#[test]
+fn a_message_that_a_member_of_a_group_refuses_goes_to_no_other() {
+    let mut house = House::new();
+    let publisher = house.enter(client("p"));
+    let members = ["a", "b"].map(|name| house.enter(client(name)));
+    for line in members {
+        house.subscribe(line, "$share/g/t", Qos::AtLeastOnce);
+    }
+    house.publish(publisher, Qos::AtLeastOnce, 1, "t", "x");
+    let took: Vec<_> = members.iter().map(|line| house.hear(*line).len()).collect();
+    assert_eq!(took.iter().sum::<usize>(), 1);
+    let taker = members[usize::from(took[1] == 1)];
+    let refusal = Ack { id: 1, reason: Reason::QUOTA_EXCEEDED, properties: Properties::NONE };
+    house.say(taker, &Packet::PubAck(refusal));
+    house.goodbye(taker);
+    for line in members {
+        house.expect(line, &[]);
+    }
+}
+
+#[test]
+fn a_will_is_kept_only_where_it_is_said_so() {
+    for retain in [false, true] {
+        let mut house = House::new();
+        let will = crate::mqtt::message::Will {
+            qos: Qos::AtLeastOnce,
+            retain,
+            properties: Properties::NONE,
+            topic: "gone",
+            payload: b"x",
+        };
+        let line = house.enter(Connect { will: Some(will), ..client("a") });
+        house.cut(line);
+        let late = house.enter(client("w"));
+        house.subscribe(late, "gone", Qos::AtMostOnce);
+        assert_eq!(house.noted(b'r'), usize::from(retain));
+    }
+}
+
+#[test]
+fn an_identifier_is_free_after_a_refusal() {
+    let mut house = House::new();
+    let watcher = house.enter(client("w"));
+    house.subscribe(watcher, "#", Qos::AtMostOnce);
+    let line = house.enter(Connect { user: Some("narrow"), ..client("c") });
+    house.publish(line, Qos::ExactlyOnce, 3, "other", "x");
+    house.publish(line, Qos::ExactlyOnce, 3, "own/c", "y");
+    house.expect(line, &["PUBREC #3 87", "PUBREC #3 00"]);
+    house.expect(watcher, &["q0 own/c y"]);
+}
+
+#[test]
+fn what_was_sent_does_not_expire() {
+    let mut house = House::new();
+    let publisher = house.enter(client("p"));
+    let (mut lasts, mut expiry) = (Writer::default(), Writer::default());
+    lasts.four(Id::SessionExpiry, 60);
+    expiry.four(Id::MessageExpiry, 1);
+    let connect = || Connect { properties: lasts.list(), clean_start: false, ..client("w") };
+    let line = house.enter(connect());
+    house.subscribe(line, "t", Qos::ExactlyOnce);
+    let publish = Publish { qos: Qos::ExactlyOnce, id: 1, properties: expiry.list(), ..message("t", "x") };
+    house.say(publisher, &Packet::Publish(publish));
+    assert!(house.hear(line)[0].starts_with("#1 q2 t x"));
+    house.cut(line);
+    house.wait(Duration::from_secs(5));
+    house.ack(publisher, Packet::PubRel, 1);
+    house.expect(publisher, &["PUBREC #1 00", "PUBCOMP #1 00"]);
+    let (_, heard) = house.try_enter(connect());
+    assert!(heard.len() == 2 && heard[1].starts_with("again #1 q2 t x"), "{heard:?}");
+}
