@@ -4,9 +4,11 @@
 //! does something it does not read: a full queue of the store, or a peer that does not take its answers, stops the
 //! peer by way of TCP. An idle connection holds no buffer, and what it seldom waits for is on the heap.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -16,6 +18,8 @@ use loggerhead_model::{DeviceId, Order, Records, Ticket};
 use loggerhead_protocols::{CloseReason, Fault, Input, Now, Opening, Output, Question, Session, Untaken};
 use loggerhead_store::{Completion, Outcome, Reply};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use crate::alarm::Alarm;
 use crate::core::Core;
@@ -313,7 +317,14 @@ impl<S: Stream> Connection<S> {
         }
         match self.questions.pop_front() {
             Some(Question::Reach(wanted)) => {
-                self.onward = Some(Box::new(Onward::begin(&self.guest, wanted)));
+                let own = own_address(&self.stream);
+                self.onward = Some(Box::new(Onward::begin(&self.guest, wanted, own)));
+                return Ok(None);
+            }
+            Some(Question::Arrival) => {
+                if let Some(onward) = &mut self.onward {
+                    onward.await_arrival();
+                }
                 return Ok(None);
             }
             Some(question) => return Ok(Some(Box::new(Chore::Answer(question)))),
@@ -342,8 +353,7 @@ impl<S: Stream> Connection<S> {
 
     /// Joins the peer with who was reached.
     fn join(&mut self, ahead: Bytes) -> Result<(), Ending> {
-        let now = self.guest.core.clock.now().elapsed;
-        if self.onward.as_mut().is_some_and(|onward| onward.join(now, ahead)) {
+        if self.onward.as_mut().is_some_and(|onward| onward.join(&self.guest, ahead)) {
             return Ok(());
         }
         tracing::error!(peer = %self.guest.peer.text, "a session joins its peer with nobody");
@@ -395,7 +405,9 @@ impl<S: Stream> Connection<S> {
                 self.input(Input::Door(port));
             }
             Question::Order(device, order) => self.order(&device, order).await,
-            Question::Reach(_) => unreachable!("who is wanted is reached while the connection goes on"),
+            Question::Reach(_) | Question::Arrival => {
+                unreachable!("who is wanted is reached while the connection goes on")
+            }
         }
     }
 
@@ -439,6 +451,14 @@ impl<S: Stream> Connection<S> {
         tracing::debug!(protocol = self.guest.pass.listener().protocol, peer = %self.guest.peer.text, because, "closed");
         close(&mut self.stream, &ending).await;
     }
+}
+
+/// The address by which the peer reaches us; none on a Unix socket.
+fn own_address<S: Stream>(stream: &S) -> Option<IpAddr> {
+    let stream = stream as &dyn Any;
+    let tls = || stream.downcast_ref::<Box<TlsStream<TcpStream>>>().map(|stream| stream.get_ref().0);
+    let address = stream.downcast_ref::<TcpStream>().or_else(tls)?.local_addr().ok()?;
+    Some(address.ip().to_canonical())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The relay with clients of other makers: curl, ncat, nc and PySocks.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Output};
 use std::thread::JoinHandle;
 
@@ -237,6 +237,77 @@ for kind, rdns, user in [(socks.SOCKS4, False, None), (socks.SOCKS4, True, None)
     let output = outcome("/usr/bin/python3", &["-c", script, host, port, &server.port().to_string()]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     answering.join().expect("nothing panics there");
+    assert!(relay.head_end.stop().success());
+}
+
+#[test]
+fn datagrams_go_to_whom_the_rules_allow_and_come_back_from_nobody_else() {
+    let settings =
+        configuration("nobody", 1).replacen("login = \"nobody\"\n", "login = \"nobody\"\ncommands = [\"udp\"]\n", 1);
+    let relay = Relay::start(&settings);
+    let socket = || {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a socket of this test");
+        socket
+    };
+    let (server, stranger, client) = (socket(), socket(), socket());
+    let mut stream = TcpStream::connect(&relay.address).expect("the relay listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket of this test");
+    stream.write_all(b"\x05\x01\x00\x05\x03\x00\x01\0\0\0\0\0\0").expect("the relay reads");
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).expect("an answer");
+    assert_eq!(answer[..10], [5, 0, 5, 0, 0, 1, 127, 0, 0, 1], "at the address by which it was reached");
+    let relayed: SocketAddr =
+        format!("127.0.0.1:{}", u16::from_be_bytes([answer[10], answer[11]])).parse().expect("an address");
+    let pack = |port: u16, content: &[u8]| [&[0, 0, 0, 1, 127, 0, 0, 1][..], &port.to_be_bytes(), content].concat();
+    let port = server.local_addr().expect("it is bound").port();
+    // What is not allowed, or no datagram, is dropped, and what follows is not.
+    for dropped in [
+        &pack(1, b"denied")[..],
+        b"nothing",
+        &[&[0, 0, 1, 1, 127, 0, 0, 1][..], &port.to_be_bytes(), b"fragment"].concat(),
+    ] {
+        client.send_to(dropped, relayed).expect("sent");
+    }
+    client.send_to(&pack(port, b"hello"), relayed).expect("sent");
+    let mut bytes = [0; 100];
+    let (count, outside) = server.recv_from(&mut bytes).expect("it comes");
+    assert_eq!(&bytes[..count], b"hello");
+    // Neither who was not asked nor another client gets through.
+    stranger.send_to(b"unasked", outside).expect("sent");
+    stranger.send_to(&pack(port, b"not the client"), relayed).expect("sent");
+    server.send_to(b"back", outside).expect("sent");
+    let (count, from) = client.recv_from(&mut bytes).expect("it comes back");
+    assert_eq!((&bytes[..count], from), (&pack(port, b"back")[..], relayed));
+    drop(stream);
+    let told = relay.told("relay", 1);
+    assert!(told[0].contains(": 5 bytes there, 4 back, "), "{told:?}");
+    assert!(relay.head_end.stop().success());
+}
+
+#[test]
+fn a_connection_from_elsewhere_is_joined() {
+    let settings =
+        configuration("nobody", 1).replacen("login = \"nobody\"\n", "login = \"nobody\"\ncommands = [\"bind\"]\n", 1);
+    let relay = Relay::start(&settings);
+    let mut stream = TcpStream::connect(&relay.address).expect("the relay listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket of this test");
+    stream.write_all(b"\x05\x01\x00\x05\x02\x00\x01\x7f\0\0\x01\0\x14").expect("the relay reads");
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).expect("where it waits");
+    let port = u16::from_be_bytes([answer[10], answer[11]]);
+    let mut other = TcpStream::connect(("127.0.0.1", port)).expect("it waits");
+    let mut came = [0; 10];
+    stream.read_exact(&mut came).expect("who came");
+    assert_eq!(came[8..], other.local_addr().expect("it is connected").port().to_be_bytes());
+    stream.write_all(b"ping").expect("it is joined");
+    let mut bytes = [0; 4];
+    other.read_exact(&mut bytes).expect("it is joined");
+    other.write_all(b"pong").expect("it is joined");
+    stream.read_exact(&mut bytes).expect("it is joined");
+    assert_eq!(&bytes, b"pong");
+    drop((stream, other));
+    assert!(relay.told("relay", 1)[0].starts_with("from 127.0.0.1:20 ("));
     assert!(relay.head_end.stop().success());
 }
 

@@ -61,14 +61,51 @@ pub struct Route {
     pub outgoing: Option<IpAddr>,
 }
 
-/// Says whether the peer may be led to a place, and by which way.
-pub type Permit = Arc<dyn Fn(Place) -> Option<Route> + Send + Sync>;
+/// Says whether the peer may be led to a place that it asked for by this name or address, and by which way.
+pub type Permit = Arc<dyn Fn(&Host, Place) -> Option<Route> + Send + Sync>;
+
+/// How somebody is to be reached.
+#[derive(Clone, Copy, Debug)]
+pub enum Manner {
+    /// By a connection to them.
+    Connect,
+    /// By a connection from them, for so long. `Input::Reached` first tells where we wait; then `Question::Arrival` is to be
+    /// asked, and tells who came.
+    Await(Duration),
+    /// By datagrams to and from anybody, as long as the peer's connection stands. The destination is the peer's own port,
+    /// or 0.
+    Datagrams(Packing),
+}
+
+/// To whom a datagram goes, and what.
+pub type Unpack = fn(&[u8]) -> Option<(Destination, &[u8])>;
+
+/// Appends from whom a datagram comes, and what.
+pub type Pack = fn(SocketAddr, &[u8], &mut Vec<u8>);
+
+/// How datagrams of others are wrapped on their way to the peer and from it.
+#[derive(Clone, Copy)]
+pub struct Packing {
+    /// To whom a datagram of the peer goes, and what; `None`: to nobody.
+    pub unpack: Unpack,
+    /// Appends a datagram for the peer: from whom, and what.
+    pub pack: Pack,
+}
+
+impl fmt::Debug for Packing {
+    /// Nothing but the word.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Packing")
+    }
+}
 
 /// What is asked for.
 #[derive(Clone)]
 pub struct Reach {
     /// Who is wanted.
     pub to: Destination,
+    /// How.
+    pub manner: Manner,
     /// Asked for every address.
     pub permit: Permit,
     /// How long it may take and how much of it there may be.
@@ -78,7 +115,12 @@ pub struct Reach {
 impl fmt::Debug for Reach {
     /// Everything but the rules.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Reach").field("to", &self.to).field("limits", &self.limits).finish_non_exhaustive()
+        formatter
+            .debug_struct("Reach")
+            .field("to", &self.to)
+            .field("manner", &self.manner)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 

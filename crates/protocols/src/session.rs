@@ -186,7 +186,8 @@ pub enum Input<'a> {
     Door(Option<u16>),
     /// Answers `Question::Order`. The device has not been given it yet, so that whatever becomes of it is told later.
     Ordered(Result<CommandId, Untaken>),
-    /// Answers `Question::Reach`: our address towards who was reached.
+    /// Answers `Question::Reach`: our address towards who was reached, or where we wait for them; and `Question::Arrival`: the
+    /// address of who came.
     Reached(Result<SocketAddr, Unreached>),
     /// Answers `Output::Store` and `Output::Sample`: committed and synced.
     Stored(Receipt),
@@ -306,6 +307,8 @@ pub enum Question {
     Order(DeviceId, Order),
     /// Connect to somebody else, for `Output::Join`. Nothing is read from the peer until it is answered.
     Reach(Reach),
+    /// Wait for whom `Reach` awaits. Nothing is read from the peer until it is answered.
+    Arrival,
 }
 
 /// A door for one connection from the peer's address, which is served by the session that `open` makes.

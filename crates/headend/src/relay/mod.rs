@@ -1,5 +1,6 @@
 //! Leading a peer on to somebody else: reaching them by the protocol's rules, and passing bytes on between both.
 
+mod datagrams;
 mod flow;
 mod pipe;
 mod pump;
@@ -15,11 +16,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use loggerhead_model::DeviceId;
-use loggerhead_protocols::relay::{Reach, Unreached};
+use loggerhead_protocols::relay::{Manner, Reach, Unreached};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use self::pump::Pump;
+use self::datagrams::Association;
+use self::pump::{Other, Pump};
+use self::reach::{Door, Ends};
 use crate::connection::Stream;
 use crate::core::Core;
 use crate::guest::Guest;
@@ -79,9 +82,16 @@ impl Drop for Grant {
     }
 }
 
+/// By which way somebody is reached.
+enum Way {
+    Stream(TcpStream),
+    Door(Door),
+    Datagrams(Box<Association>),
+}
+
 /// Who was reached.
 struct Reached {
-    stream: TcpStream,
+    way: Way,
     /// Theirs.
     address: SocketAddr,
     /// Ours.
@@ -125,22 +135,45 @@ pub(crate) enum Progress {
 
 impl Onward {
     /// Sets out to reach somebody for `guest`.
-    pub(crate) fn begin(guest: &Guest, wanted: Reach) -> Self {
+    pub(crate) fn begin(guest: &Guest, wanted: Reach, own: Option<IpAddr>) -> Self {
         let owner = match &guest.device {
             Some(device) => Owner::User(device.id.clone()),
             None => Owner::Address(guest.peer.address),
         };
-        let (text, idle) = (wanted.to.to_string(), wanted.limits.idle);
+        let (idle, ends) = (wanted.limits.idle, Ends { own, peer: guest.peer.address });
+        let text = match wanted.manner {
+            Manner::Connect => wanted.to.to_string(),
+            Manner::Await(_) => format!("from {}", wanted.to),
+            Manner::Datagrams(_) => "datagrams".to_owned(),
+        };
         let options = guest.pass.listener().settings().sockets;
-        let reaching = reach::reach(Arc::clone(&guest.core), owner, wanted, options);
+        let reaching = reach::reach(Arc::clone(&guest.core), owner, wanted, ends, options);
         Self { stage: Stage::Reaching(Box::pin(reaching)), wanted: text, idle }
     }
 
+    /// Waits for who is to come.
+    pub(crate) fn await_arrival(&mut self) {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Nobody) {
+            Stage::Reached(Reached { way: Way::Door(door), grant, .. }) => {
+                Stage::Reaching(Box::pin(reach::arrival(door, grant)))
+            }
+            Stage::Reached(_) | Stage::Reaching(_) | Stage::Joined { .. } | Stage::Nobody => {
+                Stage::Reaching(Box::pin(std::future::ready(Err(Unreached::Failed))))
+            }
+        };
+    }
+
     /// Joins the peer with who was reached: `ahead` goes there first. False where nobody was reached.
-    pub(crate) fn join(&mut self, now: Duration, ahead: Bytes) -> bool {
+    pub(crate) fn join(&mut self, guest: &Guest, ahead: Bytes) -> bool {
+        let now = guest.core.clock.now().elapsed;
         match std::mem::replace(&mut self.stage, Stage::Nobody) {
-            Stage::Reached(Reached { stream, address, grant, .. }) => {
-                let pump = Box::new(Pump::new(stream, ahead, self.idle, now));
+            Stage::Reached(Reached { way, address, grant, .. }) => {
+                let other = match way {
+                    Way::Stream(stream) => Other::stream(stream, ahead),
+                    Way::Datagrams(association) => Other::datagrams(guest, *association),
+                    Way::Door(_) => return false,
+                };
+                let pump = Box::new(Pump::new(other, self.idle, now));
                 self.stage = Stage::Joined { pump, address, since: now, _grant: grant };
                 true
             }

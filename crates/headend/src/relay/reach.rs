@@ -2,15 +2,16 @@
 //! connected to.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use loggerhead_protocols::relay::{Destination, Host, Place, Reach, Route, Unreached};
-use tokio::net::{TcpSocket, TcpStream};
+use loggerhead_protocols::relay::{Destination, Host, Manner, Place, Reach, Route, Unreached};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use super::{Grant, Owner, Reached, Relays};
+use super::datagrams::Association;
+use super::{Grant, Owner, Reached, Relays, Way};
 use crate::config::Sockets;
 use crate::core::Core;
 use crate::socket::tune;
@@ -25,6 +26,15 @@ const WHY: [(io::ErrorKind, Unreached); 4] = [
 /// Addresses of one name that are looked at: more than anybody has who wants to be reached.
 const ADDRESSES_MAX: usize = 16;
 
+/// Between whom somebody is reached.
+#[derive(Clone, Copy)]
+pub(super) struct Ends {
+    /// By which the peer reaches us; none on a Unix socket.
+    pub(super) own: Option<IpAddr>,
+    /// Of the peer.
+    pub(super) peer: Option<IpAddr>,
+}
+
 /// Reaches who is wanted, as the rules allow.
 ///
 /// # Errors
@@ -33,24 +43,91 @@ pub(super) async fn reach(
     core: Arc<Core>,
     owner: Owner,
     wanted: Reach,
+    ends: Ends,
     options: Sockets,
 ) -> Result<Reached, Unreached> {
     let grant = Grant::take(&core, owner, wanted.limits.at_once_max).ok_or(Unreached::Full)?;
+    match wanted.manner {
+        Manner::Connect => {}
+        Manner::Await(within) => return listen(&core, wanted, within, ends, options, grant).await,
+        Manner::Datagrams(packing) => {
+            let (own, peer) = ends.own.zip(ends.peer).ok_or(Unreached::Failed)?;
+            let association = Association::open(wanted, packing, own, peer).await.map_err(|error| why(&error))?;
+            let own = association.inside.local_addr().map_err(|error| why(&error))?;
+            return Ok(Reached { way: Way::Datagrams(Box::new(association)), address: own, own, grant });
+        }
+    }
     let reaching = async {
         let addresses = resolve(&core.relays, &wanted.to).await?;
         connect(&wanted, &addresses).await
     };
     let stream = timeout(wanted.limits.reach, reaching).await.unwrap_or(Err(Unreached::TimedOut))?;
-    let ends = || {
+    let told = || {
         tune(&stream, &options)?;
         Ok((stream.peer_addr()?, stream.local_addr()?))
     };
-    let (address, own) = ends().map_err(|error: io::Error| why(&error))?;
-    Ok(Reached { stream, address, own, grant })
+    let (address, own) = told().map_err(|error: io::Error| why(&error))?;
+    Ok(Reached { way: Way::Stream(stream), address, own, grant })
+}
+
+/// Waits at an address by which who is wanted can reach us; nobody else is let in.
+async fn listen(
+    core: &Core,
+    wanted: Reach,
+    within: Duration,
+    ends: Ends,
+    options: Sockets,
+    grant: Grant,
+) -> Result<Reached, Unreached> {
+    let found = timeout(wanted.limits.reach, resolve(&core.relays, &wanted.to)).await;
+    let addresses = allowed(&wanted, &found.unwrap_or(Err(Unreached::TimedOut))?);
+    let (address, _) = addresses.first().ok_or(Unreached::Forbidden)?;
+    let listening = async {
+        let own = towards(*address).or(ends.own).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let listener = TcpListener::bind(SocketAddr::new(own, 0)).await?;
+        Ok((listener.local_addr()?, listener))
+    };
+    let (own, listener) = listening.await.map_err(|error: io::Error| why(&error))?;
+    let from = addresses.iter().map(|(address, _)| address.ip()).collect();
+    Ok(Reached { address: *address, own, way: Way::Door(Door { listener, from, within, options }), grant })
+}
+
+/// Which of our addresses packets to `address` come from.
+fn towards(address: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).ok()?;
+    // Nothing is sent by this: the system only looks for the way.
+    socket.connect(SocketAddr::new(address.ip(), 9)).ok()?;
+    socket.local_addr().ok().map(|own| own.ip())
+}
+
+/// A door for one connection.
+pub(super) struct Door {
+    listener: TcpListener,
+    from: Vec<IpAddr>,
+    within: Duration,
+    options: Sockets,
+}
+
+/// Waits for who is to come.
+///
+/// # Errors
+/// `TimedOut` when nobody did.
+pub(super) async fn arrival(door: Door, grant: Grant) -> Result<Reached, Unreached> {
+    let coming = async {
+        loop {
+            let (stream, from) = door.listener.accept().await.map_err(|error| why(&error))?;
+            let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+            if door.from.contains(&from.ip()) && tune(&stream, &door.options).is_ok() {
+                return Ok(Reached { way: Way::Stream(stream), address: from, own: from, grant });
+            }
+        }
+    };
+    timeout(door.within, coming).await.unwrap_or(Err(Unreached::TimedOut))
 }
 
 /// The addresses of who is wanted.
-async fn resolve(relays: &Relays, to: &Destination) -> Result<Vec<SocketAddr>, Unreached> {
+pub(super) async fn resolve(relays: &Relays, to: &Destination) -> Result<Vec<SocketAddr>, Unreached> {
     let name = match &to.host {
         Host::Address(address) => return Ok(vec![SocketAddr::new(*address, to.port)]),
         Host::Name(name) => name,
@@ -60,17 +137,20 @@ async fn resolve(relays: &Relays, to: &Destination) -> Result<Vec<SocketAddr>, U
     Ok(found.take(ADDRESSES_MAX).collect())
 }
 
+/// Those of the addresses that the rules allow, with the way to each.
+fn allowed(wanted: &Reach, addresses: &[SocketAddr]) -> Vec<(SocketAddr, Route)> {
+    let canonical = addresses.iter().map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()));
+    let allowed = canonical.filter_map(|address| {
+        let place = Place { address, is_own: is_own(address) };
+        (wanted.permit)(&wanted.to.host, place).map(|route| (address, route))
+    });
+    allowed.collect()
+}
+
 /// Connects to the first of the addresses that the rules allow and that answers. An address that they do not allow is not
 /// connected to, whatever the others are.
 async fn connect(wanted: &Reach, addresses: &[SocketAddr]) -> Result<TcpStream, Unreached> {
-    let allowed: Vec<(SocketAddr, Route)> = addresses
-        .iter()
-        .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()))
-        .filter_map(|address| {
-            let place = Place { address, is_own: is_own(address) };
-            (wanted.permit)(place).map(|route| (address, route))
-        })
-        .collect();
+    let allowed = allowed(wanted, addresses);
     let mut failed = if addresses.is_empty() { Unreached::Unresolved } else { Unreached::Forbidden };
     // One that never answers leaves time for the next.
     let count = u32::try_from(allowed.len()).unwrap_or(u32::MAX).max(1);
@@ -94,7 +174,7 @@ async fn dial(address: SocketAddr, route: &Route) -> io::Result<TcpStream> {
 }
 
 /// Whether an address is one of this machine: only then can a socket have it.
-fn is_own(address: SocketAddr) -> bool {
+pub(super) fn is_own(address: SocketAddr) -> bool {
     UdpSocket::bind(SocketAddr::new(address.ip(), 0)).is_ok()
 }
 
@@ -109,7 +189,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
-    use loggerhead_protocols::relay::{Destination, Host, Permit, Place, Reach, RelayLimits, Route, Unreached};
+    use loggerhead_protocols::relay::{Destination, Host, Manner, Permit, Place, Reach, RelayLimits, Route, Unreached};
     use tokio::net::TcpListener;
 
     use super::{connect, is_own, resolve};
@@ -117,7 +197,12 @@ mod tests {
 
     fn wanted(permit: Permit) -> Reach {
         let limits = RelayLimits { reach: Duration::from_mins(1), idle: Duration::from_mins(1), at_once_max: 1 };
-        Reach { to: Destination { host: Host::Name("a.example".into()), port: 80 }, permit, limits }
+        Reach {
+            to: Destination { host: Host::Name("a.example".into()), port: 80 },
+            manner: Manner::Connect,
+            permit,
+            limits,
+        }
     }
 
     #[tokio::test]
@@ -128,7 +213,7 @@ mod tests {
         let allowed = address(&good);
         let shown = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&shown);
-        let wanted = wanted(Arc::new(move |place: Place| {
+        let wanted = wanted(Arc::new(move |_: &Host, place: Place| {
             seen.lock().expect("nobody panics").push(place);
             (place.address == allowed).then(Route::default)
         }));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use loggerhead_model::{CommandId, DeviceId, Identity, Order};
 
 use super::{Fate, Happening, Pair};
-use crate::relay::{Host, Place, Reach, Unreached};
+use crate::relay::{Host, Manner, Place, Reach, Unreached};
 use crate::{Claim, CloseReason, Company, Input, Known, Proof, Question, Refusal, Untaken, Verdict};
 
 impl Pair {
@@ -44,18 +44,25 @@ impl Pair {
                 let reached = self.reach(connection, &reach);
                 self.tell_head_end(connection, Input::Reached(reached));
             }
+            Question::Arrival => {
+                let came = self.unreached.map_or(Ok(SocketAddr::from(([192, 0, 2, 3], 20))), Err);
+                self.tell_head_end(connection, Input::Reached(came));
+            }
         }
         true
     }
 
     /// Whoever may be reached is: names are those of `Pair::names`.
     fn reach(&mut self, connection: usize, reach: &Reach) -> Result<SocketAddr, Unreached> {
+        if let Manner::Datagrams(_) = reach.manner {
+            return Ok(SocketAddr::from(([192, 0, 2, 2], 4711)));
+        }
         let address = match &reach.to.host {
             Host::Address(address) => *address,
             Host::Name(name) => *self.names.get(&**name).ok_or(Unreached::Unresolved)?,
         };
         let place = Place { address: SocketAddr::new(address.to_canonical(), reach.to.port), is_own: false };
-        (reach.permit)(place).ok_or(Unreached::Forbidden)?;
+        (reach.permit)(&reach.to.host, place).ok_or(Unreached::Forbidden)?;
         if let Some(why) = self.unreached {
             return Err(why);
         }

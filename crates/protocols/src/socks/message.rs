@@ -240,6 +240,24 @@ pub fn read_request_4(bytes: &[u8]) -> Result<Request<'_>, Fault> {
     Ok(Request { command, to: Destination { host, port }, user })
 }
 
+/// To whom a datagram of a client goes, and what: `0 0 | fragment | type | address | port u16 BE | content`. `None` for one
+/// that is not whole, and for a fragment: nobody sends them, and a relay may drop them. Source: \[1\] §7.
+#[must_use]
+pub fn unpack(datagram: &[u8]) -> Option<(Destination, &[u8])> {
+    let mut reader = Reader::new(datagram);
+    reader.take(2).ok()?;
+    let fragment = reader.u8().ok()?;
+    let to = destination(&mut reader).ok().filter(|_| fragment == 0)?;
+    Some((to, reader.rest()))
+}
+
+/// Appends a datagram for a client: from whom, and what.
+pub fn pack(from: SocketAddr, content: &[u8], into: &mut Vec<u8>) {
+    into.extend([0, 0, 0]);
+    put_destination(into, &from.into());
+    into.extend(content);
+}
+
 /// A reply of version 5: which, and the address with it.
 ///
 /// # Errors

@@ -42,12 +42,11 @@ pub(super) struct Asked {
     /// None on a Unix socket.
     pub(super) from: Option<IpAddr>,
     pub(super) command: Command,
-    pub(super) host: Host,
 }
 
 /// By which way a place may be reached; none where it may not.
-pub(super) fn decide(rules: &[Rule], asked: &Asked, place: Place) -> Option<Route> {
-    match rules.iter().find(|rule| rule.fits(asked, place)) {
+pub(super) fn decide(rules: &[Rule], asked: &Asked, host: &Host, place: Place) -> Option<Route> {
+    match rules.iter().find(|rule| rule.fits(asked, host, place)) {
         Some(Rule { action: Action::Deny, .. }) => None,
         Some(rule) => Some(Route { outgoing: rule.outgoing }),
         None => Area::Kind(Kind::Public).allows(place).then(Route::default),
@@ -55,16 +54,16 @@ pub(super) fn decide(rules: &[Rule], asked: &Asked, place: Place) -> Option<Rout
 }
 
 impl Rule {
-    fn fits(&self, asked: &Asked, place: Place) -> bool {
-        self.is_of(asked)
+    fn fits(&self, asked: &Asked, host: &Host, place: Place) -> bool {
+        self.is_of(asked, host)
             && (self.ports.is_empty() || self.ports.iter().any(|ports| ports.contains(&place.address.port())))
             && self.leads_to(place)
             && self.outgoing.is_none_or(|outgoing| outgoing.is_ipv4() == place.address.is_ipv4())
     }
 
-    fn is_of(&self, asked: &Asked) -> bool {
+    fn is_of(&self, asked: &Asked, host: &Host) -> bool {
         let is_user = |name: &String| asked.user.as_ref().is_some_and(|user| name == "*" || name == user);
-        let is_name = |pattern: &String| match &asked.host {
+        let is_name = |pattern: &String| match host {
             Host::Name(name) => fits_name(pattern, name),
             Host::Address(_) => false,
         };
@@ -129,10 +128,10 @@ to = ['own', '127.0.0.0/8']
             user: (!user.is_empty()).then(|| user.to_owned()),
             from: Some("192.0.2.7".parse().expect("an address")),
             command: Command::Connect,
-            host: host.parse().map_or(Host::Name(host.into()), Host::Address),
         };
+        let asked_for = host.parse().map_or(Host::Name(host.into()), Host::Address);
         let place = Place { address: place.parse().expect("an address"), is_own: place.starts_with("10.9.") };
-        assert_eq!(decide(&settings.rules, &asked, place).is_some(), allowed, "{user} {host} {place:?}");
+        assert_eq!(decide(&settings.rules, &asked, &asked_for, place).is_some(), allowed, "{user} {host} {place:?}");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::frame::{self, MESSAGE_BYTES_MAX, VERSION_4, VERSION_5};
 use super::message::{self, Command, METHOD_NO, METHOD_NONE, METHOD_PASSWORD, Reply, Request};
 use super::rules::{Asked, decide};
 use super::settings::{Entry, Settings};
-use crate::relay::{Host, Reach, RelayLimits, Unreached};
+use crate::relay::{Host, Manner, Packing, Reach, RelayLimits, Unreached};
 use crate::{
     Claim, CloseReason, Company, Fault, FaultKind, Form, Input, Now, Opening, Output, Proof, Question, Session, Verdict,
 };
@@ -44,7 +44,9 @@ enum Stage {
     /// A request of version 5 has to come.
     Asking,
     /// Somebody is being reached.
-    Reaching(Version),
+    Reaching(Version, Command),
+    /// Somebody is waited for.
+    Awaiting(Version),
     /// Both are joined.
     Joined,
     Ended,
@@ -105,7 +107,7 @@ impl HeadEnd {
                     Some(length) => self.request_5(now, length)?,
                     None => false,
                 },
-                Stage::Proving | Stage::Reaching(_) | Stage::Joined | Stage::Ended => false,
+                Stage::Proving | Stage::Reaching(..) | Stage::Awaiting(_) | Stage::Joined | Stage::Ended => false,
             };
             if !taken {
                 return Ok(());
@@ -264,7 +266,10 @@ impl HeadEnd {
     }
 
     fn ask(&mut self, now: Now, version: Version, request: &Request<'_>) -> Result<bool, Fault> {
-        let Some(command) = Command::of(request.command) else {
+        // Version 4 has no datagrams.
+        let known =
+            Command::of(request.command).filter(|known| version == Version::Five || *known != Command::Associate);
+        let Some(command) = known else {
             let fault = Fault::new(FaultKind::Malformed, format!("command {}; 1, 2 and 3 are known", request.command));
             return self.refuse(version, Reply::Command, fault);
         };
@@ -282,17 +287,31 @@ impl HeadEnd {
         {
             to.host = Host::Address(address);
         }
-        let asked = Asked { user: self.user.clone(), from: self.from, command, host: to.host.clone() };
+        let asked = Asked { user: self.user.clone(), from: self.from, command };
         let settings = Arc::clone(&self.settings);
-        let permit = Arc::new(move |place| decide(&settings.rules, &asked, place));
-        self.outputs.push_back(Output::Ask(Question::Reach(Reach { to, permit, limits: self.limits })));
-        self.stage = Stage::Reaching(version);
+        let permit = Arc::new(move |host: &Host, place| decide(&settings.rules, &asked, host, place));
+        let manner = match command {
+            Command::Connect => Manner::Connect,
+            Command::Bind => Manner::Await(self.settings.arrival),
+            Command::Associate => Manner::Datagrams(Packing { unpack: message::unpack, pack: message::pack }),
+        };
+        self.outputs.push_back(Output::Ask(Question::Reach(Reach { to, manner, permit, limits: self.limits })));
+        self.stage = Stage::Reaching(version, command);
         Ok(false)
     }
 
     fn reached(&mut self, now: Now, reached: Result<SocketAddr, Unreached>) {
-        let Stage::Reaching(version) = self.stage else { return };
+        let (version, is_there) = match self.stage {
+            Stage::Reaching(version, command) => (version, command != Command::Bind),
+            Stage::Awaiting(version) => (version, true),
+            Stage::Strange | Stage::Entering | Stage::Proving | Stage::Asking | Stage::Joined | Stage::Ended => return,
+        };
         match reached {
+            Ok(address) if !is_there => {
+                self.reply(version, Reply::Done, address);
+                self.stage = Stage::Awaiting(version);
+                self.outputs.push_back(Output::Ask(Question::Arrival));
+            }
             Ok(address) => {
                 self.reply(version, Reply::Done, address);
                 self.stage = Stage::Joined;
@@ -325,7 +344,7 @@ impl HeadEnd {
         let (by, what) = match self.stage {
             Stage::Strange => (self.speak_by, "no whole greeting in time"),
             Stage::Entering | Stage::Asking => (self.ask_by, "no whole request in time"),
-            Stage::Proving | Stage::Reaching(_) | Stage::Joined | Stage::Ended => return Ok(()),
+            Stage::Proving | Stage::Reaching(..) | Stage::Awaiting(_) | Stage::Joined | Stage::Ended => return Ok(()),
         };
         if now.elapsed < by { Ok(()) } else { Err(Fault::new(FaultKind::TooSlow, what)) }
     }
@@ -385,7 +404,7 @@ impl Session for HeadEnd {
         let wake_at = match self.stage {
             Stage::Strange => Some(self.speak_by),
             Stage::Entering | Stage::Asking => Some(self.ask_by),
-            Stage::Proving | Stage::Reaching(_) | Stage::Joined | Stage::Ended => None,
+            Stage::Proving | Stage::Reaching(..) | Stage::Awaiting(_) | Stage::Joined | Stage::Ended => None,
         };
         Output::Idle { wake_at }
     }

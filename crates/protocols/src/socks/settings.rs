@@ -15,6 +15,8 @@ use crate::{SettingsError, none_of};
 
 /// Longest wait for the other side: a client has given up by then.
 const REACH_S_MAX: u32 = 300;
+/// Longest wait for somebody who is to connect.
+const ARRIVAL_S_MAX: u32 = 3_600;
 /// A day: a relay that nobody uses for longer is forgotten at one of its ends.
 const IDLE_S_MAX: u32 = 86_400;
 /// Relays of a user at once; each holds two sockets of the process.
@@ -37,6 +39,8 @@ pub(super) enum Entry {
 pub(super) struct Settings {
     pub(super) entry: Entry,
     pub(super) limits: RelayLimits,
+    /// How long somebody who is to connect may take.
+    pub(super) arrival: Duration,
     pub(super) commands: Vec<Command>,
     pub(super) rules: Vec<Rule>,
 }
@@ -47,6 +51,7 @@ pub(super) struct Settings {
 struct Written {
     login: String,
     reach_s: u32,
+    arrival_s: u32,
     idle_s: u32,
     relays_per_user_max: u32,
     commands: Vec<String>,
@@ -58,6 +63,7 @@ impl Default for Written {
         Self {
             login: "password".to_owned(),
             reach_s: 15,
+            arrival_s: 120,
             idle_s: 600,
             relays_per_user_max: 1_000,
             commands: vec!["connect".to_owned()],
@@ -111,6 +117,7 @@ impl Settings {
         Ok(Self {
             entry,
             limits,
+            arrival: within("arrival_s", written.arrival_s, ARRIVAL_S_MAX)?,
             commands: commands("commands", &written.commands)?,
             rules: rules.collect::<Result<_, _>>()?,
         })
@@ -149,7 +156,7 @@ fn bounded(key: &str, count: u32) -> Result<usize, SettingsError> {
 }
 
 fn commands(path: &str, written: &[String]) -> Result<Vec<Command>, SettingsError> {
-    let known = [Command::Connect];
+    let known = [Command::Connect, Command::Bind, Command::Associate];
     let command = |(index, word): (usize, &String)| {
         let found = known.into_iter().find(|command| command.word() == word);
         found.ok_or_else(|| wrong(format!("{path}[{index}]"), none_of(word, known.map(Command::word).into_iter())))

@@ -6,6 +6,7 @@ use std::time::Duration;
 use loggerhead_model::{DeviceId, Identity, Learnt};
 
 use super::PROTOCOL;
+use super::message::{pack, unpack};
 use crate::pair::{Enrolled, Happening, Pair};
 use crate::relay::Unreached;
 use crate::vectors::{bytes_of, digits_of};
@@ -182,6 +183,37 @@ fn version_4_and_4a() {
         "04 01 0050 00000001 00 00",
         &[rejected, "closed: a name that is empty or has characters that no name has"],
     );
+}
+
+#[test]
+fn a_connection_from_elsewhere_is_told_twice() {
+    let settings = "login = 'nobody'\ncommands = ['bind']";
+    check(
+        settings,
+        "05 01 00 05 02 00 01 01010101 0014 616263",
+        &["0500", "reached 1.1.1.1:20", "05000001c00002021267", "05000001c00002030014", "joined", "relayed \"abc\""],
+    );
+    check(
+        settings,
+        "04 02 0014 01010101 00",
+        &["reached 1.1.1.1:20", "005a1267c0000202", "005a0014c0000203", "joined", "relayed \"\""],
+    );
+}
+
+#[test]
+fn datagrams_are_of_version_5() {
+    let settings = "login = 'nobody'\ncommands = ['udp']";
+    check(settings, "05 01 00 05 03 00 01 00000000 0000", &["0500", "05000001c00002021267", "joined", "relayed \"\""]);
+    check(settings, "04 03 0000 00000000 00", &["005b000000000000", "closed: command 3; 1, 2 and 3 are known"]);
+    let datagram = bytes_of("0000 00 03 01 61 0035 6162");
+    let (to, content) = unpack(&datagram).expect("a datagram");
+    assert_eq!((to.to_string().as_str(), content), ("a:53", &b"ab"[..]));
+    let mut packed = Vec::new();
+    pack("192.0.2.1:53".parse().expect("an address"), b"ab", &mut packed);
+    assert_eq!(packed, bytes_of("0000 00 01 c0000201 0035 6162"));
+    for wrong in ["", "0000", "0000 01 01 c0000201 0035 6162", "0000 00 02 c0000201 0035", "0000 00 01 c00002"] {
+        assert!(unpack(&bytes_of(wrong)).is_none(), "{wrong}");
+    }
 }
 
 #[test]
