@@ -195,7 +195,7 @@ impl Core {
     /// Hands a command that is stored to its device, or lets it wait for it.
     pub(crate) fn begin_command(&self, accepted: AcceptedCommand) {
         let AcceptedCommand { device, record } = accepted;
-        let text = format!("command {} accepted: {:?}", record.id.0, record.order);
+        let text = format!("command {} accepted: {}", record.id.0, record.order);
         self.tell(Severity::Info, EventKind::Command, Some(&device.id), text);
         self.pass_on(&record);
         self.commands.add(record);

@@ -9,7 +9,9 @@ mod chatting;
 mod entering;
 mod following;
 mod inspecting;
+mod seeing;
 mod steering;
+mod walking;
 
 use std::path::Path;
 
@@ -34,6 +36,43 @@ secrets = ["text:IJKLMNOPQRSTUVWX"]
 [listener.logger]
 aes_keys = ["text:0000000000123456"]
 "#;
+
+/// A broker, terminals and a chat.
+const OTHERS: &str = r#"
+[[listener]]
+name = "mqtt"
+protocol = "mqtt"
+address = ["127.0.0.1:0"]
+
+[[listener]]
+name = "lines"
+protocol = "line"
+address = ["127.0.0.1:0"]
+[listener.line]
+encoding = "utf-8"
+
+[[listener]]
+name = "chat"
+protocol = "chat"
+address = ["127.0.0.1:0"]
+
+[[device]]
+id = "plant"
+protocol = "mqtt"
+identity = "admin"
+secret = "text:123456"
+
+[[device]]
+id = "line-1"
+protocol = "line"
+identity = "1"
+secret = "text:123456"
+"#;
+
+/// A configuration with a listener for devices of many kinds.
+fn house() -> String {
+    format!("{CONSOLE}{LOGGERS}{GATE}{OTHERS}")
+}
 
 /// A head-end with an account of each role, and nobody signed in.
 fn head_end(directory: &Path) -> HeadEnd {

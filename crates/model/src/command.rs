@@ -71,6 +71,22 @@ pub enum Order {
     },
 }
 
+impl fmt::Display for Order {
+    /// In a few words; never a key.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Period { minutes } => write!(formatter, "report every {minutes} minutes"),
+            Self::Query { from: Some(from), to: Some(to) } => write!(formatter, "query from {from} to {to}"),
+            Self::Query { from: Some(from), to: None } => write!(formatter, "query from {from} on"),
+            Self::Query { from: None, to: Some(to) } => write!(formatter, "query up to {to}"),
+            Self::Query { from: None, to: None } => formatter.write_str("query"),
+            Self::Describe => formatter.write_str("describe"),
+            Self::Control { lines } => write!(formatter, "control {} meters", lines.len()),
+            Self::SetKey { .. } => formatter.write_str("set a key"),
+        }
+    }
+}
+
 /// An order that no device could be asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

@@ -14,7 +14,9 @@ async function ask(path, options) {
   let answer;
   try {
     answer = await fetch(path, { credentials: "same-origin", ...options });
-  } catch {
+  } catch (error) {
+    // Whoever changed its mind is not told that nobody answered.
+    if (error.name === "AbortError") throw error;
     throw new Problem(0, t("js.unreachable"), "", t("js.unreachable_do"));
   }
   if (answer.ok) return answer;

@@ -15,6 +15,8 @@ const ROWS_MAX = 1000;
 const SERIES_MAX = 6;
 /** While the end is now, the course is drawn anew so often at most, in milliseconds: what is new is seen within a second. */
 const FOLLOW_EVERY = 400;
+/** Of what reports at least so often, in seconds, the last minutes are shown at first. */
+const QUICK_S = 10;
 const UNITS = { m: 60, h: 3600, d: 86400 };
 
 const section = document.getElementById("chart");
@@ -39,7 +41,7 @@ function read() {
   const channels = words.getAll("channel");
   for (const box of channels.length ? boxes : []) box.checked = channels.includes(box.value);
   if (from < to) return { from: from / 1000, to: to / 1000 };
-  return { span: spanSeconds(words.get("span")) ? words.get("span") : "1h" };
+  return { span: spanSeconds(words.get("span")) ? words.get("span") : Number(section.dataset.every ?? Infinity) <= QUICK_S ? "5m" : "1h" };
 }
 
 function bounds() {

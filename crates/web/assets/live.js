@@ -25,8 +25,8 @@ export function morph(old, fresh) {
   if (old.nodeType !== Node.ELEMENT_NODE || old.hasAttribute("data-keep")) return;
   for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   for (const { name } of [...old.attributes]) {
-    // What a viewer opened or was told stays.
-    if (!fresh.hasAttribute(name) && !["open", "title"].includes(name)) old.removeAttribute(name);
+    // What a viewer opened or is told stays.
+    if (!fresh.hasAttribute(name) && !["open", "aria-describedby"].includes(name)) old.removeAttribute(name);
   }
   const after = [...fresh.childNodes];
   let here = old.firstChild;

@@ -31,8 +31,45 @@ function write(element) {
   const text = element.dataset.look === "age" ? age(date) : moment(date);
   if (element.textContent !== text) element.textContent = text;
   const whose = element.dataset.clock === "device" ? t("js.device_clock", { time: element.dateTime }) : element.dateTime;
-  const title = `${moments.format(date)} (${zone})\n${whose}`;
-  if (element.title !== title) element.title = title;
+  const tip = `${moments.format(date)} (${zone})\n${whose}`;
+  if (element.dataset.tip !== tip) element.dataset.tip = tip;
+  // What a device's clock says is not to be had otherwise: it is reached without a mouse too.
+  if (element.dataset.clock === "device") element.tabIndex = 0;
+}
+
+/** Shows what more is known of a time while it is pointed at, touched, or has the focus. */
+function keepTip() {
+  const tip = Object.assign(document.createElement("p"), { id: "tip", className: "tip", hidden: true });
+  tip.setAttribute("role", "tooltip");
+  document.body.append(tip);
+  let told;
+  const stand = () => {
+    const place = told.getBoundingClientRect();
+    const below = place.bottom + 6 + tip.offsetHeight < innerHeight;
+    tip.style.left = `${Math.max(6, Math.min(place.left, document.documentElement.clientWidth - tip.offsetWidth - 6))}px`;
+    tip.style.top = `${below ? place.bottom + 6 : place.top - 6 - tip.offsetHeight}px`;
+  };
+  const tell = (event) => {
+    const time = event.target.closest?.("time[data-tip]");
+    if (!time) return;
+    if (told !== time) forget();
+    told = time;
+    tip.textContent = time.dataset.tip;
+    tip.hidden = false;
+    time.setAttribute("aria-describedby", tip.id);
+    stand();
+  };
+  const forget = () => {
+    told?.removeAttribute("aria-describedby");
+    told = undefined;
+    tip.hidden = true;
+  };
+  for (const begin of ["pointerover", "focusin", "click"]) document.addEventListener(begin, tell);
+  document.addEventListener("pointerout", (event) => event.pointerType === "mouse" && told !== document.activeElement && forget());
+  document.addEventListener("pointerdown", (event) => !event.target.closest?.("time[data-tip]") && forget());
+  document.addEventListener("focusout", forget);
+  document.addEventListener("keydown", (event) => event.key === "Escape" && forget());
+  addEventListener("scroll", () => told && stand(), { passive: true, capture: true });
 }
 
 /** Writes every time below an element as the viewer reads it. */
@@ -43,6 +80,7 @@ export function localize(root) {
 /** Does so now, and keeps ages right. */
 export function keepTimes() {
   localize(document);
+  keepTip();
   setInterval(() => {
     if (document.hidden) return;
     for (const element of document.querySelectorAll('time[data-look="age"]')) write(element);

@@ -56,6 +56,7 @@ impl Browser {
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
+            "--hide-scrollbars",
             &format!("--user-data-dir={}", browser.directory.path().join("profile").display()),
             &format!("--window-size={},{}", DESK.0, DESK.1),
         ];
@@ -234,13 +235,50 @@ impl Browser {
         std::fs::write(place.join(format!("{name}.png")), png).expect("the target directory takes files");
     }
 
+    /// Makes the window so large.
+    #[track_caller]
+    pub(super) fn resize(&self, width: u32, height: u32) {
+        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.cdp("Emulation.setDeviceMetricsOverride", &size);
+    }
+
+    /// Waits until the page was drawn once more.
+    #[track_caller]
+    pub(super) fn wait_frame(&self) {
+        self.promised("new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))", &[]);
+    }
+
+    /// Touches the first such element with a finger.
+    #[track_caller]
+    pub(super) fn tap(&self, selector: &str) {
+        let element = self.element(selector);
+        self.value(&format!("document.querySelector({})?.scrollIntoView({{ block: 'center' }})", json!(selector)));
+        let touch = |kind: &str| json!({"type": kind, "button": 0});
+        let there = json!({"type": "pointerMove", "x": 0, "y": 0, "origin": {ELEMENT: element}});
+        let finger = json!({"type": "pointer", "id": "finger", "parameters": {"pointerType": "touch"},
+            "actions": [there, touch("pointerDown"), touch("pointerUp")]});
+        self.post("actions", &json!({"actions": [finger]}));
+    }
+
     /// What axe finds in the page: each rule with the elements that break it.
     #[track_caller]
     pub(super) fn violations(&self) -> Vec<String> {
+        self.violations_of(None)
+    }
+
+    /// What axe finds in the page by one of its rules, or by all of them.
+    #[track_caller]
+    pub(super) fn violations_of(&self, rule: Option<&str>) -> Vec<String> {
         if self.value("typeof axe") == "undefined" {
             self.post("execute/sync", &json!({"script": AXE, "args": []}));
         }
-        let found = self.promised("axe.run(document, { resultTypes: ['violations'] })", &[]);
+        let options = match rule {
+            Some(rule) => json!({"resultTypes": ["violations"], "runOnly": [rule]}),
+            None => json!({"resultTypes": ["violations"]}),
+        };
+        // Of what it finds only that is taken out of the page which is told here.
+        let run = "axe.run(document, args[0]).then(({ violations }) => ({ violations }))";
+        let found = self.promised(run, &[options]);
         let violations = at(&found, "/violations").as_array().unwrap_or_else(|| panic!("axe does not run: {found}"));
         violations.iter().map(|rule| format!("{}: {}", at(rule, "/id"), at(rule, "/nodes"))).collect()
     }

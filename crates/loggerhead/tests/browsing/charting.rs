@@ -92,7 +92,7 @@ fn gaps_are_gaps_marks_tell_all_and_files_hold_what_is_shown() {
     assert_eq!(span("10:00", "11:00"), expected, "also at the edges of the span");
     let inked = browser.promised(INKED, &[json!([13, 22])]);
     assert_eq!(inked, json!([true, false]), "a line joins what is there, and nothing stands where nothing is stored");
-    browser.wait_text("#shown", "12 readings, 3 gaps");
+    browser.wait_text("#shown", "Readings: 12, gaps: 3");
     browser.picture("device-gap");
     assert_eq!(span("10:34", "10:50")["gaps"], "35-50", "of two readings, by what is usual before");
     assert_eq!(span("11:00", "11:30")["gaps"], "0-30", "a span without any is a gap as a whole");

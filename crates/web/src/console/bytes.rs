@@ -23,7 +23,7 @@ const COLOURS: usize = 6;
 /// Everything that could be said of an input.
 pub(super) fn inspection(visit: &Visit, inspection: &Inspection) -> Markup {
     html! {
-        @for note in &inspection.notes { p.note { (note) } }
+        @for note in &inspection.notes { p.note { (visit.texts.said(note)) } }
         @for each in &inspection.parts {
             @if let Some(title) = &each.title { h3 { (title) } }
             (part(visit, each))

@@ -162,7 +162,7 @@ fn table(visit: &Visit, events: &[StoredEvent]) -> Markup {
                             td { (format::time(stored.event.at, Look::Moment)) }
                             th scope="row" { (overview::kind(visit, stored.event.kind)) }
                             td.mono { @if let Some(peer) = &stored.event.peer { (peer) } }
-                            td { (stored.event.text) }
+                            td { (visit.texts.said(&stored.event.text)) }
                         }
                     }
                 }

@@ -127,7 +127,8 @@ fn channel_word(latest: &Latest<'_>) -> String {
 
 /// The chart and what chooses its channels and span. A script draws; the address holds what is chosen.
 fn chart(visit: &Visit, device: &DeviceStatus, latest: &[Latest<'_>]) -> Markup {
-    const SPANS: [(&str, &str); 6] = [
+    const SPANS: [(&str, &str); 7] = [
+        ("5m", "chart.minutes"),
         ("1h", "chart.hour"),
         ("6h", "chart.hours"),
         ("24h", "chart.day"),

@@ -99,7 +99,7 @@ pub(super) fn evidence(texts: &Texts, evidence: &Evidence) -> Markup {
         Presence::ConnectedSilent => texts.phrase("evidence.connected-silent", &[("heard", heard), ("age", age)]),
         Presence::Offline => {
             let reason = evidence.closed_because.as_deref().unwrap_or(texts.t("reason.unknown"));
-            let reason = html! { (closing(texts, reason)) };
+            let reason = closing(texts, reason);
             texts.phrase("evidence.offline", &[("since", since), ("reason", reason), ("heard", heard)])
         }
         Presence::Never => html! { (texts.t("evidence.never")) },
@@ -107,8 +107,8 @@ pub(super) fn evidence(texts: &Texts, evidence: &Evidence) -> Markup {
 }
 
 /// The reason of a session's end in the viewer's language, where it is one that we know.
-fn closing<'a>(texts: &'a Texts, reason: &'a str) -> &'a str {
-    texts.find(&format!("reason.{reason}")).unwrap_or(reason)
+fn closing(texts: &Texts, reason: &str) -> Markup {
+    texts.find(&format!("reason.{reason}")).map_or_else(|| texts.said(reason), |known| html! { (known) })
 }
 
 #[cfg(test)]

@@ -2,15 +2,16 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use loggerhead_headend::{DeviceQuery, DeviceStatus};
 use loggerhead_protocols::ALL;
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::page::{Page, query};
 use super::visit::Visit;
-use super::{bytes, conversation, device};
+use super::{bytes, conversation};
 use crate::api::ExplainRequest;
-use crate::extract::{Body, Params};
+use crate::extract::{Body, Params, device_id};
 use crate::problem::Problem;
 use crate::routes::explain;
 use crate::state::Api;
@@ -30,10 +31,14 @@ pub(super) async fn show(
     State(api): State<Api>,
     Params(params): Params<InspectParams>,
 ) -> Result<Response, Problem> {
-    let (result, live) = if !params.device.is_empty() {
-        let device = device::find(&api, params.device.trim())?;
-        let live = query(&[("device", device.id.as_str())]);
-        (conversation::section(&visit, &api, &device).await?, Some(live))
+    let (result, live) = if !params.device.trim().is_empty() {
+        match found(&api, params.device.trim()) {
+            Found::One(device) => {
+                let live = query(&[("device", device.id.as_str())]);
+                (conversation::section(&visit, &api, &device).await?, Some(live))
+            }
+            Found::Some(devices) => (choices(&visit, &devices), None),
+        }
     } else if params.hex.trim().is_empty() {
         (html! { section { p.note { (visit.t("inspector.empty")) } } }, None)
     } else {
@@ -55,6 +60,47 @@ pub(super) async fn show(
         None => page,
     };
     Ok(page.good(&visit))
+}
+
+/// Devices among which one can be chosen; with more, whoever looks for one types more of its name.
+const CHOICES_MAX: usize = 20;
+
+/// What a name stands for.
+enum Found {
+    One(Box<DeviceStatus>),
+    /// Some that have it in their name, perhaps none.
+    Some(Vec<DeviceStatus>),
+}
+
+/// The device of this id or identity, or else those that are found by it.
+fn found(api: &Api, name: &str) -> Found {
+    let search = DeviceQuery { search: Some(name.to_owned()), limit: CHOICES_MAX, ..DeviceQuery::default() };
+    let by_id = device_id(name).ok().and_then(|id| api.headend().device(&id));
+    let mut devices = by_id.map_or_else(|| api.headend().find_devices(&search).devices, |device| vec![device]);
+    let exact = devices.iter().position(|device| device.id.as_str() == name || device.identity.as_str() == name);
+    match (exact, devices.len()) {
+        (Some(place), _) => Found::One(Box::new(devices.swap_remove(place))),
+        (None, 1) => Found::One(Box::new(devices.swap_remove(0))),
+        (None, _) => Found::Some(devices),
+    }
+}
+
+fn choices(visit: &Visit, devices: &[DeviceStatus]) -> Markup {
+    html! {
+        section #choices aria-labelledby="choices-title" {
+            h2 #choices-title { (visit.t(if devices.is_empty() { "devices.none" } else { "inspector.which" })) }
+            @if devices.is_empty() {
+                p { a href="/devices" { (visit.t("inspector.all_devices")) } }
+            } @else {
+                ul { @for device in devices {
+                    li {
+                        a href={ "/inspector?" (query(&[("device", device.id.as_str())])) } { (device.id) } " "
+                        span.note { (device.identity) " · " (device.protocol) }
+                    }
+                } }
+            }
+        }
+    }
 }
 
 /// Explains what a script sends, as a part of a page: a capture is too long for an address, and keys have no place there.

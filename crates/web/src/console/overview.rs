@@ -80,9 +80,9 @@ fn attention(visit: &Visit, headend: &HeadEnd, tally: &DeviceTally, health: &Sto
     }
     let is = |presence| (Some(presence), DeviceState::Active);
     for (word, key, link, (presence, state)) in [
-        ("pending", "attention.pending", "state=pending", (None, DeviceState::Pending)),
         ("offline", "attention.offline", "presence=offline", is(Presence::Offline)),
         ("connected-silent", "attention.silent", "presence=connected-silent", is(Presence::ConnectedSilent)),
+        ("pending", "attention.pending", "state=pending", (None, DeviceState::Pending)),
     ] {
         // The latest to become so comes first.
         let sort = DeviceSort::Presence;
@@ -190,7 +190,7 @@ fn events(visit: &Visit, events: &[StoredEvent]) -> Markup {
                         a href={ "/devices/" (encoded(device.as_str())) } { (device) } " "
                     }
                     span.kind { (kind(visit, stored.event.kind)) } " "
-                    span { (stored.event.text) }
+                    span { (visit.texts.said(&stored.event.text)) }
                 }
             }
         }

@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use maud::{Markup, PreEscaped, html};
 
+use super::said::Phrases;
+
 /// A language of the console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Language {
@@ -57,9 +59,11 @@ impl Language {
     /// What the console says in it.
     pub(super) fn texts(self) -> &'static Texts {
         static ENGLISH: LazyLock<Texts> =
-            LazyLock::new(|| Texts::read(Language::English, include_str!("../../assets/texts/en.json")));
-        static CHINESE: LazyLock<Texts> =
-            LazyLock::new(|| Texts::read(Language::Chinese, include_str!("../../assets/texts/zh.json")));
+            LazyLock::new(|| Texts::read(Language::English, include_str!("../../assets/texts/en.json"), "{}"));
+        static CHINESE: LazyLock<Texts> = LazyLock::new(|| {
+            let said = include_str!("../../assets/texts/said.zh.json");
+            Texts::read(Language::Chinese, include_str!("../../assets/texts/zh.json"), said)
+        });
         match self {
             Self::English => &ENGLISH,
             Self::Chinese => &CHINESE,
@@ -74,18 +78,20 @@ pub(super) struct Texts {
     lines: BTreeMap<String, String>,
     /// Those for scripts, as JSON.
     scripts: String,
+    /// What the head-end says, which is English already.
+    said: Phrases,
 }
 
 /// Keys of texts that scripts use begin with this.
 const SCRIPT_PREFIX: &str = "js.";
 
 impl Texts {
-    fn read(language: Language, json: &str) -> Self {
+    fn read(language: Language, json: &str, said: &str) -> Self {
         let lines: BTreeMap<String, String> = serde_json::from_str(json).expect("a catalogue is a table of texts");
         let scripts: BTreeMap<_, _> = lines.iter().filter(|(key, _)| key.starts_with(SCRIPT_PREFIX)).collect();
         // Within a script element only this sign could end it.
         let scripts = serde_json::to_string(&scripts).expect("texts are JSON").replace('<', "\\u003c");
-        Self { language, lines, scripts }
+        Self { language, lines, scripts, said: Phrases::read(said) }
     }
 
     /// The text of a key.
@@ -111,6 +117,15 @@ impl Texts {
             rest = after;
         }
         html! { @for part in &parts { (part) } (rest) }
+    }
+
+    /// What the head-end said, of an event or a fault; marked as English where it stays that.
+    pub(super) fn said(&self, text: &str) -> Markup {
+        match self.said.say(text) {
+            Some(said) => html! { (said) },
+            None if self.language == Language::English => html! { (text) },
+            None => html! { span lang=(Language::English.tag()) { (text) } },
+        }
     }
 
     /// The texts for scripts, fit to stand in a script element.
