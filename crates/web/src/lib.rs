@@ -30,6 +30,6 @@ pub use access::{
     TOKEN_BYTES_MIN, TOKENS_MAX, Token, TokenError, Transport,
 };
 pub use problem::{PROBLEM_TYPE, PROBLEMS_PATH};
-pub use routes::BODY_BYTES_MAX;
+pub use routes::{BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX};
 pub use server::{CONNECTIONS_MAX, ServeError, Server, Settings, Waits, Web};
 pub use state::{QUERIES_MAX, REQUESTS_MAX, STREAMS_MAX};

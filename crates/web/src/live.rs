@@ -2,10 +2,12 @@
 //!
 //! Every message carries the place in the log after it as its id: `7` after the whole of batch 7, `7.2` after the item
 //! of place 2 in it. Whoever comes back with that id (`Last-Event-ID`, or `from`) goes on right there. A slow reader
-//! costs nothing: it is not read for until it reads, and then catches up from the store; what the store has no more is
-//! told as a gap.
+//! costs nothing: it loses what it does not take, is told so, and catches up from the store; what the store has no more
+//! is told as a gap.
 
+mod follower;
 mod frame;
+mod message;
 mod press;
 mod threads;
 pub(crate) mod websocket;
@@ -21,22 +23,21 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
-use loggerhead_headend::{Filter, Kinds, Live, Packet, Subscription};
-use loggerhead_model::{Cursor, DeviceId, Evidence};
-use serde::{Deserialize, Serialize};
-use tokio::sync::OwnedSemaphorePermit;
+use loggerhead_headend::{Filter, Kinds};
+use loggerhead_model::Cursor;
+use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
 
+use self::follower::Follower;
+use self::message::Form;
 pub(crate) use self::press::Press;
 use crate::access::Viewer;
-use crate::api::{Event, LiveGap, LiveReading, LiveReadings, LiveStart, PresenceChange, ProblemDetails, Time};
+use crate::api::ProblemDetails;
 use crate::extract::{Params, device_id};
 use crate::problem::{Problem, ProblemKind};
 use crate::state::Api;
 
-/// What is ready is written together until it is this long.
-const CHUNK_BYTES: usize = 64 * 1024;
 /// The header with which a reader comes back.
 const LAST_EVENT_ID: &str = "last-event-id";
 
@@ -102,15 +103,6 @@ impl Place {
         if self.reaches(other) { self } else { other }
     }
 
-    /// Whether a message was seen; one without a place never was.
-    fn covers_live(self, live: &Live) -> bool {
-        match live {
-            Live::Readings(packet) => self.covers(packet.cursor(), packet.place()),
-            Live::Event { cursor, place, .. } => self.covers(*cursor, *place),
-            Live::Presence { .. } | Live::Gap { .. } => false,
-        }
-    }
-
     fn parse(text: &str) -> Option<Self> {
         // `parse` alone would take a sign.
         if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
@@ -162,8 +154,8 @@ fn beginning(headers: &HeaderMap, from: Option<&str>) -> Result<Option<Place>, P
 
 /// What happens from now on, or from a place in the log, as server-sent events.
 ///
-/// Messages: `start` (LiveStart), `readings` (LiveReadings), `event` (Event), `presence` (PresenceChange) and `gap`
-/// (LiveGap). The id of a message is the place after it; come back with it in `Last-Event-ID` or `from` and nothing is
+/// Messages: `start` (LiveStart), `readings` (LiveReadings), `event` (Event), `presence` (PresenceChange), `gap` (LiveGap)
+/// and `cut` (LiveStart), which tells a slow reader after which place it goes on from the store. The id of a message is the place after it; come back with it in `Last-Event-ID` or `from` and nothing is
 /// missed or told twice. Changes of presence are not in the log: after a pause ask for the devices instead.
 #[utoipa::path(
     get,
@@ -188,21 +180,15 @@ pub(crate) async fn stream(
     let filter = params.filter()?;
     let place = beginning(&headers, params.from.as_deref())?;
     let permit = api.enter_stream()?;
-    let last = api.headend().store().health().cursor.number();
-    // A place beyond the log was another log's: it means from now on, which the first message says.
-    let place = place.filter(|place| place.batch <= last).unwrap_or(Place { batch: last, item: None });
     let stream = Stream {
-        subscription: api.headend().subscribe(filter, Some(place.cursor())),
-        place,
-        begun: false,
+        follower: Follower::begin(&api, filter, Form::Events, place, permit),
         silence: api.waits().ping,
         stopping: api.stopping(),
         viewer_ended: Box::pin(viewer.ended()),
-        _permit: permit,
     };
     let body = Body::from_stream(stream::unfold(stream, |mut stream| async move {
         let chunk = stream.next_chunk().await?;
-        Some((Ok::<_, Infallible>(Bytes::from(chunk)), stream))
+        Some((Ok::<_, Infallible>(chunk), stream))
     }));
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
@@ -215,148 +201,32 @@ pub(crate) async fn stream(
 
 /// One reader's stream.
 struct Stream {
-    subscription: Subscription,
-    /// What the reader saw before it came, and is not told again.
-    place: Place,
-    begun: bool,
+    follower: Follower,
     /// After this long without a message it is said that the stream goes on, so that both ends notice when the other is
     /// gone.
     silence: Duration,
     stopping: CancellationToken,
     /// The sign-in or token that it was opened with does not hold any more.
     viewer_ended: Pin<Box<dyn Future<Output = ()> + Send>>,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl Stream {
     /// The next bytes of the stream; none when the server stops.
-    async fn next_chunk(&mut self) -> Option<Vec<u8>> {
-        let mut chunk = Vec::new();
-        if !self.begun {
-            self.begun = true;
-            message(&mut chunk, "start", Some(self.place), &LiveStart { cursor: self.place.cursor().number() });
-            return Some(chunk);
-        }
-        while chunk.is_empty() {
-            tokio::select! {
-                biased;
-                () = self.stopping.cancelled() => return None,
-                () = self.viewer_ended.as_mut() => return None,
-                live = self.subscription.next() => self.write(&mut chunk, live?),
-                () = tokio::time::sleep(self.silence) => self.keep_alive(&mut chunk),
-            }
-        }
-        while chunk.len() < CHUNK_BYTES
-            && let Some(live) = self.subscription.try_next()
-        {
-            self.write(&mut chunk, live);
-        }
-        Some(chunk)
-    }
-
-    /// Writes an id alone, which moves the reader's place without a message: a filter that nothing fits for a long time
-    /// must not make it fall out of the log.
-    fn keep_alive(&self, chunk: &mut Vec<u8>) {
-        let seen = self.subscription.position().number().max(self.place.cursor().number());
-        chunk.extend_from_slice(format!(": keep-alive\nid: {seen}\n\n").as_bytes());
-    }
-
-    fn write(&self, chunk: &mut Vec<u8>, live: Live) {
-        if !self.place.covers_live(&live) {
-            told(live, |name, place, data| message(chunk, name, place, data));
+    async fn next_chunk(&mut self) -> Option<Bytes> {
+        tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => None,
+            () = self.viewer_ended.as_mut() => None,
+            bytes = self.follower.next() => bytes,
+            () = tokio::time::sleep(self.silence) => Some(self.keep_alive()),
         }
     }
-}
 
-/// What a reader is told: the name of the message, the place after it, and what it says. Nothing for an empty packet.
-fn told<T>(live: Live, tell: impl FnOnce(&'static str, Option<Place>, &Told<'_>) -> T) -> Option<T> {
-    let at = |cursor: Cursor, item: usize| Some(Place { batch: cursor.number(), item: Some(item) });
-    match live {
-        Live::Readings(packet) => {
-            let readings = readings(&packet)?;
-            Some(tell("readings", at(packet.cursor(), packet.place()), &Told::Readings(readings)))
-        }
-        Live::Event { cursor, place, event } => {
-            Some(tell("event", at(cursor, place), &Told::Event(Event::new(None, cursor, event))))
-        }
-        Live::Presence { device, evidence } => Some(tell("presence", None, &Told::Presence(change(&device, evidence)))),
-        Live::Gap { from, to } => {
-            let gap = LiveGap { from: from.number(), to: to.number() };
-            Some(tell("gap", Some(Place { batch: gap.to, item: None }), &Told::Gap(gap)))
-        }
+    /// An id alone, which moves the reader's place without a message: a filter that nothing fits for a long time must not
+    /// make it fall out of the log.
+    fn keep_alive(&self) -> Bytes {
+        format!(": keep-alive\nid: {}\n\n", self.follower.seen()).into()
     }
-}
-
-/// What a message says.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Told<'a> {
-    Readings(LiveReadings<'a>),
-    Event(Event),
-    Presence(PresenceChange),
-    Gap(LiveGap),
-    Start(LiveStart),
-}
-
-/// A message of a WebSocket.
-#[derive(Serialize)]
-struct Envelope<'a, 'b> {
-    event: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
-    data: &'a Told<'b>,
-}
-
-fn envelope(out: &mut Vec<u8>, event: &str, place: Option<Place>, data: &Told<'_>) {
-    let envelope = Envelope { event, id: place.map(|place| place.to_string()), data };
-    serde_json::to_writer(out, &envelope).expect("what the stream tells is JSON, and memory takes it");
-}
-
-/// Writes what a WebSocket is told, nothing for an empty packet, and says the place after it, where it has one.
-fn message_of(out: &mut Vec<u8>, live: Live) -> Option<Place> {
-    let place = told(live, |event, place, data| {
-        envelope(out, event, place, data);
-        place
-    });
-    place.flatten()
-}
-
-/// The first message of a WebSocket.
-fn start_message(place: Place) -> Vec<u8> {
-    let mut out = Vec::new();
-    envelope(&mut out, "start", Some(place), &Told::Start(LiveStart { cursor: place.cursor().number() }));
-    out
-}
-
-/// Tells a slow WebSocket after which place it goes on from the store.
-fn cut_message(place: Place) -> Vec<u8> {
-    let mut out = Vec::new();
-    envelope(&mut out, "cut", Some(place), &Told::Start(LiveStart { cursor: place.cursor().number() }));
-    out
-}
-
-fn readings(packet: &Packet) -> Option<LiveReadings<'_>> {
-    Some(LiveReadings {
-        cursor: packet.cursor().number(),
-        device: packet.device()?.as_str().into(),
-        received_at: Time(packet.received_at()?),
-        origin: packet.origin()?,
-        readings: packet.readings().map(|reading| LiveReading::new(&reading)).collect(),
-    })
-}
-
-fn change(device: &DeviceId, evidence: Evidence) -> PresenceChange {
-    PresenceChange { device: device.as_str().to_owned(), presence: evidence.into() }
-}
-
-/// Writes one message. JSON on one line holds no line end, which would end the message.
-fn message(chunk: &mut Vec<u8>, name: &str, place: Option<Place>, data: &impl Serialize) {
-    if let Some(place) = place {
-        chunk.extend_from_slice(format!("id: {place}\n").as_bytes());
-    }
-    chunk.extend_from_slice(format!("event: {name}\ndata: ").as_bytes());
-    serde_json::to_writer(&mut *chunk, data).expect("what the stream tells is JSON, and memory takes it");
-    chunk.extend_from_slice(b"\n\n");
 }
 
 #[cfg(test)]

@@ -196,7 +196,12 @@ fn api(text: &mut Text, api: &Api) {
         text.sample(name, &[("route", &route), ("status", &status.to_string())], count);
     }
     let figures = api.figures();
-    let rows: [(Kind, &str, &str, u64); 6] = [
+    let name = "loggerhead_api_streamed_total";
+    text.family(Kind::Counter, name, "Ranges and files: taken whole, or cut because whoever asked went away.");
+    text.sample(name, &[("end", "whole")], figures.streamed_whole.value());
+    text.sample(name, &[("end", "cut")], figures.streamed_cut.value());
+    let rows: [(Kind, &str, &str, u64); 7] = [
+        (Kind::Counter, "queries_total", "Questions that were put to the store.", figures.queries.value()),
         (Kind::Counter, "wrong_tokens_total", "Requests with a wrong token.", figures.wrong_tokens.value()),
         (Kind::Counter, "throttled_total", "Requests refused unheard after wrong tokens.", figures.throttled.value()),
         (

@@ -66,6 +66,8 @@ pub(crate) enum ProblemKind {
     NoListener,
     /// A limit of the head-end is reached.
     Full,
+    /// An address and headers over their limits.
+    HeadTooLarge,
     /// A body over its limit.
     BodyTooLarge,
     /// A body that is not JSON.
@@ -258,6 +260,13 @@ static DESCRIPTIONS: [Description; 28] = [
         StatusCode::CONFLICT,
         "a limit is reached",
         "wait until waiting commands are answered or expire, or remove devices that are no longer there",
+    ),
+    row(
+        ProblemKind::HeadTooLarge,
+        "head-too-large",
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "the head of the request is too large",
+        "send a shorter address, and fewer or shorter headers; cookies of other programs on this host count as well",
     ),
     row(
         ProblemKind::BodyTooLarge,

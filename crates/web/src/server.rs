@@ -27,17 +27,18 @@ use tower::ServiceExt;
 
 use crate::access::{Caller, Link, Token, Transport};
 use crate::places::{Place, Places};
-use crate::routes;
+use crate::routes::{self, HEAD_BYTES_MAX, HEADERS_MAX};
 use crate::socket::{self, SocketFile};
 use crate::state::{Api, Front, STREAMS_MAX};
 
 /// Connections on each listener at a time. Beyond it the one that is idle for longest is closed for a new one; when none
 /// is idle, the new one is turned away.
 pub const CONNECTIONS_MAX: usize = STREAMS_MAX + 512;
-/// Bytes of a request's head, and of what is buffered of a connection.
-const BUFFER_BYTES_MAX: usize = 64 * 1024;
-/// Headers of a request.
-const HEADERS_MAX: usize = 64;
+/// Bytes that are buffered of a connection: a head that is too long is read to its end, so that it is answered like every
+/// other problem. One beyond this is endless, and cut off with a bare 431.
+const BUFFER_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
+/// Headers that are read, for the same reason.
+const HEADERS_READ_MAX: usize = 4 * HEADERS_MAX;
 /// How long accepting pauses after the kernel refused, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long telling a peer that there is no place may take.
@@ -388,7 +389,7 @@ async fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(api.waits().head)
         .max_buf_size(BUFFER_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
+        .max_headers(HEADERS_READ_MAX)
         .serve_connection(TokioIo::new(stream), answer)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);

@@ -85,8 +85,38 @@ pub(crate) struct Figures {
     pub(crate) evicted: Counter,
     /// Connections that found no place.
     pub(crate) turned_away: Counter,
+    /// Questions that were put to the store.
+    pub(crate) queries: Counter,
+    /// Streamed answers that were taken to their end.
+    pub(crate) streamed_whole: Counter,
+    /// Streamed answers that were cut: whoever asked went away, or the store failed.
+    pub(crate) streamed_cut: Counter,
     /// By route and status. Routes are a closed list, so this is bounded.
     answers: Mutex<BTreeMap<(String, u16), u64>>,
+}
+
+/// An answer that is streamed; dropped before it is whole, it was cut, and nothing more is read for it.
+pub(crate) struct Streaming {
+    api: Api,
+    is_whole: bool,
+}
+
+impl Streaming {
+    /// Notes that its last bytes are on their way.
+    pub(crate) fn whole(&mut self) {
+        self.is_whole = true;
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        let figures = self.api.figures();
+        if self.is_whole { &figures.streamed_whole } else { &figures.streamed_cut }.count();
+    }
 }
 
 impl Figures {
@@ -209,6 +239,11 @@ impl Api {
         })
     }
 
+    /// Begins an answer that is streamed.
+    pub(crate) fn streaming(&self) -> Streaming {
+        Streaming { api: self.clone(), is_whole: false }
+    }
+
     /// Asks the store on a thread that may block, once one of `QUERIES_MAX` places is free.
     ///
     /// # Errors
@@ -218,6 +253,7 @@ impl Api {
         question: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Problem> {
         let place = Arc::clone(&self.0.queries).acquire_owned().await.expect("the semaphore is never closed");
+        self.0.figures.queries.count();
         let reader = self.0.headend.store().reader();
         let answer = tokio::task::spawn_blocking(move || {
             let answer = question(&reader);

@@ -64,7 +64,7 @@ fn overview_and_device_page_show_new_readings_within_a_second_without_asking_for
     let rate = "Number(document.querySelector('[data-figure=readings]').textContent) > 0";
     browser.wait(rate);
     let newest = "window.chart.shown.flatMap(({ points }) => points).at(-1)?.at";
-    let measured = "Date.parse(packet.readings[0].measured_at) / 1000";
+    let measured = "Date.parse({ ...packet, ...packet.readings[0] }.measured_at) / 1000";
     check(DEVICE, "device=330302D110-01", newest, measured);
     let latest = "Date.parse(document.querySelector('#latest time').dateTime) / 1000";
     check(DEVICE, "device=330302D110-01", latest, measured);

@@ -89,7 +89,8 @@ pub struct Request<'a> {
     /// Path and query, as they came.
     pub target: &'a str,
     fields: Fields<'a>,
-    key: &'a str,
+    /// The answer to its key.
+    accept: String,
 }
 
 impl Request<'_> {
@@ -102,7 +103,7 @@ impl Request<'_> {
     /// The answer, after which frames follow.
     #[must_use]
     pub fn response(&self, subprotocol: Option<&str>) -> String {
-        let accept = accept(self.key.as_bytes());
+        let accept = &self.accept;
         let subprotocol = subprotocol.map(|word| format!("Sec-WebSocket-Protocol: {word}\r\n")).unwrap_or_default();
         format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -140,15 +141,15 @@ pub fn read<'a>(request: &'a [u8], origins: &[String]) -> Result<Request<'a>, Re
     }
     let host = fields.only("host").ok_or(bad("send one Host"))?;
     check_origin(&fields, host, origins)?;
-    let key = fields.only("sec-websocket-key").filter(|key| is_key(key)).ok_or(bad("send one key of 16 bytes"))?;
-    Ok(Request { target, fields, key })
+    let accept = fields.only("sec-websocket-key").and_then(accept).ok_or(bad("send one key of 16 bytes"))?;
+    Ok(Request { target, fields, accept })
 }
 
-/// What `Sec-WebSocket-Accept` says to a client with this key, which proves that its request was understood. Source: RFC 6455
-/// §4.2.2.
+/// What `Sec-WebSocket-Accept` says to a client with this key, so that it knows that it was understood; none for what is no
+/// key. Source: RFC 6455 §4.2.2.
 #[must_use]
-pub fn accept(key: &[u8]) -> String {
-    base64::encode(&Sha1::new().chain_update(key).chain_update(KEY_END).finalize())
+pub fn accept(key: &str) -> Option<String> {
+    is_key(key).then(|| base64::encode(&Sha1::new().chain_update(key).chain_update(KEY_END).finalize()))
 }
 
 /// Only browsers name an origin, and a page of somebody else shall not use its reader's network.

@@ -30,7 +30,7 @@ pub use message::{Message, MessageList, Queue, QueueList};
 pub use problem::{ProblemDescription, ProblemDetails, ProblemKinds};
 pub use reading::{
     Bucket, Buckets, Channel, ChannelList, Conflict, ConflictList, Latest, LatestList, LiveReading, LiveReadings,
-    RangeReading, Readings, Sample, attributes,
+    RangeReading, Readings, Sample, Shared, attributes,
 };
 pub use status::{
     AckWithin, Listener, ListenerAddress, ListenerList, Pace, Readiness, Status, StoreDamage, StoreStatus,

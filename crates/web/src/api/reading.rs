@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use loggerhead_model::{Origin, Quality, Reading};
+use loggerhead_model::{Origin, Quality, Reading, Value};
 use loggerhead_store::StoredReading;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -165,16 +165,42 @@ pub struct ConflictList {
     pub next: Option<u64>,
 }
 
-/// A reading in the live stream.
+/// What the readings of a packet mostly have in common. In the live stream each of these is said once: beside the readings
+/// where it is the same for all of them, otherwise in each reading.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Shared<'a> {
+    /// When it was measured; the device's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured_at: Option<Time>,
+    /// Whether the device vouches for the value: `good` or `bad`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = quality_words)]
+    pub quality: Option<Quality>,
+    /// The quality code as it came; empty when none was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Cow<'a, str>>,
+    /// Classification of the value by the device; empty when none was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coding: Option<Cow<'a, str>>,
+}
+
+/// A reading in the live stream. Together with what its packet says of all readings it is whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LiveReading<'a> {
     /// The device's name for the meter.
     pub meter: Cow<'a, str>,
     /// The device's name for what the meter measures.
     pub function: Cow<'a, str>,
-    /// The value.
+    /// The value as a number; null where it is none.
+    pub value: Option<f64>,
+    /// The value exactly as it came.
+    pub text: Cow<'a, str>,
+    /// What is not the same for all readings of the packet.
     #[serde(flatten)]
-    pub sample: Sample<'a>,
+    pub own: Shared<'a>,
+    /// Whatever else was sent with it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// What one packet brought, in the live stream.
@@ -189,6 +215,9 @@ pub struct LiveReadings<'a> {
     /// How it reached us.
     #[schema(schema_with = origin_words)]
     pub origin: Origin,
+    /// What is the same for all its readings that fit the filter.
+    #[serde(flatten)]
+    pub shared: Shared<'a>,
     /// Its readings that fit the filter.
     pub readings: Vec<LiveReading<'a>>,
 }
@@ -211,6 +240,14 @@ pub fn attributes(lines: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// A value exactly as it came.
+fn text(value: Value<'_>) -> Cow<'_, str> {
+    match value {
+        Value::Decimal(decimal) => Cow::Owned(decimal.to_string()),
+        Value::Text(text) => Cow::Borrowed(text),
+    }
+}
+
 impl<'a> Sample<'a> {
     /// The value of a reading.
     #[must_use]
@@ -218,10 +255,7 @@ impl<'a> Sample<'a> {
         Self {
             measured_at: Time(reading.measured_at),
             value: reading.value.number(),
-            text: match reading.value {
-                loggerhead_model::Value::Decimal(decimal) => Cow::Owned(decimal.to_string()),
-                loggerhead_model::Value::Text(text) => Cow::Borrowed(text),
-            },
+            text: text(reading.value),
             quality: reading.quality,
             code: Cow::Borrowed(reading.code),
             coding: Cow::Borrowed(reading.coding),
@@ -266,14 +300,54 @@ impl Latest<'static> {
     }
 }
 
-impl<'a> LiveReading<'a> {
-    /// A reading with the names of its meter and function.
+impl<'a> Shared<'a> {
+    /// All that one reading says.
+    fn of(reading: &Reading<'a>) -> Self {
+        Self {
+            measured_at: Some(Time(reading.measured_at)),
+            quality: Some(reading.quality),
+            code: Some(Cow::Borrowed(reading.code)),
+            coding: Some(Cow::Borrowed(reading.coding)),
+        }
+    }
+
+    /// What all of these say; nothing where there are none.
     #[must_use]
-    pub fn new(reading: &Reading<'a>) -> Self {
+    pub fn by_all(mut readings: impl Iterator<Item = Reading<'a>>) -> Self {
+        let Some(first) = readings.next() else { return Self::default() };
+        let mut shared = Self::of(&first);
+        for reading in readings {
+            shared.measured_at = shared.measured_at.filter(|moment| moment.0 == reading.measured_at);
+            shared.quality = shared.quality.filter(|quality| *quality == reading.quality);
+            shared.code = shared.code.filter(|code| code == reading.code);
+            shared.coding = shared.coding.filter(|coding| coding == reading.coding);
+        }
+        shared
+    }
+
+    /// What is left to say of a reading.
+    fn left(&self, reading: &Reading<'a>) -> Self {
+        let Self { measured_at, quality, code, coding } = Self::of(reading);
+        Self {
+            measured_at: measured_at.filter(|_| self.measured_at.is_none()),
+            quality: quality.filter(|_| self.quality.is_none()),
+            code: code.filter(|_| self.code.is_none()),
+            coding: coding.filter(|_| self.coding.is_none()),
+        }
+    }
+}
+
+impl<'a> LiveReading<'a> {
+    /// A reading of a packet that says this of all of them.
+    #[must_use]
+    pub fn new(reading: &Reading<'a>, shared: &Shared<'a>) -> Self {
         Self {
             meter: Cow::Borrowed(reading.meter),
             function: Cow::Borrowed(reading.function),
-            sample: Sample::new(reading),
+            value: reading.value.number(),
+            text: text(reading.value),
+            own: shared.left(reading),
+            attributes: attributes(reading.attributes),
         }
     }
 }

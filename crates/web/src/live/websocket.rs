@@ -11,23 +11,22 @@ use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
 use hyper_util::rt::TokioIo;
-use loggerhead_headend::{Filter, Kinds};
-use loggerhead_model::Cursor;
 use loggerhead_protocols::websocket::handshake;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
+use super::follower::Follower;
 use super::frame::{self, CloseCode, Incoming};
-use super::press::Writing;
-use super::{LiveParams, Place, beginning, cut_message, start_message};
+use super::message::Form;
+use super::{LiveParams, beginning};
 use crate::access::Viewer;
 use crate::api::ProblemDetails;
 use crate::extract::Params;
 use crate::problem::{Problem, ProblemKind};
 use crate::server::Waits;
-use crate::state::{Api, RETRY_AFTER_S};
+use crate::state::Api;
 
 /// How long saying goodbye may take.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
@@ -35,8 +34,6 @@ const CLOSE_MAX: Duration = Duration::from_secs(1);
 const PONGS_MAX: usize = 4;
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 1024;
-/// Signs of a key: 16 bytes in base64.
-const KEY_BYTES: usize = 24;
 
 /// What happens from now on, or from a place in the log, over a WebSocket.
 ///
@@ -71,7 +68,8 @@ pub(crate) async fn open(
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let upgrade = upgrade.ok_or_else(|| refused("this connection cannot become a WebSocket"))?;
     let permit = api.enter_stream()?;
-    let stream = Stream::begin(&api, filter, place, permit)?;
+    let follower = Follower::begin(&api, filter, Form::Frames, place, permit);
+    let stream = Stream { follower, waits: api.waits(), stopping: api.stopping() };
     api.press().keep(async move {
         match upgrade.await {
             Ok(upgraded) => stream.serve(upgraded, viewer).await,
@@ -98,23 +96,18 @@ pub(crate) fn accept(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
     let opens = has(header::UPGRADE, "websocket")
         && has(header::CONNECTION, "upgrade")
         && has(header::SEC_WEBSOCKET_VERSION, "13");
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| key.len() == KEY_BYTES);
-    let Some(key) = key.filter(|_| opens) else {
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| opens).and_then(|key| key.to_str().ok());
+    let Some(accept) = key.and_then(handshake::accept) else {
         return Err(Problem::new(ProblemKind::BadRequest, "this path is for WebSocket version 13"));
     };
-    Ok(HeaderValue::try_from(handshake::accept(key.as_bytes())).expect("base64 stands in a header"))
+    Ok(HeaderValue::try_from(accept).expect("base64 stands in a header"))
 }
 
 /// One subscriber.
 struct Stream {
-    api: Api,
+    follower: Follower,
     waits: Waits,
-    filter: Filter,
-    /// What it has seen.
-    seen: Place,
-    /// What everybody with its filter is told.
-    sheets: tokio::sync::broadcast::Receiver<std::sync::Arc<super::press::Sheet>>,
-    _permit: OwnedSemaphorePermit,
+    stopping: CancellationToken,
 }
 
 /// Why a stream ends.
@@ -138,16 +131,6 @@ struct Heard {
 }
 
 impl Stream {
-    fn begin(api: &Api, filter: Filter, place: Option<Place>, permit: OwnedSemaphorePermit) -> Result<Self, Problem> {
-        // First the sheets, then the place: what is committed in between is in both, and told once.
-        let sheets = api.press().follow(&filter).ok_or_else(|| {
-            Problem::new(ProblemKind::Busy, "too many different filters are followed").retry_after(RETRY_AFTER_S)
-        })?;
-        let last = api.headend().store().health().cursor.number();
-        let seen = place.filter(|place| place.batch <= last).unwrap_or(Place { batch: last, item: None });
-        Ok(Self { api: api.clone(), waits: api.waits(), filter, seen, sheets, _permit: permit })
-    }
-
     /// Serves until one side ends it. A plain socket is looked after by the threads that push; what TLS holds cannot be
     /// taken out of it, and stays with the threads that accepted it.
     async fn serve(self, upgraded: Upgraded, viewer: Viewer) {
@@ -183,7 +166,7 @@ impl Stream {
         let (reader, mut writer) = tokio::io::split(io);
         let (pongs, mut answers) = mpsc::channel(PONGS_MAX);
         let heard = Heard { alive: AtomicBool::new(true), pongs };
-        let stopping = self.api.stopping();
+        let stopping = self.stopping.clone();
         let end = tokio::select! {
             () = stopping.cancelled() => End::Close(CloseCode::GoingAway),
             () = viewer.ended() => End::Close(CloseCode::Policy),
@@ -203,27 +186,13 @@ impl Stream {
         answers: &mut mpsc::Receiver<Vec<u8>>,
         alive: &AtomicBool,
     ) -> Result<(), End> {
-        let mut first = Vec::new();
-        frame::text(&mut first, &start_message(self.seen));
-        self.write(writer, &first).await?;
-        self.catch_up(writer).await?;
         let ping = self.waits.ping;
         let mut pings = tokio::time::interval_at(tokio::time::Instant::now() + ping, ping);
         loop {
             tokio::select! {
-                sheet = self.sheets.recv() => match sheet {
-                    Ok(sheet) => {
-                        self.write(writer, &sheet.unseen(self.seen)).await?;
-                        self.seen = sheet.place().map_or(self.seen, |place| self.seen.later(place));
-                    }
-                    Err(RecvError::Lagged(_)) => {
-                        let mut cut = Vec::new();
-                        frame::text(&mut cut, &cut_message(self.seen));
-                        self.write(writer, &cut).await?;
-                        self.catch_up(writer).await?;
-                    }
-                    Err(RecvError::Closed) => return Err(End::Close(CloseCode::GoingAway)),
-                },
+                bytes = self.follower.next() => {
+                    self.write(writer, &bytes.ok_or(End::Close(CloseCode::GoingAway))?).await?;
+                }
                 Some(pong) = answers.recv() => self.write(writer, &pong).await?,
                 _ = pings.tick() => {
                     if !alive.swap(false, Ordering::Relaxed) {
@@ -233,37 +202,6 @@ impl Stream {
                 }
             }
         }
-    }
-
-    /// Tells from the store what was committed since what was seen.
-    async fn catch_up(&mut self, writer: &mut (impl AsyncWrite + Unpin)) -> Result<(), End> {
-        let edge = self.api.headend().store().health().cursor;
-        if self.seen.item.is_none() && self.seen.batch >= edge.number() {
-            return Ok(());
-        }
-        let api = self.api.clone();
-        let _place = api.press().catch_ups.acquire().await.expect("the semaphore is never closed");
-        // Changes of presence are not in the log; what is new of them is in the sheets.
-        let filter = Filter { kinds: Kinds { presence: false, ..self.filter.kinds }, ..self.filter.clone() };
-        let mut subscription = api.headend().subscribe(filter, Some(self.seen.cursor()));
-        while let Some(live) = subscription.next_until(edge).await {
-            if self.seen.covers_live(&live) {
-                continue;
-            }
-            let mut writing = Writing::default();
-            writing.add(live);
-            while !writing.is_full()
-                && let Some(live) = subscription.try_next()
-            {
-                writing.add(live);
-            }
-            let sheet = writing.done();
-            self.write(writer, &sheet.unseen(self.seen)).await?;
-            self.seen = sheet.place().map_or(self.seen, |place| self.seen.later(place));
-        }
-        let reached = subscription.position().max(Cursor::new(self.seen.batch));
-        self.seen = self.seen.later(Place { batch: reached.number(), item: None });
-        Ok(())
     }
 
     async fn write(&self, writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result<(), End> {

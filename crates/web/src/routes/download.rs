@@ -22,7 +22,7 @@ use crate::api::{ProblemDetails, Time};
 use crate::export::{self, Csv, Parquet, READINGS, Rows};
 use crate::extract::Params;
 use crate::problem::{Problem, ProblemKind};
-use crate::state::Api;
+use crate::state::{Api, Streaming};
 
 /// Channels of one file: all that can be told apart in a drawing, many times over.
 const CHANNELS_MAX: usize = 100;
@@ -105,7 +105,8 @@ pub(crate) async fn download(
             "parquet",
         ),
     };
-    let file = File { api, channels, from, next: from, to, rows: Some(rows), buffer };
+    let streaming = api.streaming();
+    let file = File { api, channels, from, next: from, to, rows: Some(rows), buffer, streaming };
     let name: String =
         params.device.chars().map(|sign| if sign.is_ascii_alphanumeric() { sign } else { '-' }).collect();
     let disposition = HeaderValue::try_from(format!("attachment; filename=\"{name}.{end}\"")).map_err(broken)?;
@@ -181,6 +182,7 @@ struct File {
     /// None when the file is complete.
     rows: Option<Box<dyn Rows + Send>>,
     buffer: Buffer,
+    streaming: Streaming,
 }
 
 impl File {
@@ -189,7 +191,10 @@ impl File {
         loop {
             let Some(mut rows) = self.rows.take() else { return Ok(None) };
             match self.channels.last().copied() {
-                None => rows.finish().map_err(broken)?,
+                None => {
+                    rows.finish().map_err(broken)?;
+                    self.streaming.whole();
+                }
                 Some(channel) => {
                     let (from, to) = (self.next, self.to);
                     let (rows, next) = self

@@ -36,6 +36,11 @@ use crate::{access, console, live, metrics, openapi};
 /// Largest body of a request. The largest thing to be said is a control order for a few hundred meters.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 
+/// Largest head of a request: a long query, and the cookies of everything else on this host.
+pub const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Most headers of a request: browsers send twenty, proxies add some.
+pub const HEADERS_MAX: usize = 64;
+
 /// Every path, and the description of all of them.
 pub(crate) fn describe() -> (Router<Api>, OpenApi) {
     OpenApiRouter::with_openapi(openapi::preamble())
@@ -102,11 +107,26 @@ pub(crate) fn router(api: &Api) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(api.clone(), limit))
         .layer(middleware::from_fn_with_state(api.clone(), access::admit))
+        .layer(middleware::from_fn(bound_head))
         // Once more for what was refused before anybody was known.
         .layer(middleware::from_fn_with_state(api.clone(), console::as_pages))
         .layer(middleware::from_fn(access::protect))
         .layer(middleware::from_fn_with_state(api.clone(), count))
         .with_state(api.clone())
+}
+
+/// Refuses a head over its limits, before anything in it is looked at.
+async fn bound_head(request: Request, next: Next) -> Result<Response, Problem> {
+    let headers = request.headers();
+    if headers.len() > HEADERS_MAX {
+        return Err(Problem::new(ProblemKind::HeadTooLarge, format!("{} headers over {HEADERS_MAX}", headers.len())));
+    }
+    let address = request.uri().path_and_query().map_or(0, |address| address.as_str().len());
+    let bytes = address + headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
+    if bytes > HEAD_BYTES_MAX {
+        return Err(Problem::new(ProblemKind::HeadTooLarge, format!("a head of {bytes} bytes over {HEAD_BYTES_MAX}")));
+    }
+    Ok(next.run(request).await)
 }
 
 /// Answers within its time, and with at most `REQUESTS_MAX` others.

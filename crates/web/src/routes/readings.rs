@@ -1,6 +1,7 @@
 //! History: the readings of a span, the same thinned to buckets, and conflicts.
 //!
-//! A range is streamed piece by piece, and no thread or read transaction is held while its reader is slow.
+//! A range is streamed piece by piece, and no thread or read transaction is held while its reader is slow. When its reader
+//! goes, no further piece is read.
 
 use std::ops::ControlFlow;
 
@@ -22,7 +23,7 @@ use crate::api::{
 use crate::extract::{Params, device_id, limited};
 use crate::page::Page;
 use crate::problem::{Problem, ProblemKind};
-use crate::state::{Api, now};
+use crate::state::{Api, Streaming, now};
 
 /// Readings of an answer, unless the caller says otherwise.
 const READINGS_DEFAULT: usize = 10_000;
@@ -147,7 +148,8 @@ pub(crate) async fn range(State(api): State<Api>, Params(params): Params<RangePa
     let limit = limited(params.limit, READINGS_DEFAULT, READINGS_MAX)?;
     let (from, to) = span(params.from, params.to)?;
     let channel = channel(&api, &params.device, params.meter, params.function).await?;
-    let mut range = Range { api, channel: channel.id, from: Some(from), to, left: limit, begun: false, ended: false };
+    let streaming = api.streaming();
+    let mut range = Range { api, channel: channel.id, from: Some(from), to, left: limit, begun: false, streaming };
     // The first piece is read before the head of the answer leaves, so that a store that fails at once is said so.
     let mut start = head(&Channel::from(channel), from, to).into_bytes();
     start.extend(range.next_piece().await?.unwrap_or_default());
@@ -175,7 +177,7 @@ struct Range {
     to: Timestamp,
     left: usize,
     begun: bool,
-    ended: bool,
+    streaming: Streaming,
 }
 
 /// Some readings as JSON.
@@ -197,10 +199,10 @@ impl Range {
             self.from = piece.next;
             return Ok(Some(piece.json));
         }
-        if self.ended {
+        if self.streaming.is_whole() {
             return Ok(None);
         }
-        self.ended = true;
+        self.streaming.whole();
         let next = self.from.map_or_else(|| "null".to_owned(), |from| format!("\"{from}\""));
         Ok(Some(format!("],\"next\":{next}}}").into_bytes()))
     }

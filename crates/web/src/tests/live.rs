@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 use super::{PATIENCE, Site, event, packet, reading};
 use crate::access::Caller;
 
+/// More sheets than wait for a reader.
+const MORE_THAN_WAITS: i64 = 100;
+
 /// A message of the stream.
 #[derive(Clone, Debug, PartialEq)]
 struct Message {
@@ -118,13 +121,68 @@ async fn a_filter_lets_through_what_fits() {
 }
 
 #[tokio::test]
+async fn what_all_readings_of_a_packet_have_in_common_is_said_once() {
+    let site = Site::open().await;
+    let mut live = Reading::begin(&site, "kinds=readings&device=d", None).await;
+    let other = loggerhead_model::Reading { function: "f2", code: "193", ..reading(1, "7.0") };
+    site.store(packet("d", &[reading(1, "1.5"), other])).await;
+    let mut data = live.next().await.expect("a message").data;
+    for field in ["cursor", "received_at"] {
+        assert!(data.as_object_mut().and_then(|data| data.remove(field)).is_some(), "{field}");
+    }
+    let expected = json!({
+        "device": "d", "origin": "live", "measured_at": super::at(1).to_string(), "quality": "good", "coding": "01A10",
+        "readings": [
+            {"meter": "m1", "function": "f1", "value": 1.5, "text": "1.5", "code": "192"},
+            {"meter": "m1", "function": "f2", "value": 7.0, "text": "7.0", "code": "193"},
+        ],
+    });
+    assert_eq!(data, expected);
+}
+
+#[tokio::test]
+async fn what_comes_within_a_moment_comes_in_one_piece() {
+    let site = Site::open().await;
+    let mut live = Reading::begin(&site, "kinds=readings,events&device=d", None).await;
+    // A packet with two events is one commit.
+    site.store(full(0)).await;
+    let chunk = tokio::time::timeout(PATIENCE, live.body.next()).await.expect("in time").expect("it goes on");
+    let text = String::from_utf8(chunk.expect("bytes").to_vec()).expect("text");
+    assert_eq!(text.matches("\n\n").count(), 3, "{text}");
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_told_where_it_was_cut_and_catches_up() {
+    let site = Site::open().await;
+    let mut slow = Reading::begin(&site, "kinds=readings&device=d", None).await;
+    let mut quick = Reading::begin(&site, "kinds=readings&device=d", None).await;
+    // Every packet that another reader has seen was offered to the one that does not read, in a sheet of its own.
+    for number in 0..MORE_THAN_WAITS {
+        site.store(packet("d", &[reading(number, "1.5")])).await;
+        quick.take(1).await;
+    }
+    let (mut moments, mut cuts) = (Vec::new(), Vec::new());
+    while moments.len() < usize::try_from(MORE_THAN_WAITS).expect("small") {
+        let message = slow.next().await.expect("a message");
+        match message.name.as_str() {
+            "readings" => moments.push(message.data["measured_at"].clone()),
+            "cut" => cuts.push(message.id),
+            other => panic!("{other}"),
+        }
+    }
+    let expected: Vec<_> = (0..MORE_THAN_WAITS).map(|number| json!(super::at(number).to_string())).collect();
+    assert_eq!(moments, expected);
+    assert_eq!(cuts.len(), 1, "{cuts:?}");
+}
+
+#[tokio::test]
 async fn a_place_beyond_the_log_means_from_now() {
     let site = Site::open().await;
     site.store(full(0)).await;
     let mut live = Reading::begin(&site, "kinds=readings&device=d", Some("999999")).await;
     site.store(full(1)).await;
     let message = live.next().await.expect("a message");
-    assert_eq!(message.data["readings"][0]["measured_at"], super::at(1).to_string());
+    assert_eq!(message.data["measured_at"], super::at(1).to_string());
 }
 
 #[tokio::test]

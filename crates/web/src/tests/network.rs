@@ -13,10 +13,12 @@ use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::{PATIENCE, Site};
+use super::{PATIENCE, Site, packet, reading};
 use crate::access::Transport;
-use crate::{CONNECTIONS_MAX, Server, Settings, Waits, Web};
+use crate::{CONNECTIONS_MAX, HEAD_BYTES_MAX, HEADERS_MAX, Server, Settings, Waits, Web};
 
+/// Readings of an answer that is far longer than what a socket holds.
+const LONG_READINGS: i64 = 60_000;
 /// Idle sockets that somebody opens.
 const IDLE: usize = 10_000;
 /// Files that a test process opens besides: the store, the sockets of the test, what the server holds.
@@ -112,7 +114,7 @@ async fn slow_and_endless_requests_are_ended() {
     let post = "POST /api/v1/devices HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n";
     let slow = exchange(&mut open().await, &format!("{post}Content-Length: 100\r\n\r\n{{")).await;
     assert!(slow.contains("/api/v1/problems/too-slow"), "{slow}");
-    let long = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(1024 * 1024));
+    let long = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Endless: {}\r\n\r\n", "x".repeat(1024 * 1024));
     let mut stream = open().await;
     // The server may be gone before all of it is sent.
     let (mut reading, mut writing) = stream.split();
@@ -123,6 +125,72 @@ async fn slow_and_endless_requests_are_ended() {
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
     let healthy = exchange(&mut open().await, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
     assert!(healthy.starts_with("HTTP/1.1 200 OK"), "{healthy}");
+}
+
+#[tokio::test]
+async fn a_head_over_its_limits_is_a_problem_like_any_other() {
+    let site = Site::open().await;
+    let settings = settings(&site, Waits::default());
+    let _server = Server::start(site.headend.clone(), settings.clone()).await.expect("a server");
+    let get = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+    let cases = [
+        format!("{get}Cookie: {}\r\n\r\n", "x".repeat(HEAD_BYTES_MAX)),
+        format!("{get}{}\r\n", "X-Many: x\r\n".repeat(HEADERS_MAX)),
+        format!("GET /healthz?{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "x".repeat(HEAD_BYTES_MAX)),
+    ];
+    for request in cases {
+        let mut stream = UnixStream::connect(&settings.socket).await.expect("connected");
+        let answer = exchange(&mut stream, &request).await;
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+        assert!(answer.contains("\r\ncontent-type: application/problem+json\r\n"), "{answer}");
+        assert!(answer.contains("/api/v1/problems/head-too-large"), "{answer}");
+    }
+}
+
+/// The value of a sample in the text of all metrics.
+async fn sample(settings: &Settings, name: &str) -> u64 {
+    let mut stream = UnixStream::connect(&settings.socket).await.expect("connected");
+    let metrics = exchange(&mut stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    value.unwrap_or_else(|| panic!("no {name} in {metrics}"))
+}
+
+#[tokio::test]
+async fn whoever_goes_away_in_a_long_answer_is_read_nothing_more_for() {
+    const WHOLE: &str = "loggerhead_api_streamed_total{end=\"whole\"}";
+    const CUT: &str = "loggerhead_api_streamed_total{end=\"cut\"}";
+    const QUERIES: &str = "loggerhead_api_queries_total";
+    let site = Site::open().await;
+    let settings = settings(&site, Waits::default());
+    let _server = Server::start(site.headend.clone(), settings.clone()).await.expect("a server");
+    let texts: Vec<String> = (0..LONG_READINGS).map(|number| number.to_string()).collect();
+    let readings: Vec<_> = (0..).zip(&texts).map(|(number, text)| reading(number, text)).collect();
+    site.store(packet("d", &readings)).await;
+    let span = "device=d&meter=m1&function=f1&from=2026-01-01&to=2027-01-01";
+    for path in [format!("/api/v1/readings?limit=100000&{span}"), {
+        let span = "device=d&channels=m1/f1&from=2026-01-01&to=2027-01-01";
+        format!("/api/v1/download?{span}")
+    }] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let begun = sample(&settings, QUERIES).await;
+        let mut stream = UnixStream::connect(&settings.socket).await.expect("connected");
+        let whole = exchange(&mut stream, &request).await;
+        assert!(whole.starts_with("HTTP/1.1 200 ") && whole.ends_with("0\r\n\r\n"), "{path}");
+        let all = sample(&settings, QUERIES).await - begun;
+        assert_ne!(sample(&settings, WHOLE).await, 0, "{path}");
+
+        let (begun, cut) = (sample(&settings, QUERIES).await, sample(&settings, CUT).await);
+        let mut stream = UnixStream::connect(&settings.socket).await.expect("connected");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await.expect("it begins");
+        drop(stream);
+        while sample(&settings, CUT).await == cut {
+            tokio::task::yield_now().await;
+        }
+        let asked = sample(&settings, QUERIES).await - begun;
+        assert!(asked < all, "{path}: {asked} questions of {all}");
+    }
 }
 
 #[tokio::test]

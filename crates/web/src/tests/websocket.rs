@@ -140,19 +140,19 @@ async fn a_slow_subscriber_is_told_where_it_was_cut_and_catches_up() {
     let (_server, settings) = serve(&site).await;
     let mut slow = Socket::open(&settings, "kinds=readings&device=d").await;
     let mut quick = Socket::open(&settings, "kinds=readings&device=d").await;
-    let names: Vec<String> = (0..LARGE_READINGS).map(|number| format!("f{number}")).collect();
+    let names: Vec<String> = (0..LARGE_READINGS).map(|number| format!("f{number:0>99}")).collect();
     for number in 0..MANY_PACKETS {
         let readings: Vec<_> = names.iter().map(|function| Reading { function, ..reading(number, "1.5") }).collect();
         site.store(packet("d", &readings)).await;
     }
     // When another one has the last packet, all were offered to the one that does not read.
     let last = Json::from(super::at(MANY_PACKETS - 1).to_string());
-    while quick.message().await["data"]["readings"][0]["measured_at"] != last {}
+    while quick.message().await["data"]["measured_at"] != last {}
     let (mut moments, mut cuts) = (Vec::new(), 0);
     while moments.len() < usize::try_from(MANY_PACKETS).expect("small") {
         let message = slow.message().await;
         match message["event"].as_str() {
-            Some("readings") => moments.push(message["data"]["readings"][0]["measured_at"].clone()),
+            Some("readings") => moments.push(message["data"]["measured_at"].clone()),
             Some("cut") => cuts += 1,
             other => panic!("{other:?}"),
         }
@@ -204,7 +204,7 @@ async fn whoever_takes_nothing_is_let_go() {
     let waits = Waits { write: Duration::from_millis(100), ..Waits::default() };
     let (_server, settings) = serve_with(&site, waits).await;
     let mut full = Socket::open(&settings, "kinds=readings&device=d").await;
-    let names: Vec<String> = (0..LARGE_READINGS).map(|number| format!("f{number}")).collect();
+    let names: Vec<String> = (0..LARGE_READINGS).map(|number| format!("f{number:0>99}")).collect();
     let mut number = 0;
     let open = "loggerhead_api_streams_open 0\n";
     // Its buffers fill, and then it has a tenth of a second.
