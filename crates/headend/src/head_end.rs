@@ -228,11 +228,17 @@ impl HeadEnd {
         self.0.core.commands.find(id)
     }
 
-    /// A live view of what is committed: after batch `from`, or from now on. A `from` that is not committed yet means
-    /// from now on.
+    /// A live view of what is committed from now on.
     #[must_use]
-    pub fn subscribe(&self, filter: Filter, from: Option<Cursor>) -> Subscription {
-        self.0.core.hub.subscribe(filter, from, self.0.core.store.reader())
+    pub fn subscribe(&self, filter: Filter) -> Subscription {
+        self.0.core.hub.subscribe(filter, self.0.core.store.reader())
+    }
+
+    /// What was committed after batch `from`, up to batch `to`, and has a place in the log; some of what follows may come
+    /// as well.
+    #[must_use]
+    pub fn history(&self, filter: Filter, from: Cursor, to: Cursor) -> Subscription {
+        self.0.core.hub.history(filter, self.0.core.store.reader(), from, to)
     }
 
     /// Whether the head-end does its work.

@@ -226,14 +226,34 @@ impl Hub {
         }
     }
 
-    /// Begins a subscription after `from`, or with the next batch.
-    pub(crate) fn subscribe(&self, filter: Filter, from: Option<Cursor>, reader: Reader) -> Subscription {
+    /// Begins a subscription with the next batch.
+    pub(crate) fn subscribe(&self, filter: Filter, reader: Reader) -> Subscription {
         let (sender, queue) = mpsc::channel(SUBSCRIBER_BATCHES_MAX);
         let beside = Arc::<Beside>::default();
         let mut inside = self.lock();
         inside.subscribers.push(Subscriber { queue: sender, beside: Arc::clone(&beside) });
         let last = inside.last;
         drop(inside);
+        self.begin(filter, reader, queue, beside, last)
+    }
+
+    /// What was committed after `from`, up to `to`, for who missed it. It is not published to: however many read the past,
+    /// a commit costs the same.
+    pub(crate) fn history(&self, filter: Filter, reader: Reader, from: Cursor, to: Cursor) -> Subscription {
+        let (_, queue) = mpsc::channel(1);
+        let mut past = self.begin(filter, reader, queue, Arc::default(), from);
+        past.behind = (from < to).then_some(to);
+        past
+    }
+
+    fn begin(
+        &self,
+        filter: Filter,
+        reader: Reader,
+        queue: mpsc::Receiver<Arc<Committed>>,
+        beside: Arc<Beside>,
+        position: Cursor,
+    ) -> Subscription {
         self.counters.subscribers.one_more();
         Subscription {
             filter: Arc::new(filter),
@@ -242,8 +262,8 @@ impl Hub {
             reader,
             counters: Arc::clone(&self.counters),
             ready: VecDeque::new(),
-            position: from.unwrap_or(last).min(last),
-            behind: from.filter(|from| *from < last).map(|_| last),
+            position,
+            behind: None,
             held: None,
         }
     }
@@ -258,7 +278,7 @@ impl Hub {
     }
 }
 
-/// A live view of what is committed.
+/// A live view of what is committed, or a view of what was.
 pub struct Subscription {
     filter: Arc<Filter>,
     queue: mpsc::Receiver<Arc<Committed>>,
@@ -276,21 +296,12 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The next thing that fits the filter; `None` when the head-end stopped. Nothing is lost when the future is dropped
-    /// before it is ready.
+    /// The next thing that fits the filter; `None` when the head-end stopped, or a history ended. Nothing is lost when the
+    /// future is dropped before it is ready.
     pub async fn next(&mut self) -> Option<Live> {
-        self.next_until(Cursor::new(u64::MAX)).await
-    }
-
-    /// The next thing that fits the filter; `None` when everything up to batch `edge` was given, or the head-end stopped.
-    /// Things behind `edge` may come as well.
-    pub async fn next_until(&mut self, edge: Cursor) -> Option<Live> {
         loop {
             if let Some(live) = self.try_next() {
                 return Some(live);
-            }
-            if self.position >= edge {
-                return None;
             }
             if let Some(target) = self.behind {
                 self.catch_up(target).await;
@@ -454,7 +465,7 @@ mod tests {
         let mut bench = Bench::new().await;
         let mut line = logged_in(&mut bench, "a", "10.0.0.1").await;
         let filter = Filter { kinds: READINGS, ..Filter::default() };
-        let mut subscription = bench.core.hub.subscribe(filter, None, bench.core.store.reader());
+        let mut subscription = bench.core.hub.subscribe(filter, bench.core.store.reader());
         let count = SUBSCRIBER_BATCHES_MAX * 3;
         for number in 1..=count {
             // One commit each, since the ack is awaited.
@@ -466,7 +477,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_subscription_may_begin_in_the_past() {
+    async fn a_history_holds_what_was_committed_up_to_its_end() {
         let mut bench = Bench::new().await;
         let mut line = logged_in(&mut bench, "a", "10.0.0.1").await;
         for number in 1..=5 {
@@ -474,13 +485,16 @@ mod tests {
         }
         let filter = Filter { kinds: READINGS, ..Filter::default() };
         let reader = bench.core.store.reader();
-        let mut all = bench.core.hub.subscribe(filter.clone(), Some(Cursor::START), reader.clone());
-        let mut new = bench.core.hub.subscribe(filter, None, reader);
+        let edge = bench.core.store.health().cursor;
+        let mut all = bench.core.hub.history(filter.clone(), reader.clone(), Cursor::START, edge);
+        let mut new = bench.core.hub.subscribe(filter.clone(), reader.clone());
         line.ask("put 6").await;
-        assert_eq!(values(&mut all, "6").await, ["1", "2", "3", "4", "5", "6"]);
+        assert_eq!(values(&mut all, "5").await, ["1", "2", "3", "4", "5"]);
         // An ack does not wait for the hub, so the fifth may come after the beginning.
         let values = values(&mut new, "6").await;
         assert!(values == ["6"] || values == ["5", "6"], "{values:?}");
+        let mut nothing = bench.core.hub.history(filter, reader, edge, edge);
+        assert!(nothing.next().await.is_none());
     }
 
     #[tokio::test]
@@ -492,8 +506,8 @@ mod tests {
         let filter = Filter { device, meter: Some("m".into()), function: Some("f".into()), kinds: READINGS };
         let nothing = Filter { meter: Some("no such meter".into()), ..filter.clone() };
         let reader = bench.core.store.reader();
-        let mut subscription = bench.core.hub.subscribe(filter, None, reader.clone());
-        let mut silent = bench.core.hub.subscribe(nothing, None, reader);
+        let mut subscription = bench.core.hub.subscribe(filter, reader.clone());
+        let mut silent = bench.core.hub.subscribe(nothing, reader);
         one.ask("put 1").await;
         other.ask("put 2").await;
         assert_eq!(values(&mut subscription, "2").await, ["2"]);
@@ -505,7 +519,7 @@ mod tests {
         let mut bench = Bench::new().await;
         let kinds = Kinds { readings: false, ..Kinds::default() };
         let filter = Filter { kinds, ..Filter::default() };
-        let mut subscription = bench.core.hub.subscribe(filter, None, bench.core.store.reader());
+        let mut subscription = bench.core.hub.subscribe(filter, bench.core.store.reader());
         let _line = logged_in(&mut bench, "a", "10.0.0.1").await;
         let (mut fresh, mut login) = (false, false);
         while !(fresh && login) {

@@ -82,7 +82,7 @@ pub(crate) async fn feed(core: Arc<Core>, exchange: Arc<dyn Exchange>) {
         return;
     }
     let kinds = Kinds { readings, events: news, presence: news };
-    let mut subscription = core.hub.subscribe(Filter { kinds, ..Filter::default() }, None, core.store.reader());
+    let mut subscription = core.hub.subscribe(Filter { kinds, ..Filter::default() }, core.store.reader());
     if news {
         let now = core.clock.now();
         for device in core.identities.directory.all() {

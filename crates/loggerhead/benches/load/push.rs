@@ -18,6 +18,9 @@ const SUBSCRIBERS: usize = 1_000;
 const RECEIVERS: usize = 2;
 /// Packets of 50 readings a second: 10,000 readings.
 const PACKETS_A_SECOND: &str = "200";
+/// How far receivers are behind server and loggers, as `nice` counts: they stand for a thousand other machines, which take no
+/// time of these cores.
+const NICENESS: i32 = 10;
 /// How long a receiver rests when nothing is there.
 const REST: Duration = Duration::from_millis(5);
 /// Bytes that are read at a time.
@@ -25,7 +28,8 @@ const READ_BYTES: usize = 256 * 1024;
 
 /// Ack times of steady loggers without and with subscribers, then small messages as fast as they go.
 pub(super) fn push(scale: &Scale) -> io::Result<()> {
-    say(format_args!("  {SUBSCRIBERS} WebSocket subscribers of every reading, loggers at 10,000 readings a second"))?;
+    say(format_args!("  {SUBSCRIBERS} WebSocket subscribers of every reading, loggers at 10,000 readings a second;"))?;
+    say(format_args!("  receivers stand for other machines: they run at nice {NICENESS}"))?;
     let steady = ["--loggers", "200", "--rate", PACKETS_A_SECOND, "--seconds", scale.seconds];
     let server = Server::start("")?;
     let without = ack_p99(&server, &steady)?;
@@ -73,7 +77,10 @@ impl Subscribers {
             let subscribers =
                 (0..SUBSCRIBERS / RECEIVERS).map(|_| Subscriber::open(socket)).collect::<io::Result<Vec<_>>>()?;
             let (tally, ended) = (Arc::clone(&tally), Arc::clone(&ended));
-            receivers.push(std::thread::spawn(move || receive(subscribers, &tally, &ended)));
+            receivers.push(std::thread::spawn(move || {
+                rustix::process::nice(NICENESS)?;
+                receive(subscribers, &tally, &ended)
+            }));
         }
         Ok(Self { tally, ended, receivers, began: Instant::now() })
     }

@@ -2,8 +2,7 @@
 //! the store for what it missed.
 
 use bytes::Bytes;
-use loggerhead_headend::{Filter, Kinds, Subscription};
-use loggerhead_model::Cursor;
+use loggerhead_headend::{Filter, Subscription};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -22,16 +21,9 @@ pub(super) struct Follower {
     begun: bool,
     /// What everybody with its filter is told.
     sheets: Sheets,
-    /// What it has to read from the store before the sheets go on.
-    behind: Option<Behind>,
+    /// What it missed, which it is told from the store before the sheets go on.
+    missed: Option<Subscription>,
     _permit: OwnedSemaphorePermit,
-}
-
-/// What a reader missed.
-struct Behind {
-    subscription: Subscription,
-    /// The last batch that is read from the store.
-    edge: Cursor,
 }
 
 impl Follower {
@@ -48,7 +40,7 @@ impl Follower {
         let last = api.headend().store().health().cursor.number();
         // A place beyond the log was another log's: it means from now on, which the first message says.
         let seen = place.filter(|place| place.batch <= last).unwrap_or(Place { batch: last, item: None });
-        Self { api: api.clone(), filter, form, seen, begun: false, sheets, behind: None, _permit: permit }
+        Self { api: api.clone(), filter, form, seen, begun: false, sheets, missed: None, _permit: permit }
     }
 
     /// The next bytes to write; none when the head-end stops. Nothing is lost when the future is dropped before it is ready.
@@ -59,7 +51,7 @@ impl Follower {
             return Some(self.form.start(self.seen).into());
         }
         loop {
-            if let Some(bytes) = self.missed().await {
+            if let Some(bytes) = self.next_missed().await {
                 return Some(bytes);
             }
             match self.sheets.recv().await {
@@ -95,30 +87,27 @@ impl Follower {
         if self.seen.item.is_none() && self.seen.batch >= edge.number() {
             return;
         }
-        // Changes of presence are not in the log; what is new of them is in the sheets.
-        let filter = Filter { kinds: Kinds { presence: false, ..self.filter.kinds }, ..self.filter.clone() };
-        let subscription = self.api.headend().subscribe(filter, Some(self.seen.cursor()));
-        self.behind = Some(Behind { subscription, edge });
+        self.missed = Some(self.api.headend().history(self.filter.clone(), self.seen.cursor(), edge));
     }
 
     /// Some of what was missed; none when there is no more of it.
-    async fn missed(&mut self) -> Option<Bytes> {
+    async fn next_missed(&mut self) -> Option<Bytes> {
         loop {
-            let Behind { subscription, edge } = self.behind.as_mut()?;
+            let missed = self.missed.as_mut()?;
             // Held while the store is read and not while the reader takes it, so that a slow one holds nobody up.
             let turn = self.api.press().catch_ups.acquire().await.expect("the semaphore is never closed");
-            let next = subscription.next_until(*edge).await;
+            let next = missed.next().await;
             drop(turn);
             let Some(live) = next else {
-                let batch = subscription.position().number().max(self.seen.batch);
+                let batch = missed.position().number().max(self.seen.batch);
                 self.seen = self.seen.later(Place { batch, item: None });
-                self.behind = None;
+                self.missed = None;
                 return None;
             };
             let mut writing = Writing::new(self.form);
             writing.add(live);
             while !writing.is_full()
-                && let Some(live) = subscription.try_next()
+                && let Some(live) = missed.try_next()
             {
                 writing.add(live);
             }

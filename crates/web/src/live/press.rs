@@ -145,7 +145,7 @@ impl Press {
         let (sheets, first) = broadcast::channel(SHEETS_MAX);
         inside.followed.push(Followed { filter: filter.clone(), form, sheets: sheets.downgrade() });
         // Before the place of whoever asks is looked up, so that nothing is between.
-        let subscription = self.headend.subscribe(filter.clone(), None);
+        let subscription = self.headend.subscribe(filter.clone());
         let feeding = feed(Arc::downgrade(self), filter.clone(), form, subscription, sheets);
         inside.tasks.spawn_on(feeding, self.threads.handle());
         first

@@ -24,10 +24,12 @@ impl Threads {
     pub(super) fn start() -> io::Result<Self> {
         let count = available_parallelism().map_or(1, NonZero::get).div_ceil(2);
         let number = AtomicUsize::new(1);
+        // A thread begins with the priority of the one that starts it, which may be one of these.
+        let niceness = rustix::process::getpriority_process(None)? + NICENESS;
         let runtime = Builder::new_multi_thread()
             .worker_threads(count)
             .thread_name_fn(move || format!("push-{}", number.fetch_add(1, Ordering::Relaxed)))
-            .on_thread_start(step_back)
+            .on_thread_start(move || step_back(niceness))
             .enable_all()
             .build()?;
         Ok(Self(Some(runtime)))
@@ -48,8 +50,8 @@ impl Drop for Threads {
 }
 
 /// Lets this thread wait for others. Where that is not allowed it only costs devices some time.
-fn step_back() {
-    if let Err(error) = rustix::process::nice(NICENESS) {
+fn step_back(niceness: i32) {
+    if let Err(error) = rustix::process::setpriority_process(None, niceness) {
         tracing::debug!(%error, "a thread for live push has the priority of all others");
     }
 }
@@ -64,6 +66,12 @@ mod tests {
         let threads = Threads::start().expect("threads");
         let theirs = threads.handle().spawn(async move { here() }).await.expect("a task");
         assert_eq!(theirs, (here() + NICENESS).min(19));
+        let reading = threads.handle().spawn(async move { tokio::task::spawn_blocking(here).await }).await;
+        assert_eq!(
+            reading.expect("a task").expect("a thread"),
+            theirs,
+            "who reads the store for them is no further behind"
+        );
         let handle = threads.handle().clone();
         let ended = handle.spawn(async move { drop(threads) }).await;
         assert!(!ended.is_err_and(|error| error.is_panic()), "the last handle is dropped by a thread of them");

@@ -216,6 +216,29 @@ async fn whoever_takes_nothing_is_let_go() {
     while full.read().await > 0 {}
 }
 
+#[tokio::test]
+async fn whoever_is_told_nothing_for_long_keeps_up_with_the_log() {
+    let site = Site::open().await;
+    let waits = Waits { ping: Duration::from_millis(200), ..Waits::default() };
+    let (_server, settings) = serve_with(&site, waits).await;
+    let mut stream = UnixStream::connect(&settings.socket).await.expect("connected");
+    stream.write_all(b"GET /api/v1/live?device=nobody HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+    let mut text = Vec::new();
+    let place = |text: &[u8]| {
+        let text = String::from_utf8_lossy(text).into_owned();
+        text.lines().rev().find_map(|line| line.strip_prefix("id: ")?.parse::<u64>().ok())
+    };
+    while place(&text).is_none() {
+        stream.read_buf(&mut text).await.expect("it begins");
+    }
+    site.store(packet("d", &[reading(0, "1.5")])).await;
+    let committed = site.headend.store().health().cursor.number();
+    while place(&text).is_some_and(|place| place < committed) {
+        let read = tokio::time::timeout(PATIENCE, stream.read_buf(&mut text)).await.expect("in time");
+        assert_ne!(read.expect("a socket"), 0, "it goes on");
+    }
+}
+
 /// Asks over a connection of its own.
 async fn ask(settings: &Settings, path: &str) -> String {
     let mut stream = UnixStream::connect(&settings.socket).await.expect("connected");
