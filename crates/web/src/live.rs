@@ -155,8 +155,9 @@ fn beginning(headers: &HeaderMap, from: Option<&str>) -> Result<Option<Place>, P
 /// What happens from now on, or from a place in the log, as server-sent events.
 ///
 /// Messages: `start` (LiveStart), `readings` (LiveReadings), `event` (Event), `presence` (PresenceChange), `gap` (LiveGap)
-/// and `cut` (LiveStart), which tells a slow reader after which place it goes on from the store. The id of a message is the place after it; come back with it in `Last-Event-ID` or `from` and nothing is
-/// missed or told twice. Changes of presence are not in the log: after a pause ask for the devices instead.
+/// and `cut` (LiveStart), which tells a slow reader after which place it goes on from the store. The id of a message is the
+/// place after it; come back with it in `Last-Event-ID` or `from` and nothing is missed or told twice. Changes of presence
+/// are not in the log: after a pause ask for the devices instead.
 #[utoipa::path(
     get,
     path = "/api/v1/live",

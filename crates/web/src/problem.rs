@@ -99,7 +99,7 @@ const fn row(
     Description { kind, word, status, title, remedy }
 }
 
-static DESCRIPTIONS: [Description; 28] = [
+static DESCRIPTIONS: [Description; 29] = [
     row(
         ProblemKind::BadRequest,
         "bad-request",

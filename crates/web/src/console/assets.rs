@@ -4,9 +4,11 @@
 
 use std::sync::LazyLock;
 
-use axum::extract::Path;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::header;
+use axum::response::IntoResponse;
+
+use crate::extract::Segment;
+use crate::problem::{Problem, ProblemKind};
 
 /// Where assets are served.
 pub(super) const ROUTE: &str = "/assets/{version}/{*name}";
@@ -72,13 +74,17 @@ pub(super) fn address(name: &str) -> String {
 }
 
 /// Serves one; an address of another version is gone.
-pub(super) async fn serve(Path((version, name)): Path<(String, String)>) -> Response {
+///
+/// # Errors
+/// `UnknownPath` where there is none.
+pub(super) async fn serve(Segment((version, name)): Segment<(String, String)>) -> Result<impl IntoResponse, Problem> {
     let found = ASSETS.iter().find(|asset| asset.name == name && version == *VERSION);
-    let Some(asset) = found else { return StatusCode::NOT_FOUND.into_response() };
+    let unknown = || Problem::new(ProblemKind::UnknownPath, format!("no asset {name:?} of this version"));
+    let asset = found.ok_or_else(unknown)?;
     let headers = [
         (header::CONTENT_TYPE, asset.media_type),
         (header::CACHE_CONTROL, KEEP),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    (headers, asset.bytes).into_response()
+    Ok((headers, asset.bytes))
 }

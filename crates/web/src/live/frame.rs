@@ -20,6 +20,8 @@ const PONG: u8 = 0xA;
 /// Why a connection is closed, §7.4.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CloseCode {
+    /// The other side said goodbye first.
+    Normal = 1000,
     /// The server stops.
     GoingAway = 1001,
     /// The other side broke the rules of the protocol.

@@ -223,7 +223,7 @@ async fn listen(mut reader: impl AsyncRead + Unpin, mut received: BytesMut, hear
                 }
             }
             Ok(Some(Incoming::Pong | Incoming::Message)) => {}
-            Ok(Some(Incoming::Close)) => return End::Close(CloseCode::GoingAway),
+            Ok(Some(Incoming::Close)) => return End::Close(CloseCode::Normal),
             Err(_) => return End::Close(CloseCode::Protocol),
             Ok(None) => {
                 received.reserve(READ_BYTES);

@@ -68,6 +68,9 @@ async fn what_cannot_be_asked_is_a_problem_with_a_remedy() {
         (Method::GET, "/api/v1/live?kinds=gossip", "bad-request"),
         (Method::GET, "/api/v1/live?from=x", "bad-request"),
         (Method::GET, "/api/v1/problems/none", "unknown-path"),
+        (Method::GET, "/assets/0/console.css", "unknown-path"),
+        (Method::GET, "/assets/../../../etc/passwd", "unknown-path"),
+        (Method::GET, "/assets/0/%ff", "bad-request"),
         (Method::POST, "/api/v1/devices", "not-json"),
     ];
     for (method, path, expected) in cases {

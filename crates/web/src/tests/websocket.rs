@@ -172,6 +172,10 @@ async fn pings_are_answered_and_broken_frames_end_the_connection() {
     socket.stream.write_all(&[0x81, 0xff, 0, 0, 0, 1, 0, 0, 0, 0]).await.expect("sent");
     assert_eq!(socket.frame().await, Frame { opcode: 8, payload: 1002_u16.to_be_bytes().to_vec() });
     assert_eq!(socket.read().await, 0);
+    let mut leaving = Socket::open(&settings, "kinds=presence&device=nobody").await;
+    leaving.stream.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8]).await.expect("sent");
+    assert_eq!(leaving.frame().await, Frame { opcode: 8, payload: 1000_u16.to_be_bytes().to_vec() });
+    assert_eq!(leaving.read().await, 0);
     let mut other = Socket::open(&settings, "kinds=presence&device=nobody").await;
     server.shutdown(PATIENCE).await;
     assert_eq!(other.frame().await, Frame { opcode: 8, payload: 1001_u16.to_be_bytes().to_vec() });
