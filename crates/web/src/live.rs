@@ -32,6 +32,8 @@ use utoipa::IntoParams;
 use self::follower::Follower;
 use self::message::Form;
 pub(crate) use self::press::Press;
+#[cfg(test)]
+pub(crate) use self::press::{CATCH_UPS_MAX, Turn};
 use crate::access::Viewer;
 use crate::api::ProblemDetails;
 use crate::extract::{Params, device_id};

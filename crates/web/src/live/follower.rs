@@ -1,6 +1,9 @@
 //! One reader of the live stream, over whatever transport: it shares the sheets of its filter with all others, and goes to
 //! the store for what it missed.
 
+use std::pin::Pin;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use loggerhead_headend::{Filter, Subscription};
 use tokio::sync::OwnedSemaphorePermit;
@@ -8,7 +11,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::Place;
 use super::message::Form;
-use super::press::{Sheet, Sheets, Writing};
+use super::press::{Sheet, Sheets, Turn, Writing};
 use crate::state::Api;
 
 /// A reader.
@@ -21,9 +24,19 @@ pub(super) struct Follower {
     begun: bool,
     /// What everybody with its filter is told.
     sheets: Sheets,
-    /// What it missed, which it is told from the store before the sheets go on.
-    missed: Option<Subscription>,
+    missed: Missed,
     _permit: OwnedSemaphorePermit,
+}
+
+/// What a reader missed, which it is told from the store before the sheets go on.
+enum Missed {
+    Nothing,
+    /// It waits for its turn, and costs nothing until then.
+    Something(Pin<Box<dyn Future<Output = Turn> + Send>>),
+    Past {
+        past: Subscription,
+        turn: Turn,
+    },
 }
 
 impl Follower {
@@ -40,14 +53,16 @@ impl Follower {
         let last = api.headend().store().health().cursor.number();
         // A place beyond the log was another log's: it means from now on, which the first message says.
         let seen = place.filter(|place| place.batch <= last).unwrap_or(Place { batch: last, item: None });
-        Self { api: api.clone(), filter, form, seen, begun: false, sheets, missed: None, _permit: permit }
+        Self { api: api.clone(), filter, form, seen, begun: false, sheets, missed: Missed::Nothing, _permit: permit }
     }
 
     /// The next bytes to write; none when the head-end stops. Nothing is lost when the future is dropped before it is ready.
     pub(super) async fn next(&mut self) -> Option<Bytes> {
         if !self.begun {
             self.begun = true;
-            self.fall_behind();
+            if self.seen.item.is_some() || self.seen.batch < self.api.headend().store().health().cursor.number() {
+                self.fall_behind();
+            }
             return Some(self.form.start(self.seen).into());
         }
         loop {
@@ -81,33 +96,41 @@ impl Follower {
         unseen
     }
 
-    /// Goes to the store for what was committed since what was seen.
+    /// Lets it wait for its turn to read the store.
     fn fall_behind(&mut self) {
-        let edge = self.api.headend().store().health().cursor;
-        if self.seen.item.is_none() && self.seen.batch >= edge.number() {
-            return;
-        }
-        self.missed = Some(self.api.headend().history(self.filter.clone(), self.seen.cursor(), edge));
+        let press = Arc::clone(self.api.press());
+        self.missed = Missed::Something(Box::pin(async move { press.turn().await }));
     }
 
     /// Some of what was missed; none when there is no more of it.
     async fn next_missed(&mut self) -> Option<Bytes> {
         loop {
-            let missed = self.missed.as_mut()?;
-            // Held while the store is read and not while the reader takes it, so that a slow one holds nobody up.
-            let turn = self.api.press().catch_ups.acquire().await.expect("the semaphore is never closed");
-            let next = missed.next().await;
-            drop(turn);
-            let Some(live) = next else {
-                let batch = missed.position().number().max(self.seen.batch);
+            let past = match &mut self.missed {
+                Missed::Nothing => return None,
+                Missed::Something(turn) => {
+                    let turn = turn.await;
+                    // Only now, so that nothing more is missed of what came while it waited.
+                    let edge = self.api.headend().store().health().cursor;
+                    let past = self.api.headend().history(self.filter.clone(), self.seen.cursor(), edge);
+                    self.missed = Missed::Past { past, turn };
+                    continue;
+                }
+                Missed::Past { turn, .. } if turn.is_over() => {
+                    self.fall_behind();
+                    continue;
+                }
+                Missed::Past { past, .. } => past,
+            };
+            let Some(live) = past.next().await else {
+                let batch = past.position().number().max(self.seen.batch);
                 self.seen = self.seen.later(Place { batch, item: None });
-                self.missed = None;
+                self.missed = Missed::Nothing;
                 return None;
             };
             let mut writing = Writing::new(self.form);
             writing.add(live);
             while !writing.is_full()
-                && let Some(live) = missed.try_next()
+                && let Some(live) = past.try_next()
             {
                 writing.add(live);
             }

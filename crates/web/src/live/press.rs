@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use loggerhead_headend::{Filter, HeadEnd, Live, Subscription};
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::{Semaphore, broadcast, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -32,7 +32,10 @@ const SHEET_BYTES: usize = 64 * 1024;
 /// that a reader who was told nothing for long does not go back as far.
 const QUIET: Duration = Duration::from_secs(5);
 /// Subscribers that read the store at a time: more would only slow each other, and the devices.
-const CATCH_UPS_MAX: usize = 4;
+pub(crate) const CATCH_UPS_MAX: usize = 4;
+/// How long one of them keeps its place. All at once would each be written to anew, and nobody would reach the sheets, which
+/// are written once; but whoever takes slowly what was read for it holds the others up no longer than this.
+const TURN_MAX: Duration = Duration::from_secs(1);
 
 /// Sheets as they come, and how many were lost to who is slow.
 pub(super) type Sheets = broadcast::Receiver<Arc<Sheet>>;
@@ -59,7 +62,17 @@ pub(crate) struct Press {
     threads: Threads,
     inside: Mutex<Inside>,
     /// Places for reading the store.
-    pub(super) catch_ups: Semaphore,
+    catch_ups: Arc<Semaphore>,
+}
+
+/// A place among those who read the store, until it is dropped or its time is over.
+pub(crate) struct Turn(oneshot::Sender<()>);
+
+impl Turn {
+    /// Whether somebody else has the place now.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.is_closed()
+    }
 }
 
 #[derive(Default)]
@@ -127,7 +140,7 @@ impl Press {
     /// # Errors
     /// When the system gives no threads.
     pub(crate) fn start(headend: HeadEnd) -> io::Result<Arc<Self>> {
-        let catch_ups = Semaphore::new(CATCH_UPS_MAX);
+        let catch_ups = Arc::new(Semaphore::new(CATCH_UPS_MAX));
         Ok(Arc::new(Self { headend, threads: Threads::start()?, inside: Mutex::default(), catch_ups }))
     }
 
@@ -162,11 +175,24 @@ impl Press {
         left
     }
 
-    /// Serves a subscriber until it ends or the server stops.
+    /// Has the threads for live push do this until it ends or the server stops.
     pub(super) fn keep(&self, serving: impl Future<Output = ()> + Send + 'static) {
         let mut inside = self.inside();
         while inside.tasks.try_join_next().is_some() {}
         inside.tasks.spawn_on(serving, self.threads.handle());
+    }
+
+    /// A place for reading the store, when one is free.
+    pub(crate) async fn turn(&self) -> Turn {
+        let place = Arc::clone(&self.catch_ups).acquire_owned().await.expect("the semaphore is never closed");
+        let (turn, mut given_back) = oneshot::channel();
+        self.keep(async move {
+            // Either is the end of it.
+            let _end = timeout(TURN_MAX, &mut given_back).await;
+            given_back.close();
+            drop(place);
+        });
+        Turn(turn)
     }
 
     /// Waits until every subscriber was told that the server stops.

@@ -186,31 +186,32 @@ impl Stream {
         answers: &mut mpsc::Receiver<Vec<u8>>,
         alive: &AtomicBool,
     ) -> Result<(), End> {
-        let ping = self.waits.ping;
+        let Waits { ping, write: within, .. } = self.waits;
         let mut pings = tokio::time::interval_at(tokio::time::Instant::now() + ping, ping);
         loop {
             tokio::select! {
                 bytes = self.follower.next() => {
-                    self.write(writer, &bytes.ok_or(End::Close(CloseCode::GoingAway))?).await?;
+                    write(writer, &bytes.ok_or(End::Close(CloseCode::GoingAway))?, within).await?;
                 }
-                Some(pong) = answers.recv() => self.write(writer, &pong).await?,
+                Some(pong) = answers.recv() => write(writer, &pong, within).await?,
                 _ = pings.tick() => {
                     if !alive.swap(false, Ordering::Relaxed) {
                         return Err(End::Gone);
                     }
-                    self.write(writer, &frame::ping()).await?;
+                    write(writer, &frame::ping(), within).await?;
                 }
             }
         }
     }
+}
 
-    async fn write(&self, writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result<(), End> {
-        let written = async {
-            writer.write_all(bytes).await?;
-            writer.flush().await
-        };
-        tokio::time::timeout(self.waits.write, written).await.map_err(|_| End::Gone)?.map_err(End::from)
-    }
+/// Writes to a subscriber, who takes it within a time or is gone.
+async fn write(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8], within: Duration) -> Result<(), End> {
+    let written = async {
+        writer.write_all(bytes).await?;
+        writer.flush().await
+    };
+    tokio::time::timeout(within, written).await.map_err(|_| End::Gone)?.map_err(End::from)
 }
 
 /// Hears what a subscriber sends after what was `received` from it already, until it ends.

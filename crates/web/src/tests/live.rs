@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{PATIENCE, Site, event, packet, reading};
 use crate::access::Caller;
+use crate::live::{CATCH_UPS_MAX, Turn};
 
 /// More sheets than wait for a reader.
 const MORE_THAN_WAITS: i64 = 100;
@@ -173,6 +174,21 @@ async fn a_slow_reader_is_told_where_it_was_cut_and_catches_up() {
     let expected: Vec<_> = (0..MORE_THAN_WAITS).map(|number| json!(super::at(number).to_string())).collect();
     assert_eq!(moments, expected);
     assert_eq!(cuts.len(), 1, "{cuts:?}");
+}
+
+#[tokio::test]
+async fn whoever_reads_the_store_for_long_lets_another_go_on() {
+    let site = Site::open().await;
+    let mut turns = Vec::new();
+    for _ in 0..CATCH_UPS_MAX {
+        turns.push(site.api.press().turn().await);
+    }
+    let next = tokio::time::timeout(PATIENCE, site.api.press().turn()).await.expect("a turn ends by itself");
+    assert!(turns.iter().any(Turn::is_over) && !next.is_over());
+    drop((turns, next));
+    for _ in 0..CATCH_UPS_MAX {
+        drop(tokio::time::timeout(PATIENCE, site.api.press().turn()).await.expect("a turn is given back"));
+    }
 }
 
 #[tokio::test]

@@ -137,7 +137,9 @@ async fn over_websocket_nothing_is_missed_or_told_twice() {
 #[tokio::test]
 async fn a_slow_subscriber_is_told_where_it_was_cut_and_catches_up() {
     let site = Site::open().await;
-    let (_server, settings) = serve(&site).await;
+    // However slow the machine is, nobody is asked whether it is there in between.
+    let waits = Waits { ping: PATIENCE, write: PATIENCE, ..Waits::default() };
+    let (_server, settings) = serve_with(&site, waits).await;
     let mut slow = Socket::open(&settings, "kinds=readings&device=d").await;
     let mut quick = Socket::open(&settings, "kinds=readings&device=d").await;
     let names: Vec<String> = (0..LARGE_READINGS).map(|number| format!("f{number:0>99}")).collect();
