@@ -300,6 +300,7 @@ impl<S: Stream> Connection<S> {
                 Output::Event(event) => self.guest.event(event),
                 Output::Fault(fault) => self.guest.faulted(&fault),
                 Output::Learnt(learnt) => self.guest.learnt(learnt),
+                Output::Dropped(device, count) => self.guest.core.messages_dropped(&device, count),
                 Output::Remember { identity, note, keep } => self.guest.remember(identity, note, keep),
                 Output::ExpectWithin(limit) => self.guest.expect_within(limit),
                 Output::Command(id, state) => self.guest.core.command_moved(id, state),

@@ -202,6 +202,14 @@ impl Core {
         self.commands.deliver(&device);
     }
 
+    /// Counts messages for a device that were dropped.
+    pub(crate) fn messages_dropped(&self, device: &DeviceId, count: u64) {
+        if let Some(device) = self.identities.directory.by_id(device) {
+            device.counters.dropped.add(count);
+            self.counters.protocol(device.protocol).messages_dropped.add(count);
+        }
+    }
+
     /// Tells what shares the news of all devices what became of a command.
     fn pass_on(&self, record: &CommandRecord) {
         let now = self.clock.now();

@@ -69,6 +69,7 @@ pub(crate) struct Counted {
     pub(crate) packets: Counter,
     pub(crate) readings: Counter,
     pub(crate) faults: Counter,
+    pub(crate) dropped: Counter,
 }
 
 struct Life {
@@ -367,6 +368,7 @@ impl Counted {
             packets: self.packets.value(),
             readings: self.readings.value(),
             faults: self.faults.value(),
+            dropped: self.dropped.value(),
         }
     }
 }

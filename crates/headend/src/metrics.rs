@@ -51,6 +51,8 @@ pub struct ProtocolMetrics {
     pub handshakes_failed: u64,
     /// Datagrams that found no room: their peer's queue, the table of peers or the system's buffer was full.
     pub datagrams_dropped: u64,
+    /// Messages that were dropped, since too many waited for their receiver.
+    pub messages_dropped: u64,
     /// Devices let in.
     pub logins: u64,
     /// Claims not believed, by reason.
@@ -190,6 +192,7 @@ pub(crate) struct ProtocolCounters {
     limited: Tally<{ ConnectionLimit::WORDS.len() }>,
     pub(crate) handshakes_failed: Counter,
     pub(crate) datagrams_dropped: Counter,
+    pub(crate) messages_dropped: Counter,
     pub(crate) logins: Counter,
     refusals: Tally<{ REFUSALS.len() }>,
     faults: Tally<{ FaultKind::ALL.len() }>,
@@ -244,6 +247,7 @@ impl ProtocolCounters {
             connections_limited: self.limited.read(ConnectionLimit::WORDS),
             handshakes_failed: self.handshakes_failed.value(),
             datagrams_dropped: self.datagrams_dropped.value(),
+            messages_dropped: self.messages_dropped.value(),
             logins: self.logins.value(),
             refusals: self.refusals.read(REFUSALS.map(refusal_word)),
             faults: self.faults.read(FaultKind::ALL.map(FaultKind::word)),

@@ -52,6 +52,8 @@ pub struct DeviceCounters {
     pub readings: u64,
     /// Times that it broke the rules of its protocol.
     pub faults: u64,
+    /// Messages for it that were dropped, since too many waited.
+    pub dropped: u64,
 }
 
 /// A device that an operator adds.

@@ -268,6 +268,9 @@ fn show(device: &Device, json: bool) -> anyhow::Result<()> {
         counters.bytes_in,
         counters.bytes_out
     ))?;
+    if counters.dropped > 0 {
+        say(format_args!("dropped       {} messages: too many waited for it", counters.dropped))?;
+    }
     for (name, finding) in &device.learnt {
         say(format_args!("learnt        {name}: {finding}"))?;
     }

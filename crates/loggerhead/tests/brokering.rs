@@ -346,6 +346,28 @@ fn a_device_of_another_protocol_is_commanded_by_publishing() {
 }
 
 #[test]
+fn messages_that_are_dropped_are_shown_with_their_account() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let limited =
+        configuration("127.0.0.1:0").replace("\n[[device]]", "[listener.mqtt]\nqueue_messages_max = 2\n\n[[device]]");
+    let head_end = HeadEnd::start(directory.path(), &limited);
+    let address = head_end.addresses_of("mqtt").first().expect("the listener listens").clone();
+    client("mosquitto_sub", &address, &["-i", "slow", "-c", "-q", "1", "-t", "t", "-E"]);
+    for _ in 0..5 {
+        client("mosquitto_pub", &address, &["-q", "1", "-t", "t", "-m", "x"]);
+    }
+    let data = head_end.data().display().to_string();
+    let show = || json(&["device", "show", "plant", "--json", "--data", &data]);
+    let deadline = Instant::now() + PATIENCE;
+    while show().pointer("/counters/dropped") != Some(&3.into()) {
+        assert!(Instant::now() < deadline, "{}", show());
+    }
+    let shown = run(&["device", "show", "plant", "--data", &data]);
+    assert!(shown.contains("dropped       3 messages"), "{shown}");
+    assert!(head_end.stop().success());
+}
+
+#[test]
 fn messages_are_published_and_printed_by_hand() {
     let directory = tempfile::tempdir().expect("a directory for this test");
     let (head_end, address) = start(directory.path());

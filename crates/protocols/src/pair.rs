@@ -466,6 +466,8 @@ impl Pair {
                 Output::Event(event) => self.note(connection, Happening::Event(event)),
                 Output::Fault(fault) => self.note(connection, Happening::Fault(fault)),
                 Output::Learnt(learnt) => self.learn(connection, learnt),
+                // A figure for operators, of whom there are none here.
+                Output::Dropped(..) => {}
                 Output::Remember { identity, note, keep } => {
                     self.notes.insert(identity, (self.now + keep, note));
                 }
@@ -545,6 +547,7 @@ impl Pair {
                 | Output::Keep(_)
                 | Output::Sample(..)
                 | Output::Learnt(_)
+                | Output::Dropped(..)
                 | Output::Remember { .. }
                 | Output::ExpectWithin(_)
                 | Output::Command(..) => unreachable!("a device's side asks, stores and commands nothing"),

@@ -239,6 +239,8 @@ pub enum Output {
         /// How long.
         keep: Duration,
     },
+    /// So many messages for a device were dropped, since too many waited for it. Counted and shown with the device.
+    Dropped(DeviceId, u64),
     /// The peer should be heard from at least this often; beyond it, its presence is silent.
     ExpectWithin(Duration),
     /// A command moved on.

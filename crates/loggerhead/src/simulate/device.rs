@@ -204,6 +204,7 @@ impl Device {
                 | Output::Keep(_)
                 | Output::Sample(..)
                 | Output::Learnt(_)
+                | Output::Dropped(..)
                 | Output::Remember { .. }
                 | Output::ExpectWithin(_)
                 | Output::Command(..) => {}

@@ -211,6 +211,7 @@ impl Robot {
                 | Output::Sample(..)
                 | Output::Join(_)
                 | Output::Learnt(_)
+                | Output::Dropped(..)
                 | Output::Remember { .. }
                 | Output::ExpectWithin(_)
                 | Output::Command(..) => {}

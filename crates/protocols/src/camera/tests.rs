@@ -120,6 +120,7 @@ impl House {
                     | Output::Event(_)
                     | Output::Fault(_)
                     | Output::Learnt(_)
+                    | Output::Dropped(..)
                     | Output::Remember { .. }
                     | Output::ExpectWithin(_)
                     | Output::Command(..)

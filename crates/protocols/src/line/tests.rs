@@ -103,6 +103,7 @@ impl House {
                     | Output::Event(_)
                     | Output::Fault(_)
                     | Output::Learnt(_)
+                    | Output::Dropped(..)
                     | Output::Remember { .. }
                     | Output::ExpectWithin(_)
                     | Output::Command(..)

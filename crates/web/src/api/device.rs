@@ -78,6 +78,8 @@ pub struct Counters {
     pub readings: u64,
     /// Times that it broke the rules of its protocol.
     pub faults: u64,
+    /// Messages for it that were dropped, since too many waited.
+    pub dropped: u64,
 }
 
 /// A page of devices.
@@ -216,6 +218,7 @@ impl From<DeviceCounters> for Counters {
             packets: counters.packets,
             readings: counters.readings,
             faults: counters.faults,
+            dropped: counters.dropped,
         }
     }
 }

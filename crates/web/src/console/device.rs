@@ -281,6 +281,9 @@ fn facts(visit: &Visit, device: &DeviceStatus, latest: &[Latest<'_>]) -> Markup 
             dt { (visit.t("device.readings")) } dd { (format::number(counters.readings)) }
             dt { (visit.t("device.bytes")) } dd { (format::bytes(counters.bytes_in)) " / " (format::bytes(counters.bytes_out)) }
             dt { (visit.t("device.faults")) } dd { (format::number(counters.faults)) }
+            @if counters.dropped > 0 {
+                dt { (visit.t("device.dropped")) } dd { (format::number(counters.dropped)) }
+            }
         }
     }
 }

@@ -23,6 +23,8 @@ pub(in crate::mqtt) struct Figures {
 pub(in crate::mqtt) struct Loser {
     /// Whose it is.
     pub(in crate::mqtt) device: DeviceId,
+    /// How many.
+    pub(in crate::mqtt) count: u64,
     /// What is to be said.
     pub(in crate::mqtt) text: String,
 }
@@ -57,7 +59,7 @@ impl Inside {
             .map(|client| {
                 let count = std::mem::take(&mut client.dropped);
                 let text = format!("{count} messages for client {} were dropped: too many wait for it", client.id);
-                Loser { device: client.device.clone(), text }
+                Loser { device: client.device.clone(), count, text }
             })
             .collect()
     }

@@ -66,7 +66,8 @@ impl Steward {
         if tidies {
             self.tidy_at = now.elapsed + TIDY_EVERY;
         }
-        for Loser { device, text } in losers {
+        for Loser { device, count, text } in losers {
+            self.outputs.push_back(Output::Dropped(device.clone(), count));
             self.outputs.push_back(Output::Event(Event {
                 at: now.wall,
                 severity: Severity::Warning,
