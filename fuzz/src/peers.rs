@@ -28,8 +28,8 @@ pub(crate) enum Checks {
 pub(crate) const SETTINGS: u8 = 6;
 
 /// Every dialect of the data loggers, and every rule about checks and answers; then lines in another encoding and with
-/// other ends, cameras, robots with and without their configuration, robots in their cycles, and clients of a relay.
-const ROWS: [Settings; 21] = [
+/// other ends, cameras, robots with and without their configuration, robots in their cycles, clients of a relay, and robots that are asked.
+const ROWS: [Settings; 23] = [
     Settings {
         protocol: "logger",
         listener: "aes_keys = ['text:0000000000123456']",
@@ -141,6 +141,14 @@ const ROWS: [Settings; 21] = [
         simulated: "host = '1.1.1.1'",
         checks: Checks::Absent,
     },
+    Settings { protocol: "varproxy", listener: "poll_ms = 60000", device: "", simulated: "", checks: Checks::Absent },
+    Settings {
+        protocol: "varproxy",
+        listener: "poll_ms = 60000\nvariables = ['$OV_PRO', '$NONE', '$POS_ACT']",
+        device: "writable = ['$OV_PRO']",
+        simulated: "is_simple = true\nwritable = ['$OV_PRO']",
+        checks: Checks::Absent,
+    },
 ];
 
 const NONE: Settings = Settings { protocol: "", listener: "", device: "", simulated: "", checks: Checks::Absent };
@@ -150,9 +158,9 @@ const IDENTITY: &str = "330302D110/01";
 const ENCIPHERED: &str = "logger";
 /// The protocols whose packets carry no check of their own: they rest on the transport's, which a line that changes single
 /// bytes does not have.
-const UNCHECKED: [&str; 7] = ["mqtt", "line", "chat", "camera", "kuka", "rsi", "socks"];
+const UNCHECKED: [&str; 8] = ["mqtt", "line", "chat", "camera", "kuka", "rsi", "socks", "varproxy"];
 /// The protocols whose devices have no secret, and are not told what is stored.
-const UNTOLD: [&str; 1] = ["rsi"];
+const UNTOLD: [&str; 2] = ["rsi", "varproxy"];
 /// The protocols whose peers have nothing to report.
 const SILENT: [&str; 1] = ["socks"];
 const SECRET: &str = "text:IJKLMNOPQRSTUVWX";

@@ -41,7 +41,7 @@ impl DataDoors {
     pub(crate) fn new(config: &config::Listener, tls: Option<TlsAcceptor>) -> Self {
         let address = |address: &Address| match address {
             Address::Tcp(address) => Some(address.ip()),
-            Address::Udp(_) | Address::Unix(_) => None,
+            Address::Udp(_) | Address::Unix(_) | Address::Call(_) => None,
         };
         Self { addresses: config.addresses.iter().filter_map(address).collect(), tls, ..Self::of(config.data_ports) }
     }

@@ -11,6 +11,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::caller::Caller;
 use crate::connection::{Stream, serve};
 use crate::core::Core;
 use crate::datagrams::{Conversation, Datagrams};
@@ -34,12 +35,16 @@ pub(crate) enum Door {
         listener: UnixListener,
         _file: SocketFile,
     },
+    /// Nobody comes in: the peer is called.
+    Call(Caller),
 }
 
 enum Arrived {
     Tcp(TcpStream, SocketAddr),
     Udp(Conversation, SocketAddr),
     Unix(UnixStream),
+    /// We called.
+    Called(TcpStream, SocketAddr),
 }
 
 impl Door {
@@ -55,7 +60,16 @@ impl Door {
                 door.accept(peers_max).await.map(|(conversation, address)| Arrived::Udp(conversation, address))
             }
             Self::Unix { listener: door, .. } => door.accept().await.map(|(stream, _)| Arrived::Unix(stream)),
+            Self::Call(caller) => {
+                let (stream, address) = caller.call(listener).await;
+                Ok(Arrived::Called(stream, address))
+            }
         }
+    }
+
+    /// Whether there may be one more connection beside so many: a peer is not called while it is there.
+    fn takes_another(&self, connections: usize) -> bool {
+        !matches!(self, Self::Call(_)) || connections == 0
     }
 }
 
@@ -73,7 +87,7 @@ pub(crate) async fn keep(
         tokio::select! {
             () = stop.cancelled() => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
-            arrived = door.accept(&listener) => match arrived {
+            arrived = door.accept(&listener), if door.takes_another(connections.len()) => match arrived {
                 Ok(arrived) => {
                     pause = PAUSE_MIN;
                     welcome(&core, &listener, tls.as_ref(), arrived, &mut connections);
@@ -127,7 +141,7 @@ fn welcome(
     connections: &mut JoinSet<()>,
 ) {
     let peer = match &arrived {
-        Arrived::Tcp(_, address) | Arrived::Udp(_, address) => Peer::at(*address),
+        Arrived::Tcp(_, address) | Arrived::Udp(_, address) | Arrived::Called(_, address) => Peer::at(*address),
         Arrived::Unix(_) => Peer { text: "unix".into(), address: None, certified: None },
     };
     let proxies = &listener.settings().proxies;
@@ -145,8 +159,10 @@ fn welcome(
     let core = Arc::clone(core);
     match (arrived, tls.cloned()) {
         (Arrived::Tcp(stream, _), tls) if is_proxied => connections.spawn(serve_proxied(core, pass, peer, stream, tls)),
-        (Arrived::Tcp(stream, _), None) => connections.spawn(serve(core, pass, peer, stream)),
-        // The configuration has no TLS on UDP.
+        // The configuration has no TLS on UDP, and none towards peers that are called.
+        (Arrived::Tcp(stream, _), None) | (Arrived::Called(stream, _), _) => {
+            connections.spawn(serve(core, pass, peer, stream))
+        }
         (Arrived::Udp(conversation, _), _) => connections.spawn(serve(core, pass, peer, conversation)),
         (Arrived::Unix(stream), None) => connections.spawn(serve(core, pass, peer, stream)),
         (Arrived::Tcp(stream, _), Some(tls)) => connections.spawn(serve_tls(core, pass, peer, stream, tls)),

@@ -7,6 +7,7 @@
 
 mod alarm;
 mod budget;
+mod caller;
 mod client_certificate;
 mod clock;
 mod commands;

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::caller::Caller;
 use crate::config;
 use crate::core::Core;
 use crate::data_doors::DataDoors;
@@ -196,7 +197,8 @@ impl Running {
             doors: JoinSet::new(),
         };
         for (door, address) in opened {
-            tracing::info!(listener = config.name, protocol = protocol.name, %address, "listening");
+            let doing = if matches!(door, Door::Call(_)) { "calling" } else { "listening" };
+            tracing::info!(listener = config.name, protocol = protocol.name, %address, "{doing}");
             running.addresses.push(address);
             running.keep(core, door, tls.clone());
         }
@@ -327,6 +329,7 @@ fn open_door(
             let address = BoundAddress::Tcp(listener.local_addr()?);
             Ok((Door::Tcp(listener), address))
         }),
+        config::Address::Call(to) => Ok((Door::Call(Caller::new(to.clone())), BoundAddress::Call(to.clone()))),
         config::Address::Unix(path) => listen_unix(path, config.socket_files)
             .map(|(listener, file)| (Door::Unix { listener, _file: file }, BoundAddress::Unix(path.clone()))),
     };

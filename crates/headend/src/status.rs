@@ -108,6 +108,8 @@ pub enum BoundAddress {
     Udp(SocketAddr),
     /// A socket file.
     Unix(PathBuf),
+    /// Nowhere: this peer is called.
+    Call(String),
 }
 
 impl fmt::Display for BoundAddress {
@@ -117,6 +119,7 @@ impl fmt::Display for BoundAddress {
             Self::Tcp(address) => address.fmt(formatter),
             Self::Udp(address) => write!(formatter, "udp:{address}"),
             Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
+            Self::Call(to) => write!(formatter, "call:{to}"),
         }
     }
 }

@@ -104,6 +104,7 @@ mod tests {
             "decode -",
             "decode mqtt --build connect --client-id C001 --user admin --password 123456 --keep-alive 100",
             "simulate kuka-eki --to 127.0.0.1:54600 --robots 3 --rate 20 --seconds 10",
+            "simulate kuka-proxy --listen 127.0.0.1:7000 --kind simple --writable $OV_PRO",
             "simulate kuka-rsi --to 127.0.0.1:49152 --cycle-ms 12 --seconds 60 --json",
             "simulate camera --to 127.0.0.1:2021 --cameras 3 --rate 0.1 --seconds 60",
             "decode kuka --hex 3c412f3e",

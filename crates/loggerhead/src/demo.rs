@@ -158,7 +158,7 @@ fn cipher_only(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys) -> anyho
 fn loggers_address(headend: &HeadEnd) -> anyhow::Result<SocketAddr> {
     let tcp = |(_, address)| match address {
         BoundAddress::Tcp(address) => Some(address),
-        BoundAddress::Udp(_) | BoundAddress::Unix(_) => None,
+        BoundAddress::Udp(_) | BoundAddress::Unix(_) | BoundAddress::Call(_) => None,
     };
     headend.addresses().into_iter().find_map(tcp).context("the head-end listens nowhere")
 }

@@ -12,6 +12,7 @@ pub(crate) mod logger;
 mod meters;
 mod people;
 mod plan;
+mod proxy;
 mod robot;
 mod rsi;
 mod summary;
@@ -79,6 +80,16 @@ Example: loggerhead simulate kuka-rsi --to 127.0.0.1:49152 --seconds 60
 The head-end has to know it: device add 127.0.0.1 --protocol rsi --login name. Fails when an answer was late."
     )]
     KukaRsi(rsi::RsiArgs),
+    /// A KUKA robot with a variable proxy, which waits for clients
+    #[command(
+        name = "kuka-proxy",
+        after_help = "\
+Examples:
+  loggerhead simulate kuka-proxy --listen 127.0.0.1:7000
+  loggerhead simulate kuka-proxy --listen 127.0.0.1:7000 --kind simple --writable '$OV_PRO' --discovery 127.0.0.1:6999
+The head-end calls it: address = [\"call:127.0.0.1:7000\"] in a listener with protocol = \"varproxy\"."
+    )]
+    KukaProxy(proxy::ProxyArgs),
     /// Clients of an MQTT broker, this one or another
     #[command(after_help = "\
 Examples:
@@ -194,6 +205,7 @@ pub(crate) async fn run(simulate: Simulate) -> anyhow::Result<ExitCode> {
         Simulate::Mqtt(args) => broker::run(&args).await,
         Simulate::KukaEki(args) => run_crowd(&args.crowd, args.who()).await,
         Simulate::KukaRsi(args) => rsi::run(&args).await,
+        Simulate::KukaProxy(args) => proxy::run(&args).await,
         Simulate::Camera(args) => run_crowd(&args.crowd, args.who()).await,
         Simulate::Line(args) => see_through(&args.course(), |patience| people::launch("line", &args, patience)).await,
         Simulate::Chat(args) => see_through(&args.course(), |patience| people::launch("chat", &args, patience)).await,

@@ -1,11 +1,12 @@
 //! Robots over real sockets: what they report is stored, and what is stored is answered.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpStream, UdpSocket};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::{Api, HeadEnd, PATIENCE, assert_same, exported, journalled, json, outcome, run};
+use crate::support::{Api, HeadEnd, PATIENCE, assert_same, exported, journalled, json, loggerhead, outcome, run};
 
 /// A listener that enrols robots by a secret.
 const ROBOTS: &str = r#"
@@ -81,14 +82,14 @@ fn a_robot_without_a_secret_is_known_by_its_address_and_its_own_configuration() 
 #[test]
 fn a_configuration_that_cannot_be_served_is_refused_at_its_line() {
     let directory = tempfile::tempdir().expect("a directory for this test");
-    let own = "configuration = \"<ETHERNETKRL><CONFIGURATION><EXTERNAL><TYPE>Client</TYPE></EXTERNAL></CONFIGURATION></ETHERNETKRL>\"";
+    let own = "configuration = \"<ETHERNETKRL><CONFIGURATION><INTERNAL><PROTOCOL>UDP</PROTOCOL></INTERNAL></CONFIGURATION></ETHERNETKRL>\"";
     let configuration = format!("{ROBOTS}[listener.kuka]\n{own}\n");
     HeadEnd::configure(directory.path(), &configuration);
     let file = directory.path().join("loggerhead.toml");
     let output = outcome(&["check", "--config", file.to_str().expect("a path of this test")]);
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(!output.status.success() && said.contains("listener.robots.kuka.configuration"), "{said}");
-    assert!(said.contains("write Server, so that it calls"), "{said}");
+    assert!(said.contains("only TCP is taken"), "{said}");
 }
 
 #[test]
@@ -172,4 +173,79 @@ fn a_correction_that_an_operator_asks_for_goes_out_within_its_limits_and_ends() 
     assert_eq!(cycle(&robot, 1_000), answer("0.0000"), "it was for one cycle");
     robot.send(b"<Rob><IPOC>x</IPOC></Rob>").expect("a socket of this test");
     assert_eq!(cycle(&robot, 1_004), answer("0.0000"), "what is no state is not answered");
+}
+
+/// A robot that is called here, and known by its address.
+fn called(protocol: &str, to: &str, settings: &str) -> String {
+    format!(
+        "[[listener]]\nname = \"robots\"\nprotocol = \"{protocol}\"\naddress = [\"call:{to}\"]\n[[device]]\nid = \"press\"\n\
+         protocol = \"{protocol}\"\nidentity = \"127.0.0.1\"\nlogin = \"name\"\n{settings}"
+    )
+}
+
+/// Waits until the device has a reading of this function; the text of the latest one.
+fn value_of(api: &Api, function: &str) -> String {
+    let began = std::time::Instant::now();
+    loop {
+        let latest = api.get("/api/v1/latest?device=press").json();
+        let readings = latest.get("readings").and_then(Value::as_array).into_iter().flatten();
+        let mut found = readings.filter(|reading| reading.get("function").is_some_and(|name| name == function));
+        if let Some(text) = found.next().and_then(|reading| reading.get("text")?.as_str()) {
+            return text.to_owned();
+        }
+        assert!(began.elapsed() < PATIENCE, "no {function} in {latest}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn the_variables_of_a_robot_that_is_called_are_read_and_written() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    for kind in ["c3", "simple"] {
+        let mut robot = loggerhead();
+        robot.args(["simulate", "kuka-proxy", "--listen", "127.0.0.1:0", "--kind", kind, "--writable", "$OV_PRO"]);
+        let mut robot =
+            robot.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().expect("the binary was built for this test");
+        let mut line = String::new();
+        BufReader::new(robot.stdout.as_mut().expect("it is piped"))
+            .read_line(&mut line)
+            .expect("it says where it listens");
+        let to = line.trim_end().rsplit(' ').next().expect("an address").to_owned();
+        let directory = directory.path().join(kind);
+        std::fs::create_dir(&directory).expect("a directory of this test");
+        let settings = "[device.varproxy]\npoll_ms = 50\nwritable = [\"$OV_PRO\", \"$BASE\"]\n";
+        let head_end = HeadEnd::start(&directory, &called("varproxy", &to, settings));
+        let api = Api::Unix(head_end.data());
+        assert_eq!(value_of(&api, "$AXIS_ACT.A2"), "-90.0");
+        let order = r#"{"order":"control","lines":[{"meter":"$OV_PRO","hex":"3432","timeout_ms":0,"retries":0}]}"#;
+        let taken = api.ask("POST", "/api/v1/devices/press/commands", "content-type: application/json\r\n", order);
+        assert_eq!(taken.status, 202, "{taken:?}");
+        let began = std::time::Instant::now();
+        while value_of(&api, "$OV_PRO") != "42" {
+            assert!(began.elapsed() < PATIENCE, "{kind}: it was not written");
+        }
+        assert!(head_end.stop().success());
+        robot.kill().and_then(|()| robot.wait()).expect("it runs");
+    }
+}
+
+#[test]
+fn a_robot_that_is_a_server_is_called_until_it_answers_and_called_again() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let robot = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let to = robot.local_addr().expect("it is bound").to_string();
+    let head_end = HeadEnd::start(directory.path(), &called("kuka", &to, ""));
+    for number in 1..=2 {
+        let (mut line, _) = robot.accept().expect("somebody calls");
+        line.set_read_timeout(Some(PATIENCE)).expect("a socket of this test");
+        let document = format!("<Robot><Sequence>{number}</Sequence><Mode>{number}</Mode></Robot>");
+        line.write_all(document.as_bytes()).expect("the head-end reads");
+        let expected = format!("<Server><Stored>{number}</Stored></Server>");
+        let mut answer = vec![0; expected.len()];
+        line.read_exact(&mut answer).expect("an answer");
+        assert_eq!(answer, expected.as_bytes());
+    }
+    let data = head_end.data();
+    assert!(head_end.stop().success());
+    assert_eq!(exported(&data).len(), 2);
 }

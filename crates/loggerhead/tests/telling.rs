@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::support::{HeadEnd, LOGGERS, assert_fails, json, outcome, run};
 
 /// Every verb that does something.
-const VERBS: [&[&str]; 31] = [
+const VERBS: [&[&str]; 32] = [
     &["serve"],
     &["check"],
     &["decode"],
@@ -35,6 +35,7 @@ const VERBS: [&[&str]; 31] = [
     &["simulate", "logger"],
     &["simulate", "kuka-eki"],
     &["simulate", "kuka-rsi"],
+    &["simulate", "kuka-proxy"],
     &["simulate", "camera"],
     &["demo"],
 ];

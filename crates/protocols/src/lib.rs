@@ -29,6 +29,7 @@ pub mod relay;
 pub mod rsi;
 pub mod scram;
 pub mod socks;
+pub mod varproxy;
 pub mod websocket;
 
 pub use explain::{Explain, Explanation, Field, Judgement};
@@ -58,18 +59,26 @@ pub enum Transport {
     Either,
     /// UDP alone.
     Datagrams,
+    /// Streams that the head-end opens: its peers are called.
+    Called,
 }
 
 impl Transport {
     /// Whether peers may come over UDP.
     #[must_use]
     pub const fn takes_datagrams(self) -> bool {
-        !matches!(self, Self::Streams)
+        matches!(self, Self::Either | Self::Datagrams)
     }
 
     /// Whether they may come over streams.
     #[must_use]
     pub const fn takes_streams(self) -> bool {
+        matches!(self, Self::Streams | Self::Either)
+    }
+
+    /// Whether they may be called.
+    #[must_use]
+    pub const fn takes_calls(self) -> bool {
         !matches!(self, Self::Datagrams)
     }
 }
@@ -119,6 +128,7 @@ pub static ALL: &[Protocol] = &[
     kuka::PROTOCOL,
     rsi::PROTOCOL,
     socks::PROTOCOL,
+    varproxy::PROTOCOL,
 ];
 
 /// The protocol of that name.

@@ -336,14 +336,19 @@ fn data_ports(section: &Section<'_>) -> Option<DataPorts> {
 
 fn addresses(section: &Section<'_>, protocol: &Protocol) -> Vec<Address> {
     let right = match protocol.transport {
-        Transport::Streams => "127.0.0.1:36829, [::1]:36829 or unix:/path",
-        Transport::Either => "127.0.0.1:2020, [::1]:2020, udp:127.0.0.1:2020 or unix:/path",
+        Transport::Streams => "127.0.0.1:36829, [::1]:36829, unix:/path or call:192.0.2.7:7000",
+        Transport::Either => "127.0.0.1:2020, [::1]:2020, udp:127.0.0.1:2020, unix:/path or call:192.0.2.7:7000",
         Transport::Datagrams => "udp:127.0.0.1:49152 or udp:[::1]:49152",
+        Transport::Called => "call:192.0.2.7:7000",
     };
-    if section.node.entry("address").is_none() {
-        let everywhere = SocketAddr::from(([0, 0, 0, 0], protocol.port));
-        let address =
-            if protocol.transport.takes_streams() { Address::Tcp(everywhere) } else { Address::Udp(everywhere) };
+    let everywhere = SocketAddr::from(([0, 0, 0, 0], protocol.port));
+    let usual = match protocol.transport {
+        Transport::Streams | Transport::Either => Some(Address::Tcp(everywhere)),
+        Transport::Datagrams => Some(Address::Udp(everywhere)),
+        // Nobody can be called whose address is not known.
+        Transport::Called => None,
+    };
+    if let Some(address) = usual.filter(|_| section.node.entry("address").is_none()) {
         section.findings.settle(format!("{}address", section.path), format!("[\"{address}\"]"), &Place::Default);
         return vec![address];
     }
@@ -352,20 +357,22 @@ fn addresses(section: &Section<'_>, protocol: &Protocol) -> Vec<Address> {
     for (text, place) in &written {
         let address = match text.split_once(':') {
             Some(("unix", path)) => Some(path).filter(|path| !path.is_empty()).map(|path| Address::Unix(path.into())),
-            Some(("udp", _)) if section.node.entry("tls").is_some() => {
-                section.error_at(place, "address", "udp has no TLS");
+            Some((kind @ ("udp" | "call"), _)) if section.node.entry("tls").is_some() => {
+                section.error_at(place, "address", format!("{kind} has no TLS"));
                 continue;
             }
-            Some(("udp", _)) if section.node.entry("websocket").is_some() => {
-                section.error_at(place, "address", "udp has no WebSocket");
+            Some((kind @ ("udp" | "call"), _)) if section.node.entry("websocket").is_some() => {
+                section.error_at(place, "address", format!("{kind} has no WebSocket"));
                 continue;
             }
+            Some(("call", rest)) => Some(rest).filter(|to| is_peer(to)).map(|to| Address::Call(to.to_owned())),
             Some(("udp", rest)) => rest.parse().ok().map(Address::Udp),
             _ => text.parse().ok().map(Address::Tcp),
         };
         let fits = |address: &Address| match address {
             Address::Udp(_) => protocol.transport.takes_datagrams(),
             Address::Tcp(_) | Address::Unix(_) => protocol.transport.takes_streams(),
+            Address::Call(_) => protocol.transport.takes_calls(),
         };
         if let Some(address) = address.filter(fits) {
             addresses.push(address);
@@ -384,6 +391,14 @@ fn addresses(section: &Section<'_>, protocol: &Protocol) -> Vec<Address> {
         section.place("address"),
     );
     addresses
+}
+
+/// Whether `text` is `HOST:PORT` or `[IPV6]:PORT`.
+fn is_peer(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let is_host = !host.is_empty() && !host.contains(|sign: char| sign.is_whitespace() || sign == '/');
+    let is_one = host.starts_with('[') == host.contains(':');
+    is_host && is_one && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 fn secrets(section: &Section<'_>) -> Vec<Secret> {

@@ -228,7 +228,7 @@ pub(super) const LISTENER: Keys = &[
         Kind::Texts,
         None,
         "[\"0.0.0.0:36829\", \"[::]:36829\", \"unix:/run/loggerhead/loggers.sock\"]",
-        "where it listens; udp:... where the protocol takes datagrams; default: the protocol's port on every IPv4 address",
+        "where it listens; udp:... where the protocol takes datagrams; call:HOST:PORT connects there instead; default: the protocol's port on every IPv4 address",
     ),
     key(
         "v6_only",

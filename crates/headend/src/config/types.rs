@@ -112,6 +112,8 @@ pub enum Address {
     Udp(SocketAddr),
     /// A socket file.
     Unix(PathBuf),
+    /// A peer that is called instead, as `HOST:PORT`.
+    Call(String),
 }
 
 impl fmt::Display for Address {
@@ -121,6 +123,7 @@ impl fmt::Display for Address {
             Self::Tcp(address) => address.fmt(formatter),
             Self::Udp(address) => write!(formatter, "udp:{address}"),
             Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
+            Self::Call(to) => write!(formatter, "call:{to}"),
         }
     }
 }

@@ -79,11 +79,8 @@ fn root_of(path: &str) -> &str {
     path.split_once('/').map_or(path, |(root, _)| root)
 }
 
-/// A robot that is a server, or speaks UDP, does not call here.
+/// A robot that speaks UDP is not served. Whether it calls or is called is its listener's matter.
 fn check_connection(document: &Document) -> Result<(), String> {
-    if document.value("ETHERNETKRL/CONFIGURATION/EXTERNAL/TYPE").is_some_and(|kind| kind.trim() == "Client") {
-        return Err("EXTERNAL/TYPE is Client, so the robot waits for calls: write Server, so that it calls".to_owned());
-    }
     match document.value("ETHERNETKRL/CONFIGURATION/INTERNAL/PROTOCOL").map(str::trim) {
         None | Some("TCP") => Ok(()),
         Some(other) => Err(format!("INTERNAL/PROTOCOL is {other}: only TCP is taken")),
@@ -182,7 +179,6 @@ mod tests {
             let text = format!("<ETHERNETKRL><CONFIGURATION>{inside}</CONFIGURATION></ETHERNETKRL>");
             Configuration::parse(&text).expect_err(inside)
         };
-        assert!(connection("<EXTERNAL><TYPE>Client</TYPE></EXTERNAL>").contains("write Server"));
         assert!(connection("<INTERNAL><PROTOCOL>UDP</PROTOCOL></INTERNAL>").contains("only TCP"));
         assert!(Configuration::parse("<ROOT/>").expect_err("a file of another kind").contains("<ROOT>"));
         assert!(Configuration::parse("<ETHERNETKRL>").is_err());

@@ -1,0 +1,159 @@
+//! A robot with a variable proxy: a server, which the head-end and other clients call.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::task::Waker;
+
+use anyhow::Context as _;
+use loggerhead_model::Timestamp;
+use loggerhead_protocols::{Input, Limits, Now, Opening, Output, Protocol, Session};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+/// Clients at once, as the simple proxy has them.
+const CLIENTS_MAX: usize = 10;
+/// What one read takes at most.
+const READ_BYTES: usize = 16 * 1024;
+/// Who looks for proxies sends this to each host.
+const WHERE: &[u8] = b"WHEREAREYOU?";
+/// The port of the sender at which the answer is expected, wherever the question came from.
+const ANSWER_PORT: u16 = 7000;
+/// Who the robot is: maker, model, number.
+const HERE: &[u8] = b"KUKA|KR6R900 SIXX|000000";
+
+/// Options of `simulate kuka-proxy`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ProxyArgs {
+    /// Where it listens; port 0 is any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7000")]
+    listen: SocketAddr,
+    /// Which proxy it is: c3 knows several variables at once, simple knows one at a time
+    #[arg(long, value_enum, default_value_t = Kind::C3)]
+    kind: Kind,
+    /// A variable that clients may write; may stand more than once. Without it none may be written
+    #[arg(long, value_name = "NAME")]
+    writable: Vec<String>,
+    /// Also answer those who look for proxies on UDP, commonly at port 6999
+    #[arg(long, value_name = "ADDRESS")]
+    discovery: Option<SocketAddr>,
+    /// How long to go on; without it until it is stopped
+    #[arg(long, value_name = "SECONDS")]
+    seconds: Option<f64>,
+}
+
+/// The kinds of proxies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// C3 Bridge.
+    C3,
+    /// KUKAVARPROXY.
+    Simple,
+}
+
+/// Runs it until it is stopped.
+///
+/// # Errors
+/// When it cannot listen there.
+pub(super) async fn run(args: &ProxyArgs) -> anyhow::Result<ExitCode> {
+    let seconds = args.seconds.map(|seconds| super::duration(seconds, "--seconds")).transpose()?;
+    let protocol = loggerhead_protocols::find("varproxy").context("this build has no protocol `varproxy`")?;
+    let mut settings = toml::Table::new();
+    settings.insert("is_simple".to_owned(), (args.kind == Kind::Simple).into());
+    settings.insert("writable".to_owned(), args.writable.clone().into());
+    let door = TcpListener::bind(args.listen).await.with_context(|| format!("--listen {}", args.listen))?;
+    let here = door.local_addr()?;
+    let finder = match args.discovery {
+        Some(address) => Some(UdpSocket::bind(address).await.with_context(|| format!("--discovery {address}"))?),
+        None => None,
+    };
+    writeln!(std::io::stdout(), "a robot with a variable proxy listens on {here}")?;
+    tokio::select! {
+        served = serve(&door, protocol, Arc::new(settings)) => served?,
+        found = answer_finders(finder.as_ref()) => found?,
+        () = super::sleep_or_forever(seconds) => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("waiting for Ctrl-C")?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(door: &TcpListener, protocol: &'static Protocol, settings: Arc<toml::Table>) -> anyhow::Result<()> {
+    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+    let began = Instant::now();
+    loop {
+        let (stream, client) = door.accept().await.context("accepting a client")?;
+        // One too many is closed.
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let opening = Opening {
+            peer: client.to_string().into(),
+            entropy: [0; 32],
+            limits: Limits::default(),
+            waker: Waker::noop().clone(),
+            certified: None,
+        };
+        let session = (protocol.device)(&settings, opening).context("a simulated robot")?;
+        tokio::spawn(async move {
+            // A client that is gone is no matter of the robot's.
+            let _ended = attend(stream, session, began).await;
+            drop(place);
+        });
+    }
+}
+
+/// Serves one client until it is gone.
+async fn attend(mut stream: TcpStream, mut session: Box<dyn Session>, began: Instant) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = vec![0; READ_BYTES];
+    hear(session.as_mut(), began, Input::Connected);
+    loop {
+        loop {
+            match session.poll() {
+                Output::Send(bytes) => stream.write_all(&bytes).await?,
+                Output::Close(_) => return Ok(()),
+                Output::Idle { .. } => break,
+                // The connection stands already, and a proxy does nothing else.
+                Output::Connect
+                | Output::Delivered(_)
+                | Output::Ask(_)
+                | Output::Store(..)
+                | Output::Keep(_)
+                | Output::Sample(..)
+                | Output::Join(_)
+                | Output::Event(_)
+                | Output::Fault(_)
+                | Output::Learnt(_)
+                | Output::Remember { .. }
+                | Output::ExpectWithin(_)
+                | Output::Command(..) => {}
+            }
+        }
+        let count = stream.read(&mut buffer).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        hear(session.as_mut(), began, Input::Bytes(buffer.get(..count).unwrap_or_default()));
+    }
+}
+
+fn hear(session: &mut dyn Session, began: Instant, input: Input<'_>) {
+    let now = Now { elapsed: began.elapsed(), wall: Timestamp::from_unix_ms(jiff::Timestamp::now().as_millisecond()) };
+    // A fault is followed by the close that it asks for.
+    let _fault = session.handle(now, input);
+}
+
+/// Tells who looks for proxies that there is one here; for ever, or until the socket fails.
+async fn answer_finders(socket: Option<&UdpSocket>) -> anyhow::Result<()> {
+    let Some(socket) = socket else { return std::future::pending().await };
+    let mut question = [0; 64];
+    loop {
+        let (count, from) = socket.recv_from(&mut question).await.context("--discovery")?;
+        if question.get(..count) == Some(WHERE) {
+            let to = SocketAddr::new(from.ip(), ANSWER_PORT);
+            // Who does not listen there is not told.
+            let _sent = socket.send_to(HERE, to).await;
+        }
+    }
+}

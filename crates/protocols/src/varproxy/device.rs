@@ -1,0 +1,204 @@
+//! The robot's side, for simulation and tests: a proxy with some variables, of the simple kind or of the one that knows more.
+//!
+//! Nothing can be written into it unless its settings name the variable.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use loggerhead_model::Report;
+
+use super::frame::{Cutter, Frame, HEAD_BYTES, frame};
+use super::message::{ErrorCode, Request, Response};
+use super::settings::RobotSide;
+use crate::reconnect::Attempts;
+use crate::{CloseReason, Fault, Input, Now, Opening, Output, Session, SettingsError};
+
+/// What a robot has before it was told more.
+const VARIABLES: [(&str, &str); 6] = [
+    (
+        "$AXIS_ACT",
+        "{E6AXIS: A1 0.0, A2 -90.0, A3 90.0, A4 0.0, A5 90.0, A6 0.0, E1 0.0, E2 0.0, E3 0.0, E4 0.0, E5 0.0, E6 0.0}",
+    ),
+    ("$MODEL_NAME[]", "\"#KR6R900 SIXX C4SR FLR\""),
+    ("$MODE_OP", "#T1"),
+    ("$OV_PRO", "100"),
+    ("$POS_ACT", "{E6POS: X 525.0, Y 0.0, Z 890.0, A 180.0, B 0.0, C 180.0, S 2, T 35}"),
+    ("$PRO_STATE1", "#P_ACTIVE"),
+];
+/// What the kind that knows more says of itself. Source: \[2\].
+const PROXY: [(&str, &str); 3] =
+    [("@PROXY_FEATURES", "CORE"), ("@PROXY_TYPE", "Loggerhead simulation"), ("@PROXY_VERSION", "1.5")];
+/// A name that every proxy answers. Source: \[1\].
+const PING: (&str, &str) = ("PING", "PONG");
+/// Variables that it is told of; more are left out.
+const TOLD_MAX: usize = 10_000;
+
+enum Stage {
+    /// It waits until then before it is there again.
+    Away(Duration),
+    /// It has asked for a connection.
+    Connecting,
+    In,
+    Ended,
+}
+
+/// A robot with one client.
+struct Device {
+    settings: RobotSide,
+    stage: Stage,
+    outputs: VecDeque<Output>,
+    cutter: Cutter,
+    variables: BTreeMap<String, String>,
+    attempts: Attempts,
+}
+
+/// Makes a robot.
+///
+/// # Errors
+/// `SettingsError` with the key that cannot be.
+#[expect(clippy::needless_pass_by_value, reason = "the contract gives every device its opening")]
+pub(super) fn device(table: &toml::Table, opening: Opening) -> Result<Box<dyn Session>, SettingsError> {
+    let _ = opening;
+    let settings = RobotSide::of(table)?;
+    let own: &[(&str, &str)] = if settings.is_simple { &[] } else { &PROXY };
+    let variables = VARIABLES.iter().chain(own).chain([&PING]);
+    Ok(Box::new(Device {
+        settings,
+        stage: Stage::Connecting,
+        outputs: VecDeque::from([Output::Connect]),
+        cutter: Cutter::default(),
+        variables: variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        attempts: Attempts::default(),
+    }))
+}
+
+impl Device {
+    /// The robot has moved on.
+    fn told(&mut self, report: &Report) {
+        for reading in report.readings() {
+            if self.variables.len() < TOLD_MAX {
+                self.variables.insert(reading.function.to_owned(), reading.value.to_string());
+            }
+        }
+    }
+
+    /// Answers one request.
+    ///
+    /// # Errors
+    /// `Malformed` for a message that is none, where the kind of proxy has no answer to that.
+    fn answer(&mut self, request: &Frame) -> Result<(), Fault> {
+        let kind = request.body.first().copied().unwrap_or_default();
+        let response = match Request::read(&request.body) {
+            Ok(request) => self.response(&request),
+            Err(fault) if self.settings.is_simple => return Err(fault),
+            Err(_) => failure(kind, ErrorCode::Protocol),
+        };
+        let bytes = frame(request.id, &response.write()).or_else(|| {
+            let reason = failure(kind, ErrorCode::TooLong);
+            frame(request.id, &reason.write())
+        });
+        debug_assert!(bytes.as_ref().is_some_and(|bytes| bytes.len() >= HEAD_BYTES));
+        self.outputs.extend(bytes.map(Output::Send));
+        Ok(())
+    }
+
+    fn response(&mut self, request: &Request) -> Response {
+        let kind = request.kind();
+        match request {
+            Request::Read { is_wide: true, .. } | Request::Write { is_wide: true, .. } | Request::ReadMany(_)
+                if self.settings.is_simple =>
+            {
+                failure(kind, ErrorCode::General)
+            }
+            Request::Read { name, .. } => match self.variables.get(name) {
+                Some(value) => success(kind, value),
+                // The simple kind says that it worked. Source: [1].
+                None if self.settings.is_simple => success(kind, ""),
+                None => failure(kind, ErrorCode::Argument),
+            },
+            Request::Write { name, value, .. } => {
+                if !self.settings.writable.contains(name) {
+                    let code = if self.settings.is_simple { ErrorCode::General } else { ErrorCode::Access };
+                    return failure(kind, code);
+                }
+                self.variables.insert(name.clone(), value.clone());
+                success(kind, value)
+            }
+            Request::ReadMany(names) => {
+                let values = names.iter().map(|name| match self.variables.get(name) {
+                    Some(value) => (ErrorCode::Success, value.clone()),
+                    None => (ErrorCode::Argument, String::new()),
+                });
+                Response { values: values.collect(), ..success(kind, "") }
+            }
+            Request::Other(_) => failure(kind, ErrorCode::NotImplemented),
+        }
+    }
+}
+
+fn success(kind: u8, value: &str) -> Response {
+    let values = vec![(ErrorCode::Success, value.to_owned())];
+    Response { kind, values, error: ErrorCode::Success, is_success: true }
+}
+
+fn failure(kind: u8, error: ErrorCode) -> Response {
+    // Several values that failed are none.
+    let values = if kind == 6 { Vec::new() } else { vec![(error, String::new())] };
+    Response { kind, values, error, is_success: false }
+}
+
+impl Session for Device {
+    fn handle(&mut self, now: Now, input: Input<'_>) -> Result<(), Fault> {
+        match input {
+            Input::Connected => {
+                self.cutter = Cutter::default();
+                self.attempts.succeeded();
+                self.stage = Stage::In;
+            }
+            Input::Disconnected => {
+                if !matches!(self.stage, Stage::Ended | Stage::Away(_)) {
+                    let pause = self.attempts.pause(Duration::from_millis(self.settings.reconnect_ms));
+                    self.stage = Stage::Away(now.elapsed + pause);
+                }
+            }
+            Input::Bytes(bytes) => {
+                self.cutter.push(bytes);
+                while let Some(request) = self.cutter.cut() {
+                    if let Err(fault) = self.answer(&request) {
+                        self.outputs.push_back(Output::Close(CloseReason::Fault(fault.reason.clone())));
+                        return Err(fault);
+                    }
+                }
+            }
+            Input::Wake => {
+                if matches!(self.stage, Stage::Away(until) if now.elapsed >= until) {
+                    self.stage = Stage::Connecting;
+                    self.outputs.push_back(Output::Connect);
+                }
+            }
+            Input::Offer(ticket, report) => {
+                self.told(&report);
+                self.outputs.push_back(Output::Delivered(ticket));
+            }
+            Input::Eof => self.outputs.push_back(Output::Close(CloseReason::PeerDone)),
+            Input::Shutdown(reason) => {
+                self.stage = Stage::Ended;
+                self.outputs.push_back(Output::Close(reason));
+            }
+            Input::Known(_)
+            | Input::Verdict(_)
+            | Input::Door(_)
+            | Input::Ordered(_)
+            | Input::Reached(_)
+            | Input::Stored(_)
+            | Input::NotStored(_)
+            | Input::Command(_) => {}
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self) -> Output {
+        let wake_at = if let Stage::Away(until) = self.stage { Some(until) } else { None };
+        self.outputs.pop_front().unwrap_or(Output::Idle { wake_at })
+    }
+}
