@@ -28,8 +28,9 @@ pub(crate) enum Checks {
 pub(crate) const SETTINGS: u8 = 6;
 
 /// Every dialect of the data loggers, and every rule about checks and answers; then lines in another encoding and with
-/// other ends, cameras, robots with and without their configuration, robots in their cycles, clients of a relay, and robots that are asked.
-const ROWS: [Settings; 23] = [
+/// other ends, cameras, robots with and without their configuration, robots in their cycles, clients of a relay, robots that are
+/// asked, and senders of files.
+const ROWS: [Settings; 25] = [
     Settings {
         protocol: "logger",
         listener: "aes_keys = ['text:0000000000123456']",
@@ -149,6 +150,14 @@ const ROWS: [Settings; 23] = [
         simulated: "is_simple = true\nwritable = ['$OV_PRO']",
         checks: Checks::Absent,
     },
+    Settings { protocol: "upload", listener: "", device: "", simulated: "", checks: Checks::Absent },
+    Settings {
+        protocol: "upload",
+        listener: "collision = 'replace'\nportable = true\nreply = true\nidle_s = 5",
+        device: "",
+        simulated: "",
+        checks: Checks::Absent,
+    },
 ];
 
 const NONE: Settings = Settings { protocol: "", listener: "", device: "", simulated: "", checks: Checks::Absent };
@@ -158,7 +167,7 @@ const IDENTITY: &str = "330302D110/01";
 const ENCIPHERED: &str = "logger";
 /// The protocols whose packets carry no check of their own: they rest on the transport's, which a line that changes single
 /// bytes does not have.
-const UNCHECKED: [&str; 8] = ["mqtt", "line", "chat", "camera", "kuka", "rsi", "socks", "varproxy"];
+const UNCHECKED: [&str; 9] = ["mqtt", "line", "chat", "camera", "kuka", "rsi", "socks", "varproxy", "upload"];
 /// The protocols whose devices have no secret, and are not told what is stored.
 const UNTOLD: [&str; 2] = ["rsi", "varproxy"];
 /// The protocols whose peers have nothing to report.

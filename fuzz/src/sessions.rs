@@ -40,6 +40,7 @@ pub fn head_end(input: &[u8]) {
     assert!(accepted || pair.kept.iter().all(|records| records.report.is_none()), "stored for a peer without a login");
     let is_joined = pair.relayed(connection).is_some();
     assert!(!pair.is_open(connection) || accepted || is_joined, "a peer without a login was kept");
+    assert!(accepted || pair.files.is_empty(), "a file was kept for a peer without a login");
 }
 
 /// The device's side takes any bytes from whoever answers at the head-end's address.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use loggerhead_model::{DeviceId, Order, Records, Ticket};
-use loggerhead_protocols::{CloseReason, Fault, Input, Now, Opening, Output, Question, Session, Untaken};
+use loggerhead_protocols::{CloseReason, Fault, FileStep, Input, Now, Opening, Output, Question, Session, Untaken};
 use loggerhead_store::{Completion, Outcome, Reply};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -83,6 +83,7 @@ enum Chore {
     Send(Bytes, u64),
     Store(Option<Ticket>, Records),
     Answer(Question),
+    File(FileStep),
 }
 
 struct Connection<S> {
@@ -292,6 +293,7 @@ impl<S: Stream> Connection<S> {
                 Output::Store(ticket, records) => return chore(Chore::Store(Some(ticket), records)),
                 Output::Keep(records) => return chore(Chore::Store(None, records)),
                 Output::Sample(ticket, records) => self.sample(ticket, records),
+                Output::File(step) => return chore(Chore::File(step)),
                 Output::Ask(question) => self.questions.push_back(question),
                 Output::Join(ahead) => self.join(ahead)?,
                 Output::Close(reason) => {
@@ -348,6 +350,11 @@ impl<S: Stream> Connection<S> {
             }
             Chore::Store(ticket, records) => self.store(ticket, records).await,
             Chore::Answer(question) => self.answer(question).await,
+            Chore::File(step) => {
+                if let Some(news) = self.guest.file(step).await {
+                    self.input(Input::File(news));
+                }
+            }
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ use crate::commands::Commands;
 use crate::device::{Device, Past, Rules, SessionNumber};
 use crate::directory::PENDING_MAX;
 use crate::error::{CommandError, DeviceError};
+use crate::files::Files;
 use crate::hub::Hub;
 use crate::identity::{Admittance, Enroll, Identities, Means};
 use crate::journal::Journal;
@@ -44,6 +45,7 @@ pub(crate) struct Core {
     pub(crate) office: Arc<Office>,
     pub(crate) exchanges: Exchanges,
     pub(crate) relays: Relays,
+    pub(crate) files: Files,
 }
 
 /// A command that is stored, and that its device was not given yet.

@@ -7,6 +7,8 @@ use loggerhead_model::{DeviceId, Identity, NameError};
 use loggerhead_protocols::SettingsError;
 use loggerhead_store::StoreError;
 
+use crate::files::OpenError;
+
 /// The head-end cannot start, or cannot take a new configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -60,6 +62,9 @@ pub enum StartError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The folder of files cannot be had.
+    #[error("the files of devices: {0}")]
+    Files(#[from] OpenError),
     /// The store does not answer.
     #[error("cannot read the devices from the store: {0}")]
     Store(#[from] StoreError),

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use loggerhead_model::{DeviceId, Event, EventKind, Identity, Learnt, Records, Severity};
-use loggerhead_protocols::{Admission, Claim, Company, Fault, Fit, Known, Now, Proof, Refusal, Verdict};
+use loggerhead_protocols::{
+    Admission, Claim, Company, Fault, FileNews, FileStep, Fit, Known, Now, Proof, Refusal, Verdict,
+};
 use loggerhead_store::Outcome;
 use rustls::ServerConnection;
 
@@ -15,6 +17,7 @@ use crate::budget::Budget;
 use crate::client_certificate;
 use crate::core::Core;
 use crate::device::Device;
+use crate::files::Upload;
 use crate::identity::Judgement;
 use crate::listener::Pass;
 use crate::metrics::{ProtocolCounters, refusal_word};
@@ -62,13 +65,15 @@ pub(crate) struct Guest {
     pub(crate) counters: Arc<ProtocolCounters>,
     /// Which device it proved to be.
     pub(crate) device: Option<Arc<Device>>,
+    /// The file that it brings.
+    file: Option<Box<Upload>>,
     events: Budget,
 }
 
 impl Guest {
     pub(crate) fn new(core: Arc<Core>, pass: Pass, peer: Peer) -> Self {
         let counters = Arc::clone(&pass.listener().counters);
-        Self { core, pass, peer, counters, device: None, events: Budget::new(EVENTS_BURST, EVENT_EVERY) }
+        Self { core, pass, peer, counters, device: None, file: None, events: Budget::new(EVENTS_BURST, EVENT_EVERY) }
     }
 
     /// So many bytes came from it, now.
@@ -194,6 +199,30 @@ impl Guest {
             device.counters.faults.one_more();
         }
         self.tell(Severity::Warning, EventKind::Fault, fault.to_string());
+    }
+
+    /// Takes a step of the file that it brings; says what became of it, where that has to be said.
+    pub(crate) async fn file(&mut self, step: FileStep) -> Option<FileNews> {
+        match step {
+            FileStep::Begin(offer) => match self.core.files.begin(*offer).await {
+                Ok(upload) => {
+                    let offset = upload.offset();
+                    self.file = Some(Box::new(upload));
+                    Some(FileNews::Begun { offset })
+                }
+                Err(failure) => Some(FileNews::Failed(failure)),
+            },
+            FileStep::Write(bytes) => {
+                let written = self.file.as_ref()?.write(&bytes).await;
+                let failure = written.err()?;
+                self.file = None;
+                Some(FileNews::Failed(failure))
+            }
+            FileStep::Finish(ticket) => {
+                let upload = self.file.take()?;
+                Some(upload.finish(ticket).await.map_or_else(FileNews::Failed, FileNews::Kept))
+            }
+        }
     }
 
     /// Answers a claim. The peer learns no more than yes or no.

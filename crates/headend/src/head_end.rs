@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::core::Core;
 use crate::error::{CommandError, DeviceError, StartError};
+use crate::files::Files;
 use crate::hub::{Filter, Subscription};
 use crate::keeping::{self, NotKept};
 use crate::listing::{self, DevicePage, DeviceQuery, DeviceTally, SiteTally};
@@ -65,6 +66,7 @@ impl HeadEnd {
             async move { core.journal.run(core.store.clone()).await }
         });
         background.spawn(review(Arc::clone(&core)));
+        background.spawn(core.files.clone().sweep());
         for (_, exchange) in &core.exchanges {
             background.spawn(steward::run(Arc::clone(&core), Arc::clone(exchange)));
             background.spawn(steward::feed(Arc::clone(&core), Arc::clone(exchange)));
@@ -87,6 +89,12 @@ impl HeadEnd {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.0.core.store
+    }
+
+    /// The files of devices.
+    #[must_use]
+    pub fn files(&self) -> &Files {
+        &self.0.core.files
     }
 
     /// Where each listener listens, with the real port where the configuration says 0.
@@ -280,6 +288,7 @@ impl HeadEnd {
         opening::check_devices(&config)?;
         Serving::check(core, &config.listeners)?;
         opening::change_devices(core, &config, &mut report);
+        core.files.limit(config.files);
         let reloaded = serving.reload(core, &config.listeners, &mut report).await;
         *self.addresses_held() = serving.addresses();
         let certificates = serving.certificates();

@@ -22,6 +22,7 @@ mod door;
 mod ending;
 mod error;
 mod expiring;
+pub mod files;
 mod guest;
 mod head_end;
 mod hub;

@@ -17,6 +17,7 @@ use crate::config::{self, Config};
 use crate::core::{Core, Exchanges};
 use crate::device::{Device, Past, Rules};
 use crate::error::StartError;
+use crate::files::Files;
 use crate::hub::Hub;
 use crate::identity::Identities;
 use crate::journal::Journal;
@@ -47,9 +48,15 @@ pub(crate) async fn core(config: &Config) -> Result<Core, StartError> {
     hub.begin_after(store.health().cursor);
     let (reader, now) = (store.reader(), clock.now());
     let (office, exchanges) = blocking(move || exchanges(&reader, &key, now)).await?;
+    let files = {
+        let (directory, store, limits) = (config.data_dir.clone(), store.clone(), config.files);
+        let opened = tokio::task::spawn_blocking(move || Files::open(&directory, &store, clock, limits)).await;
+        opened.expect("opening the folder of files does not panic")?
+    };
     Ok(Core {
         office,
         exchanges,
+        files,
         clock,
         store,
         identities: Identities::new(),

@@ -58,6 +58,7 @@ async fn drain(core: &Core, session: &mut dyn Session, mailbox: &Arc<Mailbox>) -
             Output::Send(_)
             | Output::Sample(..)
             | Output::Ask(_)
+            | Output::File(_)
             | Output::Fault(_)
             | Output::Learnt(_)
             | Output::Remember { .. }

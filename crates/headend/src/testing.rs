@@ -25,6 +25,7 @@ use crate::connection::{Stream, serve};
 use crate::core::Core;
 use crate::data_doors::DataDoors;
 use crate::device::{Device, Past, Rules};
+use crate::files::Files;
 use crate::guest::Peer;
 use crate::hub::Hub;
 use crate::identity::{Admittance, Enroll, Identities};
@@ -71,8 +72,11 @@ impl Bench {
             .await
             .expect("opening does not panic")
             .expect("a new store opens");
+        let clock = Clock::start();
+        let files = Files::open(&folder.path().join("data"), &store, clock, crate::config::Files::default());
+        let files = files.expect("a new folder");
         let core = Arc::new(Core {
-            clock: Clock::start(),
+            clock,
             store,
             identities: Identities::new(),
             journal: Journal::new(Arc::clone(&counters)),
@@ -82,6 +86,7 @@ impl Bench {
             office: Arc::default(),
             exchanges: Vec::new(),
             relays: Relays::default(),
+            files,
         });
         let settings = Settings {
             admittance: Admittance { protocol: TOY, enroll, secrets: vec![Secret::new(SECRET.into())] },
@@ -303,6 +308,7 @@ impl Session for Toy {
             | Input::Door(_)
             | Input::Ordered(_)
             | Input::Reached(_)
+            | Input::File(_)
             | Input::Connected
             | Input::Disconnected
             | Input::Offer(..) => {}

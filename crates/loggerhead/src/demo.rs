@@ -134,6 +134,7 @@ fn config(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys, port: u16) ->
         frames: FrameKeeping::Keep,
         retention: Retention::default(),
         limits: Limits::default(),
+        files: config::Files::default(),
         web: config::Web::default(),
         listeners: vec![listener],
         devices: cipher_only(args, protocol, keys)?,

@@ -22,4 +22,5 @@ mod support;
 mod telling;
 mod texting;
 mod tidy;
+mod uploading;
 mod watching;

@@ -44,13 +44,15 @@ pub enum EventKind {
     Command,
     /// A peer was joined with somebody else, or was not.
     Relay,
+    /// A file is here, or was not taken, or went.
+    File,
     /// The head-end itself: start, stop, reload, disk trouble.
     System,
 }
 
 impl EventKind {
     /// Every kind, for filters and counters.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Login,
         Self::Logout,
         Self::Refused,
@@ -63,6 +65,7 @@ impl EventKind {
         Self::Device,
         Self::Command,
         Self::Relay,
+        Self::File,
         Self::System,
     ];
 
@@ -82,6 +85,7 @@ impl EventKind {
             Self::Device => "device",
             Self::Command => "command",
             Self::Relay => "relay",
+            Self::File => "file",
             Self::System => "system",
         }
     }

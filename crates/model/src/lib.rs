@@ -7,6 +7,7 @@ mod command;
 mod cursor;
 mod device;
 mod event;
+mod file;
 mod presence;
 mod reading;
 mod receipt;
@@ -21,6 +22,7 @@ pub use device::{
     DEVICE_ID_BYTES_MAX, DeviceId, IDENTITY_BYTES_MAX, Identity, Learnt, NameError, SITE_BYTES_MAX, Site,
 };
 pub use event::{Event, EventKind, Severity};
+pub use file::{FILE_NAME_BYTES_MAX, FileName, FileRecord, FileState, Sha256};
 pub use presence::{Evidence, Presence};
 pub use reading::{DECIMAL_DIGITS_MAX, Decimal, Origin, Quality, Reading, Value};
 pub use receipt::{Receipt, Ticket};

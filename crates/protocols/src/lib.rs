@@ -7,6 +7,8 @@ mod base64;
 mod encoding;
 mod explain;
 mod fault;
+mod files;
+mod peer;
 mod rate;
 mod reconnect;
 mod references;
@@ -29,11 +31,13 @@ pub mod relay;
 pub mod rsi;
 pub mod scram;
 pub mod socks;
+pub mod upload;
 pub mod varproxy;
 pub mod websocket;
 
 pub use explain::{Explain, Explanation, Field, Judgement};
 pub use fault::{Fault, FaultKind};
+pub use files::{Collision, FileFailure, FileNews, FileOffer, FileStep, FileSums, KeptFile, Start};
 pub use session::{
     Acceptor, Admission, Check, Claim, CloseReason, Company, Counterproof, DataDoor, Exchange, Fit, Form, Input, Known,
     Limits, MutualCheck, News, Now, OpenSession, Opening, Output, Proof, Question, Refusal, Session, Untaken, Verdict,
@@ -129,6 +133,7 @@ pub static ALL: &[Protocol] = &[
     rsi::PROTOCOL,
     socks::PROTOCOL,
     varproxy::PROTOCOL,
+    upload::PROTOCOL,
 ];
 
 /// The protocol of that name.

@@ -5,6 +5,7 @@
 
 mod answers;
 mod connection;
+mod files;
 mod script;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,6 +21,8 @@ use crate::relay::Unreached;
 use crate::{Acceptor, CloseReason, DataDoor, Input, Limits, Now, Opening, Output, Session};
 
 use connection::{Bell, Connection};
+pub use files::PairFile;
+use files::{Arriving, Parts};
 use script::issue;
 #[cfg(test)]
 pub(crate) use script::receipt;
@@ -34,8 +37,14 @@ struct Due {
     at: Option<Duration>,
     connection: usize,
     ticket: Ticket,
-    records: Records,
+    request: Request,
     fate: Fate,
+}
+
+/// What the store or the disk was asked to keep.
+enum Request {
+    Records(Records),
+    File(Box<Arriving>),
 }
 
 struct DeviceSide {
@@ -60,6 +69,8 @@ pub struct Pair {
     pub log: Vec<Entry>,
     /// What was committed, in order.
     pub kept: Vec<Records>,
+    /// What is kept of files that came whole, in order.
+    pub files: Vec<PairFile>,
     /// How long a peer may take before its login.
     pub limits: Limits,
     /// What names lead to, for peers that are led on to somebody else.
@@ -68,6 +79,7 @@ pub struct Pair {
     pub unreached: Option<Unreached>,
     /// Ports that are free for data doors.
     pub ports: Vec<u16>,
+    parts: Parts,
     /// Doors that were opened and that nobody has come by, with their ports.
     doors: Vec<(u16, DataDoor)>,
     acceptor: Box<dyn Acceptor>,
@@ -92,6 +104,8 @@ impl Pair {
             reachable: true,
             log: Vec::new(),
             kept: Vec::new(),
+            files: Vec::new(),
+            parts: Parts::new(),
             limits: Limits::default(),
             names: BTreeMap::new(),
             unreached: None,
@@ -292,15 +306,20 @@ impl Pair {
         let Some(place) = self.due.iter().position(|due| due.at.is_some_and(|at| at <= now)) else {
             return false;
         };
-        let Due { connection, ticket, records, fate, .. } = self.due.remove(place);
-        if fate == Fate::Fail {
-            self.note(connection, Happening::Lost(ticket));
-            self.tell_head_end(connection, Input::NotStored(ticket));
-        } else {
-            self.note(connection, Happening::Committed(ticket, self.kept.len()));
-            self.kept.push(records);
-            let receipt = issue(ticket, self.kept.len() as u64);
-            self.tell_head_end(connection, Input::Stored(receipt));
+        let due = self.due.remove(place);
+        let Due { connection, ticket, fate, .. } = due;
+        match due.request {
+            Request::File(file) => self.finish_file(connection, ticket, fate, *file),
+            Request::Records(_) if fate == Fate::Fail => {
+                self.note(connection, Happening::Lost(ticket));
+                self.tell_head_end(connection, Input::NotStored(ticket));
+            }
+            Request::Records(records) => {
+                self.note(connection, Happening::Committed(ticket, self.kept.len()));
+                self.kept.push(records);
+                let receipt = issue(ticket, self.kept.len() as u64);
+                self.tell_head_end(connection, Input::Stored(receipt));
+            }
         }
         true
     }
@@ -441,6 +460,7 @@ impl Pair {
             peer.open = false;
             peer.wake_at = None;
             peer.up.clear();
+            self.leave_file(connection);
             self.note(connection, Happening::Closed(reason));
         }
     }
@@ -460,8 +480,9 @@ impl Pair {
                     self.note(connection, Happening::Joined(ahead));
                 }
                 Output::Store(ticket, records) | Output::Sample(ticket, records) => {
-                    self.store(connection, ticket, records);
+                    self.due(connection, ticket, Request::Records(records));
                 }
+                Output::File(step) => self.file(connection, step),
                 Output::Keep(records) => self.kept.push(records),
                 Output::Event(event) => self.note(connection, Happening::Event(event)),
                 Output::Fault(fault) => self.note(connection, Happening::Fault(fault)),
@@ -488,7 +509,7 @@ impl Pair {
         self.note(connection, Happening::Learnt(learnt));
     }
 
-    fn store(&mut self, connection: usize, ticket: Ticket, records: Records) {
+    fn due(&mut self, connection: usize, ticket: Ticket, request: Request) {
         let fate = self.fates.pop_front().unwrap_or(self.fate);
         let at = match fate {
             Fate::Commit | Fate::Fail => Some(self.now),
@@ -496,7 +517,7 @@ impl Pair {
             Fate::Hold => None,
         };
         self.note(connection, Happening::Asked(ticket));
-        self.due.push(Due { at, connection, ticket, records, fate });
+        self.due.push(Due { at, connection, ticket, request, fate });
     }
 
     fn tell_device(&mut self, input: Input<'_>) {
@@ -544,6 +565,7 @@ impl Pair {
                 Output::Ask(_)
                 | Output::Join(_)
                 | Output::Store(..)
+                | Output::File(_)
                 | Output::Keep(_)
                 | Output::Sample(..)
                 | Output::Learnt(_)

@@ -14,6 +14,7 @@ use loggerhead_model::{
 };
 
 use crate::bindings::Registry;
+use crate::files::{FileNews, FileStep};
 use crate::office::Office;
 use crate::relay::{Reach, Unreached};
 use crate::{DeviceSettings, Fault, SettingsError};
@@ -189,6 +190,8 @@ pub enum Input<'a> {
     /// Answers `Question::Reach`: our address towards who was reached, or where we wait for them; and `Question::Arrival`: the
     /// address of who came.
     Reached(Result<SocketAddr, Unreached>),
+    /// What became of a step of a file.
+    File(FileNews),
     /// Answers `Output::Store` and `Output::Sample`: committed and synced.
     Stored(Receipt),
     /// Answers `Output::Store` and `Output::Sample`: not kept, and never will be. No acknowledgement may be sent.
@@ -223,6 +226,8 @@ pub enum Output {
     /// Keep these records if there is room for them at once, and answer as to `Store`. For a session that must not be
     /// held up while the store is busy.
     Sample(Ticket, Records),
+    /// Go on with the file that this connection brings. Steps are taken in order, and no bytes are read meanwhile.
+    File(FileStep),
     /// Tell operators. Counted always, stored within a rate.
     Event(Event),
     /// The peer kept to the protocol less than it should, but the conversation goes on. Counted and shown.

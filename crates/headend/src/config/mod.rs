@@ -23,7 +23,7 @@ pub use self::secret::parse_secret;
 pub use self::section::Setting;
 pub use self::sockets::{Keepalive, SocketFiles, Sockets};
 pub use self::types::{
-    API_SOCKET, Address, Config, DataPorts, Device, Enroll, Listener, Log, LogFormat, Tls, Web, WebSocket,
+    API_SOCKET, Address, Config, DataPorts, Device, Enroll, Files, Listener, Log, LogFormat, Tls, Web, WebSocket,
 };
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::schema::{self, DATA_DIR_DEFAULT, Keys};
 use super::secret::{self, parse_secret};
 use super::section::{Findings, Section};
 use super::sockets::{socket_files, sockets};
-use super::types::{Address, Config, DataPorts, Device, Enroll, Listener, Log, LogFormat, Tls, Web, WebSocket};
+use super::types::{Address, Config, DataPorts, Device, Enroll, Files, Listener, Log, LogFormat, Tls, Web, WebSocket};
 use crate::tls::Clients;
 
 /// Longest name of a listener.
@@ -50,6 +50,7 @@ pub(super) fn config(tree: &Node, findings: &Findings) -> Config {
             readings: days("readings_days"),
         },
         limits: limits(&store.below("limits", &empty)),
+        files: files(&root.below("files", &empty)),
         web: web(&root.below("web", &empty)),
         listeners: listeners.into_iter().map(|(listener, _)| listener).collect(),
         devices: devices.into_iter().map(|(device, _)| device).collect(),
@@ -66,6 +67,15 @@ fn limits(section: &Section<'_>) -> Limits {
         channels: count("channels"),
         tags_per_device: count("tags_per_device"),
         tags: count("tags"),
+    }
+}
+
+fn files(section: &Section<'_>) -> Files {
+    let bytes = |name| section.count(name).saturating_mul(1024 * 1024);
+    Files {
+        device_bytes_max: bytes("device_mb"),
+        total_bytes_max: bytes("total_mb"),
+        partial_keep: Duration::from_hours(section.count("partial_hours")),
     }
 }
 

@@ -43,6 +43,17 @@ const UNIX_MODE_DEFAULT: &str = "0660";
 /// More for one connection takes it from the others.
 const BUFFER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// MiB of files of one device: months of pictures, and not the whole disk.
+pub(super) const FILES_DEVICE_MB_DEFAULT: u64 = 10_240;
+/// MiB of all files.
+pub(super) const FILES_TOTAL_MB_DEFAULT: u64 = 102_400;
+/// An exbibyte, in MiB.
+const FILE_MB_MAX: u64 = 1 << 40;
+/// A line that is down over a day comes back.
+pub(super) const FILES_PARTIAL_HOURS_DEFAULT: u64 = 24;
+/// A year, in hours.
+const FILES_PARTIAL_HOURS_MAX: u64 = 8_784;
+
 /// What a key may be.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
@@ -127,6 +138,7 @@ pub(super) const ROOT: Keys = &[
     ),
     table("log", LOG, "what is logged, on standard error"),
     table("store", STORE, "what is kept"),
+    table("files", FILES, "how much of the files that devices send is kept, in files/ in data_dir"),
     table(
         "web",
         WEB,
@@ -193,6 +205,18 @@ pub(super) const RETENTION: Keys = &[
     count("frames_days", 0, DAYS_MAX, FRAMES_DAYS_DEFAULT, "raw frames"),
     count("events_days", 0, DAYS_MAX, 0, "events: logins, refusals, faults"),
     count("readings_days", 0, DAYS_MAX, 0, "readings"),
+];
+
+pub(super) const FILES: Keys = &[
+    count("device_mb", 1, FILE_MB_MAX, FILES_DEVICE_MB_DEFAULT, "MiB that the files of one device may take"),
+    count("total_mb", 1, FILE_MB_MAX, FILES_TOTAL_MB_DEFAULT, "MiB that all files may take"),
+    count(
+        "partial_hours",
+        1,
+        FILES_PARTIAL_HOURS_MAX,
+        FILES_PARTIAL_HOURS_DEFAULT,
+        "hours for which the part of a file is kept that nobody goes on with",
+    ),
 ];
 
 pub(super) const WEB: Keys = &[

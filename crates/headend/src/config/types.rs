@@ -8,6 +8,7 @@ use std::time::Duration;
 use loggerhead_model::{DeviceId, Identity, Site};
 use loggerhead_store::{FrameKeeping, Limits, Login, Options, Retention, Secret};
 
+use super::schema;
 use super::sockets::{SocketFiles, Sockets};
 use crate::tls::Clients;
 
@@ -28,6 +29,8 @@ pub struct Config {
     pub retention: Retention,
     /// Most names and words that devices may bring.
     pub limits: Limits,
+    /// How much of the files of devices is kept.
+    pub files: Files,
     /// Where people and their programs connect to.
     pub web: Web,
     /// What devices connect to.
@@ -52,6 +55,27 @@ impl Config {
 
 /// Name of the API's socket in the data directory.
 pub const API_SOCKET: &str = "api.sock";
+
+/// How much of the files of devices is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// Bytes of the files of one device.
+    pub device_bytes_max: u64,
+    /// Bytes of all files.
+    pub total_bytes_max: u64,
+    /// For how long a part is kept that nobody goes on with.
+    pub partial_keep: Duration,
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Self {
+            device_bytes_max: schema::FILES_DEVICE_MB_DEFAULT * 1024 * 1024,
+            total_bytes_max: schema::FILES_TOTAL_MB_DEFAULT * 1024 * 1024,
+            partial_keep: Duration::from_hours(schema::FILES_PARTIAL_HOURS_DEFAULT),
+        }
+    }
+}
 
 /// What is logged, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]

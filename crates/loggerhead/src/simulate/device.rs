@@ -200,6 +200,7 @@ impl Device {
                 Output::Event(_)
                 | Output::Ask(_)
                 | Output::Join(_)
+                | Output::File(_)
                 | Output::Store(..)
                 | Output::Keep(_)
                 | Output::Sample(..)

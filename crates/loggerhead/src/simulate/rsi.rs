@@ -206,6 +206,7 @@ impl Robot {
                 Output::Fault(fault) => *self.errors.entry(fault.kind.word()).or_default() += 1,
                 Output::Event(_)
                 | Output::Ask(_)
+                | Output::File(_)
                 | Output::Store(..)
                 | Output::Keep(_)
                 | Output::Sample(..)

@@ -86,6 +86,7 @@ impl Session for Steward {
             | Input::Door(_)
             | Input::Ordered(_)
             | Input::Reached(_)
+            | Input::File(_)
             | Input::Command(_)
             | Input::Shutdown(_)
             | Input::Connected

@@ -405,7 +405,12 @@ impl Session for HeadEnd {
             }
             Input::Shutdown(because) => self.end_when_done(now, because),
             Input::Disconnected => self.leave(),
-            Input::Known(_) | Input::Ordered(_) | Input::Reached(_) | Input::Connected | Input::Offer(..) => {}
+            Input::Known(_)
+            | Input::Ordered(_)
+            | Input::Reached(_)
+            | Input::File(_)
+            | Input::Connected
+            | Input::Offer(..) => {}
         }
         Ok(())
     }

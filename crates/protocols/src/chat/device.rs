@@ -287,6 +287,7 @@ impl Session for Device {
             | Input::Door(_)
             | Input::Ordered(_)
             | Input::Reached(_)
+            | Input::File(_)
             | Input::Verdict(_)
             | Input::Stored(_)
             | Input::NotStored(_)

@@ -1,7 +1,6 @@
 //! The head-end's side of a connection that a robot opened: documents in, answers and what commands write out.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use super::message::{Document, read};
 use super::orders;
 use super::readings::report;
 use super::settings::{SEQUENCE_PLACE, Settings};
+use crate::peer::address;
 use crate::{
     Claim, CloseReason, Company, Fault, FaultKind, Form, Input, Now, Opening, Output, Proof, Question, Session, Verdict,
 };
@@ -386,11 +386,6 @@ impl HeadEnd {
     }
 }
 
-/// The address of a peer without its port, or all of its name where it is none.
-fn address(peer: &str) -> String {
-    peer.parse::<SocketAddr>().map_or_else(|_| peer.to_owned(), |address| address.ip().to_string())
-}
-
 impl Session for HeadEnd {
     fn handle(&mut self, now: Now, input: Input<'_>) -> Result<(), Fault> {
         match input {
@@ -417,6 +412,7 @@ impl Session for HeadEnd {
             | Input::Door(_)
             | Input::Ordered(_)
             | Input::Reached(_)
+            | Input::File(_)
             | Input::Connected
             | Input::Offer(..) => {}
         }

@@ -153,6 +153,7 @@ impl Session for Small {
             Input::Bytes(_)
             | Input::Known(_)
             | Input::Door(_)
+            | Input::File(_)
             | Input::Verdict(_)
             | Input::Stored(_)
             | Input::NotStored(_)

@@ -98,6 +98,7 @@ impl House {
                     Output::Idle { .. } => break,
                     other @ (Output::Send(_)
                     | Output::Ask(_)
+                    | Output::File(_)
                     | Output::Keep(_)
                     | Output::Sample(..)
                     | Output::Event(_)

@@ -565,12 +565,12 @@ impl Session for Device {
                 self.outputs.push_back(Output::Close(reason));
                 Ok(())
             }
-            // These are of the head-end's side.
             Input::Known(_)
             | Input::Verdict(_)
             | Input::Door(_)
             | Input::Ordered(_)
             | Input::Reached(_)
+            | Input::File(_)
             | Input::Stored(_)
             | Input::NotStored(_)
             | Input::Command(_) => Ok(()),

@@ -244,6 +244,7 @@ fn faults(pair: &Pair) -> Vec<&'static str> {
         | Happening::Refused(..)
         | Happening::Asked(_)
         | Happening::Committed(..)
+        | Happening::FileKept(_)
         | Happening::Lost(_)
         | Happening::Event(_)
         | Happening::Learnt(_)

@@ -493,7 +493,12 @@ impl HeadEnd {
             }
             Input::Shutdown(because) => self.shutdown(now, because),
             Input::Disconnected => self.leave(),
-            Input::Known(_) | Input::Door(_) | Input::Reached(_) | Input::Connected | Input::Offer(..) => {}
+            Input::Known(_)
+            | Input::Door(_)
+            | Input::Reached(_)
+            | Input::File(_)
+            | Input::Connected
+            | Input::Offer(..) => {}
         }
         if self.may_go_on() && !self.gathering.is_empty() {
             self.gathered(now)?;

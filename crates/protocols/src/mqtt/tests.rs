@@ -128,6 +128,7 @@ impl House {
                 Output::Idle { .. } => return,
                 other @ (Output::Send(_)
                 | Output::Ask(_)
+                | Output::File(_)
                 | Output::Fault(_)
                 | Output::Learnt(_)
                 | Output::Remember { .. }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use loggerhead_model::DeviceId;
 
+use super::files::Arriving;
 use crate::{Question, Session};
 
 /// Whether a session was woken by another one.
@@ -52,6 +53,8 @@ pub(super) struct Connection {
     pub(super) questions: VecDeque<Question>,
     /// The peer is joined with somebody else, who got this.
     pub(super) relayed: Option<BytesMut>,
+    /// The file that it brings.
+    pub(super) file: Option<Arriving>,
 }
 
 impl Connection {
@@ -73,6 +76,7 @@ impl Connection {
             received: BytesMut::new(),
             questions: VecDeque::new(),
             relayed: None,
+            file: None,
         }
     }
 }

@@ -95,6 +95,8 @@ pub enum Happening {
     Asked(Ticket),
     /// The store committed what stands at this place in `Pair::kept`.
     Committed(Ticket, usize),
+    /// The file at this place in `Pair::files` is kept.
+    FileKept(usize),
     /// The store gave up.
     Lost(Ticket),
     /// The session told operators.

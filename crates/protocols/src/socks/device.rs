@@ -258,6 +258,7 @@ impl Session for Device {
             | Input::Verdict(_)
             | Input::Door(_)
             | Input::Ordered(_)
+            | Input::File(_)
             | Input::Reached(_)
             | Input::Stored(_)
             | Input::NotStored(_)

@@ -389,6 +389,7 @@ impl Session for HeadEnd {
             | Input::Known(_)
             | Input::Door(_)
             | Input::Ordered(_)
+            | Input::File(_)
             | Input::Stored(_)
             | Input::NotStored(_)
             | Input::Connected

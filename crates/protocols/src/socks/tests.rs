@@ -57,6 +57,7 @@ fn talk(pair: &mut Pair, bytes: &[u8], piece: usize) -> String {
             | Happening::Broken(_)
             | Happening::Asked(_)
             | Happening::Committed(..)
+            | Happening::FileKept(_)
             | Happening::Lost(_)
             | Happening::Fault(_)
             | Happening::Learnt(_)

@@ -104,6 +104,7 @@ fn settings(directory: &TempDir) -> Config {
         frames: FrameKeeping::Keep,
         retention: Retention::default(),
         limits: Limits::default(),
+        files: config::Files::default(),
         web: config::Web::default(),
         listeners: vec![listener],
         devices: Vec::new(),

@@ -120,6 +120,7 @@ impl Session for Steward {
             | Input::Eof
             | Input::Known(_)
             | Input::Door(_)
+            | Input::File(_)
             | Input::Verdict(_)
             | Input::Command(_)
             | Input::Shutdown(_)
