@@ -41,6 +41,19 @@ fn the_changelog_has_this_version_and_every_protocol() {
 }
 
 #[test]
+fn the_readmes_have_every_protocol() {
+    let files = tree();
+    let mut complaints = Vec::new();
+    for path in ["README.md", "README.zh.md"] {
+        let readme = &file(&files, path).text;
+        let row = |name: &str| format!("\n| [`{name}`](crates/protocols/src/{name}/README.md) |");
+        let missing = ALL.iter().filter(|protocol| !readme.contains(&row(protocol.name)));
+        complaints.extend(missing.map(|protocol| format!("{path}: no `{}`", protocol.name)));
+    }
+    check(&complaints, "a protocol without its row in the table of protocols: add it there");
+}
+
+#[test]
 fn every_link_leads_somewhere() {
     let files = tree();
     let mut complaints = Vec::new();
