@@ -126,6 +126,8 @@ async fn attend(mut stream: TcpStream, mut session: Box<dyn Session>, began: Ins
                 | Output::Fault(_)
                 | Output::Learnt(_)
                 | Output::Remember { .. }
+                | Output::File(_)
+                | Output::Dropped(..)
                 | Output::ExpectWithin(_)
                 | Output::Command(..) => {}
             }

@@ -190,6 +190,7 @@ impl Session for Device {
             | Input::Door(_)
             | Input::Ordered(_)
             | Input::Reached(_)
+            | Input::File(_)
             | Input::Stored(_)
             | Input::NotStored(_)
             | Input::Command(_) => {}

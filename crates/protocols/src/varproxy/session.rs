@@ -384,6 +384,7 @@ impl Session for HeadEnd {
             | Input::Door(_)
             | Input::Ordered(_)
             | Input::Reached(_)
+            | Input::File(_)
             | Input::Connected
             | Input::Offer(..) => {}
         }
