@@ -15,7 +15,7 @@ pub const ID_BYTES_MAX: usize = 256;
 /// Longest text of an error that is told: the words, and a few of the values.
 const ERROR_CHARS_MAX: usize = 160;
 
-/// The head of a file. `filename` and `filesize` are those of [1] §3.1; everything else is ours and may be left out.
+/// The head of a file. `filename` and `filesize` are those of \[1\] §3.1; everything else is ours and may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileHead {
     /// What the sender calls the file.
