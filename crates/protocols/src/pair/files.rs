@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use loggerhead_model::{DeviceId, Sha256, Ticket};
 use md5::{Digest as _, Md5};
 
@@ -87,9 +87,10 @@ impl Pair {
 
     /// The disk is done with a file.
     pub(super) fn finish_file(&mut self, connection: usize, ticket: Ticket, fate: Fate, file: Arriving) {
+        let bytes = Bytes::copy_from_slice(&file.bytes);
         let news = if fate == Fate::Fail { Err(FileFailure::Failed) } else { self.keep(ticket, file) };
         match &news {
-            Ok(_) => self.note(connection, Happening::FileKept(self.files.len() - 1)),
+            Ok(_) => self.note(connection, Happening::FileKept(bytes)),
             Err(_) => self.note(connection, Happening::Lost(ticket)),
         }
         self.tell_head_end(connection, Input::File(news.map_or_else(FileNews::Failed, FileNews::Kept)));

@@ -95,8 +95,8 @@ pub enum Happening {
     Asked(Ticket),
     /// The store committed what stands at this place in `Pair::kept`.
     Committed(Ticket, usize),
-    /// The file at this place in `Pair::files` is kept.
-    FileKept(usize),
+    /// A file of these bytes is kept.
+    FileKept(Bytes),
     /// The store gave up.
     Lost(Ticket),
     /// The session told operators.
