@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use loggerhead_model::{DeviceId, Order, Records, Ticket};
-use loggerhead_protocols::{CloseReason, Fault, FileStep, Input, Now, Opening, Output, Question, Session, Untaken};
+use loggerhead_protocols::{
+    Answer, CloseReason, Fault, FileStep, Input, Now, Opening, Output, Question, Session, Untaken,
+};
 use loggerhead_store::{Completion, Outcome, Reply};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -216,7 +218,7 @@ impl<S: Stream> Connection<S> {
 
     fn led_on(&mut self, progress: Progress) -> Result<(), Ending> {
         match progress {
-            Progress::Reached(reached) => self.input(Input::Reached(reached)),
+            Progress::Reached(reached) => self.input(Input::Answer(Answer::Reached(reached))),
             Progress::Ended => return Err(Ending::Closed(CloseReason::PeerDone)),
             Progress::Idle(limit) => return Err(Ending::Closed(CloseReason::Silent(limit))),
             Progress::Broken(error) => return Err(Ending::Lost(error)),
@@ -352,7 +354,7 @@ impl<S: Stream> Connection<S> {
             Chore::Answer(question) => self.answer(question).await,
             Chore::File(step) => {
                 if let Some(news) = self.guest.file(step).await {
-                    self.input(Input::File(news));
+                    self.input(Input::Answer(Answer::File(news)));
                 }
             }
         }
@@ -394,29 +396,20 @@ impl<S: Stream> Connection<S> {
     }
 
     async fn answer(&mut self, question: Question) {
-        match question {
-            Question::Who(identity) => {
-                let known = self.guest.known(&identity);
-                self.input(Input::Known(known));
-            }
-            Question::Prove(claim) => {
-                let verdict = self.guest.prove(&claim).await;
-                self.input(Input::Verdict(verdict));
-            }
-            Question::Vouch(claim) => {
-                let verdict = self.guest.vouch(&claim);
-                self.input(Input::Verdict(verdict));
-            }
+        let answer = match question {
+            Question::Who(identity) => Answer::Known(self.guest.known(&identity)),
+            Question::Prove(claim) => Answer::Verdict(self.guest.prove(&claim).await),
+            Question::Vouch(claim) => Answer::Verdict(self.guest.vouch(&claim)),
             Question::Door(door) => {
                 let (core, peer) = (&self.guest.core, &self.guest.peer);
-                let port = data_doors::open(core, self.guest.pass.listener(), peer, door);
-                self.input(Input::Door(port));
+                Answer::Door(data_doors::open(core, self.guest.pass.listener(), peer, door))
             }
-            Question::Order(device, order) => self.order(&device, order).await,
+            Question::Order(device, order) => return self.order(&device, order).await,
             Question::Reach(_) | Question::Arrival => {
                 unreachable!("who is wanted is reached while the connection goes on")
             }
-        }
+        };
+        self.input(Input::Answer(answer));
     }
 
     /// Takes an order in the name of the peer, which hears of it before the device does.
@@ -427,7 +420,7 @@ impl<S: Stream> Connection<S> {
             Ok(accepted) => {
                 let id = accepted.record.id;
                 tracing::info!(%device, command = id.0, by, peer = %self.guest.peer.text, "command taken");
-                self.input(Input::Ordered(Ok(id)));
+                self.input(Input::Answer(Answer::Ordered(Ok(id))));
                 self.guest.core.begin_command(accepted);
             }
             Err(error) => {
@@ -438,7 +431,7 @@ impl<S: Stream> Connection<S> {
                     CommandError::Full { .. } => Untaken::Full,
                     CommandError::Store(_) => Untaken::NotStored,
                 };
-                self.input(Input::Ordered(Err(untaken)));
+                self.input(Input::Answer(Answer::Ordered(Err(untaken))));
             }
         }
     }

@@ -10,7 +10,7 @@ use loggerhead_model::{
     Command, CommandState, Decimal, DeviceId, Identity, Origin, Quality, Reading, Records, ReportBuilder, Ticket, Value,
 };
 use loggerhead_protocols::{
-    Acceptor, Claim, CloseReason, Company, Fault, FaultKind, Form, Input, Limits, Now, Opening, Output, Proof,
+    Acceptor, Answer, Claim, CloseReason, Company, Fault, FaultKind, Form, Input, Limits, Now, Opening, Output, Proof,
     Question, Session, Verdict,
 };
 use loggerhead_store::{DeviceSource, DeviceState, Login, Secret};
@@ -285,11 +285,11 @@ impl Session for Toy {
                 }
             }
             Input::Eof => self.outputs.push_back(Output::Close(CloseReason::PeerDone)),
-            Input::Verdict(Verdict::Accepted(admission)) => {
+            Input::Answer(Answer::Verdict(Verdict::Accepted(admission))) => {
                 self.send(format!("welcome {}", admission.device));
                 self.device = Some(admission.device);
             }
-            Input::Verdict(Verdict::Refused(_)) => {
+            Input::Answer(Answer::Verdict(Verdict::Refused(_))) => {
                 self.send("no".to_owned());
                 self.outputs.push_back(Output::Close(CloseReason::Refused));
             }
@@ -303,15 +303,7 @@ impl Session for Toy {
                 self.send(format!("bye {reason}"));
                 self.outputs.push_back(Output::Close(reason));
             }
-            Input::Wake
-            | Input::Known(_)
-            | Input::Door(_)
-            | Input::Ordered(_)
-            | Input::Reached(_)
-            | Input::File(_)
-            | Input::Connected
-            | Input::Disconnected
-            | Input::Offer(..) => {}
+            Input::Wake | Input::Answer(_) | Input::Connected | Input::Disconnected | Input::Offer(..) => {}
         }
         Ok(())
     }

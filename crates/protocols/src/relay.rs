@@ -69,7 +69,7 @@ pub type Permit = Arc<dyn Fn(&Host, Place) -> Option<Route> + Send + Sync>;
 pub enum Manner {
     /// By a connection to them.
     Connect,
-    /// By a connection from them, for so long. `Input::Reached` first tells where we wait; then `Question::Arrival` is to be
+    /// By a connection from them, for so long. `Answer::Reached` first tells where we wait; then `Question::Arrival` is to be
     /// asked, and tells who came.
     Await(Duration),
     /// By datagrams to and from anybody, as long as the peer's connection stands. The destination is the peer's own port,

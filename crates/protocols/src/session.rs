@@ -179,19 +179,8 @@ pub enum Input<'a> {
     Eof,
     /// The moment asked for by `Idle` has come.
     Wake,
-    /// Answers `Question::Who`.
-    Known(Known),
-    /// Answers `Question::Prove` and `Question::Vouch`.
-    Verdict(Verdict),
-    /// Answers `Question::Door`: the port, unless all are taken.
-    Door(Option<u16>),
-    /// Answers `Question::Order`. The device has not been given it yet, so that whatever becomes of it is told later.
-    Ordered(Result<CommandId, Untaken>),
-    /// Answers `Question::Reach`: our address towards who was reached, or where we wait for them; and `Question::Arrival`: the
-    /// address of who came.
-    Reached(Result<SocketAddr, Unreached>),
-    /// What became of a step of a file.
-    File(FileNews),
+    /// Answers what the session asked.
+    Answer(Answer),
     /// Answers `Output::Store` and `Output::Sample`: committed and synced.
     Stored(Receipt),
     /// Answers `Output::Store` and `Output::Sample`: not kept, and never will be. No acknowledgement may be sent.
@@ -208,13 +197,30 @@ pub enum Input<'a> {
     Offer(Ticket, Report),
 }
 
+/// What the head-end answers. It comes only to who asked, so whoever asks nothing passes over all of them.
+#[derive(Debug)]
+pub enum Answer {
+    /// Answers `Question::Who`.
+    Known(Known),
+    /// Answers `Question::Prove` and `Question::Vouch`.
+    Verdict(Verdict),
+    /// Answers `Question::Door`: the port, unless all are taken.
+    Door(Option<u16>),
+    /// Answers `Question::Order`. The device has not been given it yet, so that whatever becomes of it is told later.
+    Ordered(Result<CommandId, Untaken>),
+    /// Answers `Question::Reach`: our address towards who was reached, or where we wait for them; and `Question::Arrival`: the
+    /// address of who came.
+    Reached(Result<SocketAddr, Unreached>),
+    /// Answers `Output::File`: what became of a step of a file.
+    File(FileNews),
+}
+
 /// What to do next.
 #[derive(Debug)]
 pub enum Output {
     /// Send these bytes, in one write.
     Send(Bytes),
-    /// Find out, and answer with `Input::Known`, `Input::Verdict`, `Input::Door`, `Input::Ordered` or `Input::Reached`.
-    /// Questions are answered in order.
+    /// Find out, and answer with the `Answer` that says so. Questions are answered in order.
     Ask(Question),
     /// Send what was said so far, then join the peer with who was reached: these bytes, which it sent ahead, go there
     /// first. From now on the session gets no bytes; the conversation ends with the relay.

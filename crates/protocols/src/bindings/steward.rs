@@ -81,12 +81,7 @@ impl Session for Steward {
             }
             Input::Bytes(_)
             | Input::Eof
-            | Input::Known(_)
-            | Input::Verdict(_)
-            | Input::Door(_)
-            | Input::Ordered(_)
-            | Input::Reached(_)
-            | Input::File(_)
+            | Input::Answer(_)
             | Input::Command(_)
             | Input::Shutdown(_)
             | Input::Connected

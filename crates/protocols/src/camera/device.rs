@@ -212,15 +212,7 @@ impl Session for Device {
                 self.outputs.push_back(Output::Close(reason));
                 Ok(())
             }
-            Input::Known(_)
-            | Input::Verdict(_)
-            | Input::Door(_)
-            | Input::Ordered(_)
-            | Input::Reached(_)
-            | Input::File(_)
-            | Input::Stored(_)
-            | Input::NotStored(_)
-            | Input::Command(_) => Ok(()),
+            Input::Answer(_) | Input::Stored(_) | Input::NotStored(_) | Input::Command(_) => Ok(()),
         };
         if let Err(fault) = &taken {
             self.outputs.push_back(Output::Close(CloseReason::Fault(fault.reason.clone())));

@@ -19,7 +19,7 @@ use super::message::{Command, LOG_IN_FIRST, Spelling, state_word};
 use super::settings::Settings;
 use crate::bindings::{Binding, Draft, NonceBytes, Place, Push, Registry, Visit};
 use crate::{
-    Admission, Claim, CloseReason, Company, Fault, FaultKind, Form, Input, Limits, Now, Opening, Output, Proof,
+    Admission, Answer, Claim, CloseReason, Company, Fault, FaultKind, Form, Input, Limits, Now, Opening, Output, Proof,
     Session, Verdict,
 };
 
@@ -395,8 +395,8 @@ impl Session for HeadEnd {
             }
             Input::Eof => self.end_when_done(now, CloseReason::PeerDone),
             Input::Wake => self.wake(now),
-            Input::Verdict(verdict) => self.verdict(now, verdict),
-            Input::Door(port) => self.door_opened(port),
+            Input::Answer(Answer::Verdict(verdict)) => self.verdict(now, verdict),
+            Input::Answer(Answer::Door(port)) => self.door_opened(port),
             Input::Stored(receipt) => self.stored(now, receipt),
             Input::NotStored(ticket) => self.not_stored(ticket),
             Input::Command(command) => {
@@ -405,12 +405,7 @@ impl Session for HeadEnd {
             }
             Input::Shutdown(because) => self.end_when_done(now, because),
             Input::Disconnected => self.leave(),
-            Input::Known(_)
-            | Input::Ordered(_)
-            | Input::Reached(_)
-            | Input::File(_)
-            | Input::Connected
-            | Input::Offer(..) => {}
+            Input::Answer(_) | Input::Connected | Input::Offer(..) => {}
         }
         Ok(())
     }

@@ -20,8 +20,8 @@ use crate::rate::Rate;
 use crate::websocket::frame::{self, Sender, code};
 use crate::websocket::handshake::{self, EMPTY_LINE, REQUEST_BYTES_MAX, Refusal};
 use crate::{
-    Admission, Claim, CloseReason, Company, Fault, FaultKind, Input, Limits, Now, Opening, Output, Proof, Question,
-    Session, Verdict,
+    Admission, Answer, Claim, CloseReason, Company, Fault, FaultKind, Input, Limits, Now, Opening, Output, Proof,
+    Question, Session, Verdict,
 };
 
 /// Where clients of the JSON format connect.
@@ -506,7 +506,7 @@ impl Session for HeadEnd {
                 self.ending.get_or_insert((now.elapsed + WIND_UP_WAIT, CloseReason::PeerDone));
             }
             Input::Wake if !self.is_over => self.wake(now),
-            Input::Verdict(verdict) => self.verdict(now, verdict),
+            Input::Answer(Answer::Verdict(verdict)) => self.verdict(now, verdict),
             Input::Stored(receipt) => self.stored(now, receipt),
             Input::NotStored(ticket) => self.not_stored(ticket),
             Input::Command(command) => {
@@ -518,12 +518,8 @@ impl Session for HeadEnd {
             Input::Bytes(_)
             | Input::Wake
             | Input::Shutdown(_)
-            | Input::Known(_)
+            | Input::Answer(_)
             | Input::Connected
-            | Input::Door(_)
-            | Input::Ordered(_)
-            | Input::Reached(_)
-            | Input::File(_)
             | Input::Offer(..) => {}
         }
         Ok(())

@@ -19,7 +19,8 @@ use super::readings::report;
 use super::settings::{SEQUENCE_PLACE, Settings};
 use crate::peer::address;
 use crate::{
-    Claim, CloseReason, Company, Fault, FaultKind, Form, Input, Now, Opening, Output, Proof, Question, Session, Verdict,
+    Answer, Claim, CloseReason, Company, Fault, FaultKind, Form, Input, Now, Opening, Output, Proof, Question, Session,
+    Verdict,
 };
 
 /// Documents that wait for the store: more are left with the transport, which slows the robot down.
@@ -395,7 +396,7 @@ impl Session for HeadEnd {
                 self.wind_up(now, CloseReason::PeerDone);
             }
             Input::Wake => self.wake(now),
-            Input::Verdict(verdict) => self.verdict(now, verdict)?,
+            Input::Answer(Answer::Verdict(verdict)) => self.verdict(now, verdict)?,
             Input::Stored(receipt) => self.stored(receipt),
             Input::NotStored(ticket) => drop(self.waiting.remove(&ticket)),
             Input::Command(command) => self.command(&command),
@@ -408,13 +409,7 @@ impl Session for HeadEnd {
                 | CloseReason::Fault(_) => self.close(reason),
             },
             Input::Disconnected => self.stage = Stage::Ended,
-            Input::Known(_)
-            | Input::Door(_)
-            | Input::Ordered(_)
-            | Input::Reached(_)
-            | Input::File(_)
-            | Input::Connected
-            | Input::Offer(..) => {}
+            Input::Answer(_) | Input::Connected | Input::Offer(..) => {}
         }
         self.work(now)?;
         self.end(now);

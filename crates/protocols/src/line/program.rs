@@ -151,16 +151,11 @@ impl Session for Small {
                 self.outputs.push_back(Output::Command(command.id, state));
             }
             Input::Bytes(_)
-            | Input::Known(_)
-            | Input::Door(_)
-            | Input::File(_)
-            | Input::Verdict(_)
+            | Input::Answer(_)
             | Input::Stored(_)
             | Input::NotStored(_)
             | Input::Connected
             | Input::Disconnected
-            | Input::Ordered(_)
-            | Input::Reached(_)
             | Input::Offer(..) => {}
         }
         Ok(())

@@ -18,7 +18,8 @@ use super::settings::{OnOversize, Settings};
 use crate::office::{Full, Letter, Mail, Message, Office, Place};
 use crate::rate::Rate;
 use crate::{
-    Admission, Claim, CloseReason, Fault, FaultKind, Input, Limits, Now, Opening, Output, Question, Session, Verdict,
+    Admission, Answer, Claim, CloseReason, Fault, FaultKind, Input, Limits, Now, Opening, Output, Question, Session,
+    Verdict,
 };
 
 /// Logins of one connection that may fail: a person mistypes, a program guesses.
@@ -402,8 +403,8 @@ impl Session for HeadEnd {
                 self.ending.get_or_insert((now.elapsed + WIND_UP_WAIT, CloseReason::PeerDone));
             }
             Input::Wake => self.wake(now),
-            Input::Verdict(Verdict::Accepted(admission)) => self.accepted(now, admission),
-            Input::Verdict(Verdict::Refused(_)) => {
+            Input::Answer(Answer::Verdict(Verdict::Accepted(admission))) => self.accepted(now, admission),
+            Input::Answer(Answer::Verdict(Verdict::Refused(_))) => {
                 self.waiting = Waiting::Nothing;
                 self.refused();
             }
@@ -415,13 +416,7 @@ impl Session for HeadEnd {
             }
             Input::Shutdown(because) => self.shutdown(now, because),
             Input::Disconnected => self.leave(),
-            Input::Known(_)
-            | Input::Door(_)
-            | Input::Ordered(_)
-            | Input::Reached(_)
-            | Input::File(_)
-            | Input::Connected
-            | Input::Offer(..) => {}
+            Input::Answer(_) | Input::Connected | Input::Offer(..) => {}
         }
         Ok(())
     }

@@ -517,8 +517,8 @@ impl Session for HeadEnd {
             Input::Bytes(bytes) => self.bytes(now, bytes)?,
             Input::Eof => self.eof(now),
             Input::Wake => self.wake(now)?,
-            Input::Known(known) => self.known(now, known)?,
-            Input::Verdict(verdict) => self.verdict(now, verdict)?,
+            Input::Answer(crate::Answer::Known(known)) => self.known(now, known)?,
+            Input::Answer(crate::Answer::Verdict(verdict)) => self.verdict(now, verdict)?,
             Input::Stored(receipt) => {
                 self.outstanding.stored(receipt);
                 self.answer_stored(now)?;
@@ -537,13 +537,7 @@ impl Session for HeadEnd {
                 | CloseReason::Fault(_) => self.close(reason),
             },
             // These are of the device's side.
-            Input::Door(_)
-            | Input::Ordered(_)
-            | Input::Reached(_)
-            | Input::File(_)
-            | Input::Connected
-            | Input::Disconnected
-            | Input::Offer(..) => {}
+            Input::Answer(_) | Input::Connected | Input::Disconnected | Input::Offer(..) => {}
         }
         self.work(now)?;
         self.end_if_done();

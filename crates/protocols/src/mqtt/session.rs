@@ -24,7 +24,7 @@ use super::properties::{Id, Properties, Writer};
 use super::reason::{Breach, Reason};
 use super::sending::Peer;
 use super::settings::{CONNECT_BYTES_MAX, Settings};
-use crate::{CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session, Verdict};
+use crate::{Answer, CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session, Verdict};
 
 /// Requests of one connection that the store has not answered: while there are so many, no more is read.
 const WAITING_MAX: usize = 256;
@@ -482,10 +482,10 @@ impl HeadEnd {
             Input::Bytes(bytes) => return self.bytes(now, bytes),
             Input::Eof => self.eof(now),
             Input::Wake => self.wake(now),
-            Input::Verdict(Verdict::Accepted(admission)) => self.accepted(now, admission)?,
-            Input::Verdict(Verdict::Refused(_)) => self.end(self.not_proven(), CloseReason::Refused),
+            Input::Answer(Answer::Verdict(Verdict::Accepted(admission))) => self.accepted(now, admission)?,
+            Input::Answer(Answer::Verdict(Verdict::Refused(_))) => self.end(self.not_proven(), CloseReason::Refused),
             Input::Stored(receipt) => self.stored(now, receipt),
-            Input::Ordered(taken) => self.ordered(now, taken),
+            Input::Answer(Answer::Ordered(taken)) => self.ordered(now, taken),
             Input::NotStored(ticket) => self.not_stored(ticket),
             Input::Command(command) => {
                 let state = CommandState::Failed("a client of a broker takes no commands".to_owned());
@@ -493,12 +493,7 @@ impl HeadEnd {
             }
             Input::Shutdown(because) => self.shutdown(now, because),
             Input::Disconnected => self.leave(),
-            Input::Known(_)
-            | Input::Door(_)
-            | Input::Reached(_)
-            | Input::File(_)
-            | Input::Connected
-            | Input::Offer(..) => {}
+            Input::Answer(_) | Input::Connected | Input::Offer(..) => {}
         }
         if self.may_go_on() && !self.gathering.is_empty() {
             self.gathered(now)?;

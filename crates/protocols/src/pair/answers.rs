@@ -7,7 +7,7 @@ use loggerhead_model::{CommandId, DeviceId, Identity, Order};
 
 use super::{Fate, Happening, Pair};
 use crate::relay::{Host, Manner, Place, Reach, Unreached};
-use crate::{Claim, CloseReason, Company, Input, Known, Proof, Question, Refusal, Untaken, Verdict};
+use crate::{Answer, Claim, CloseReason, Company, Input, Known, Proof, Question, Refusal, Untaken, Verdict};
 
 impl Pair {
     /// Answers the next question of a session. False when it asked none.
@@ -15,40 +15,25 @@ impl Pair {
         let Some(question) = self.connections.get_mut(connection).and_then(|peer| peer.questions.pop_front()) else {
             return false;
         };
-        match question {
-            Question::Who(identity) => {
-                let known = self.who(&identity);
-                self.tell_head_end(connection, Input::Known(known));
-            }
-            Question::Prove(claim) => {
-                let verdict = self.judge(connection, claim);
-                self.tell_head_end(connection, Input::Verdict(verdict));
-            }
-            Question::Vouch(claim) => {
-                let verdict = match self.enrolled.get(&claim.identity) {
-                    Some(known) => known.judge(&claim.proof, None),
-                    None => Verdict::Refused(Refusal::Unknown),
-                };
-                self.tell_head_end(connection, Input::Verdict(verdict));
-            }
+        let answer = match question {
+            Question::Who(identity) => Answer::Known(self.who(&identity)),
+            Question::Prove(claim) => Answer::Verdict(self.judge(connection, claim)),
+            Question::Vouch(claim) => Answer::Verdict(match self.enrolled.get(&claim.identity) {
+                Some(known) => known.judge(&claim.proof, None),
+                None => Verdict::Refused(Refusal::Unknown),
+            }),
             Question::Door(door) => {
                 let port = (!self.ports.is_empty()).then(|| self.ports.remove(0));
                 self.doors.extend(port.map(|port| (port, door)));
-                self.tell_head_end(connection, Input::Door(port));
+                Answer::Door(port)
             }
-            Question::Order(device, order) => {
-                let taken = self.take_order(connection, device, order);
-                self.tell_head_end(connection, Input::Ordered(taken));
-            }
-            Question::Reach(reach) => {
-                let reached = self.reach(connection, &reach);
-                self.tell_head_end(connection, Input::Reached(reached));
-            }
+            Question::Order(device, order) => Answer::Ordered(self.take_order(connection, device, order)),
+            Question::Reach(reach) => Answer::Reached(self.reach(connection, &reach)),
             Question::Arrival => {
-                let came = self.unreached.map_or(Ok(SocketAddr::from(([192, 0, 2, 3], 20))), Err);
-                self.tell_head_end(connection, Input::Reached(came));
+                Answer::Reached(self.unreached.map_or(Ok(SocketAddr::from(([192, 0, 2, 3], 20))), Err))
             }
-        }
+        };
+        self.tell_head_end(connection, Input::Answer(answer));
         true
     }
 

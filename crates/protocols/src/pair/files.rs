@@ -7,7 +7,7 @@ use loggerhead_model::{DeviceId, Sha256, Ticket};
 use md5::{Digest as _, Md5};
 
 use super::{Fate, Happening, Pair, Request, issue};
-use crate::{Collision, FileFailure, FileNews, FileOffer, FileStep, Input, KeptFile, Start};
+use crate::{Answer, Collision, FileFailure, FileNews, FileOffer, FileStep, Input, KeptFile, Start};
 
 /// A file on its way.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Pair {
                     }
                     Err(failure) => FileNews::Failed(failure),
                 };
-                self.tell_head_end(connection, Input::File(news));
+                self.tell_head_end(connection, Input::Answer(Answer::File(news)));
             }
             FileStep::Write(bytes) => {
                 if let Some(file) = self.connections.get_mut(connection).and_then(|peer| peer.file.as_mut()) {
@@ -93,7 +93,7 @@ impl Pair {
             Ok(_) => self.note(connection, Happening::FileKept(bytes)),
             Err(_) => self.note(connection, Happening::Lost(ticket)),
         }
-        self.tell_head_end(connection, Input::File(news.map_or_else(FileNews::Failed, FileNews::Kept)));
+        self.tell_head_end(connection, Input::Answer(Answer::File(news.map_or_else(FileNews::Failed, FileNews::Kept))));
     }
 
     fn keep(&mut self, ticket: Ticket, file: Arriving) -> Result<KeptFile, FileFailure> {

@@ -18,7 +18,8 @@ use super::readings::report;
 use super::settings::Settings;
 use crate::rate::Rate;
 use crate::{
-    Claim, CloseReason, Company, Fault, FaultKind, Input, Now, Opening, Output, Proof, Question, Session, Verdict,
+    Answer, Claim, CloseReason, Company, Fault, FaultKind, Input, Now, Opening, Output, Proof, Question, Session,
+    Verdict,
 };
 
 /// Answers in a second: four times what the fastest robot asks for, so that nobody uses us to flood it.
@@ -353,7 +354,7 @@ impl Session for HeadEnd {
             Input::Bytes(datagram) => self.datagram(now, datagram),
             Input::Eof => self.close(CloseReason::PeerDone),
             Input::Wake => self.wake(now),
-            Input::Verdict(verdict) => self.verdict(now, verdict)?,
+            Input::Answer(Answer::Verdict(verdict)) => self.verdict(now, verdict)?,
             Input::Stored(receipt) => drop(self.recording.take_if(|waiting| *waiting == receipt.ticket())),
             Input::NotStored(ticket) => self.not_stored(ticket),
             Input::Command(command) => self.command(now, &command),
@@ -362,13 +363,7 @@ impl Session for HeadEnd {
                 self.stage = Stage::Ended;
                 self.pin = None;
             }
-            Input::Known(_)
-            | Input::Door(_)
-            | Input::Ordered(_)
-            | Input::Reached(_)
-            | Input::File(_)
-            | Input::Connected
-            | Input::Offer(..) => {}
+            Input::Answer(_) | Input::Connected | Input::Offer(..) => {}
         }
         Ok(())
     }

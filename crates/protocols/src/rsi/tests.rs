@@ -12,7 +12,7 @@ use super::pins::Pins;
 use super::session::HeadEnd;
 use super::settings::Settings;
 use crate::pair::{Enrolled, Fate, Happening, Pair};
-use crate::{CloseReason, Input, Output, Session};
+use crate::{Answer, CloseReason, Input, Output, Session};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
@@ -293,6 +293,8 @@ fn no_bytes_break_a_session() {
 fn a_verdict_that_nobody_asked_for_changes_nothing() {
     let mut pair = head_end("", "");
     let mut session = HeadEnd::new(Settings::default().into(), Pins::default(), pair.now(), pair.opening());
-    session.handle(pair.now(), Input::Verdict(crate::Verdict::Refused(crate::Refusal::Full))).expect("no fault");
+    session
+        .handle(pair.now(), Input::Answer(Answer::Verdict(crate::Verdict::Refused(crate::Refusal::Full))))
+        .expect("no fault");
     assert!(matches!(session.poll(), Output::Idle { wake_at: Some(_) }));
 }

@@ -17,7 +17,8 @@ use super::rules::{Asked, decide};
 use super::settings::{Entry, Settings};
 use crate::relay::{Host, Manner, Packing, Reach, RelayLimits, Unreached};
 use crate::{
-    Claim, CloseReason, Company, Fault, FaultKind, Form, Input, Now, Opening, Output, Proof, Question, Session, Verdict,
+    Answer, Claim, CloseReason, Company, Fault, FaultKind, Form, Input, Now, Opening, Output, Proof, Question, Session,
+    Verdict,
 };
 
 /// What is said to who speaks HTTP to a relay, which browsers that are set up wrong do.
@@ -357,11 +358,11 @@ impl Session for HeadEnd {
                 self.held.extend_from_slice(bytes);
                 self.work(now)
             }
-            Input::Verdict(verdict) => {
+            Input::Answer(Answer::Verdict(verdict)) => {
                 self.verdict(now, verdict)?;
                 self.work(now)
             }
-            Input::Reached(reached) => {
+            Input::Answer(Answer::Reached(reached)) => {
                 self.reached(now, reached);
                 Ok(())
             }
@@ -386,10 +387,7 @@ impl Session for HeadEnd {
                 Ok(())
             }
             Input::Bytes(_)
-            | Input::Known(_)
-            | Input::Door(_)
-            | Input::Ordered(_)
-            | Input::File(_)
+            | Input::Answer(_)
             | Input::Stored(_)
             | Input::NotStored(_)
             | Input::Connected

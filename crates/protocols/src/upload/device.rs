@@ -182,15 +182,7 @@ impl Session for Device {
                 self.stage = Stage::Ended;
                 self.outputs.push_back(Output::Close(reason));
             }
-            Input::Known(_)
-            | Input::Verdict(_)
-            | Input::Door(_)
-            | Input::Ordered(_)
-            | Input::Reached(_)
-            | Input::File(_)
-            | Input::Stored(_)
-            | Input::NotStored(_)
-            | Input::Command(_) => {}
+            Input::Answer(_) | Input::Stored(_) | Input::NotStored(_) | Input::Command(_) => {}
         }
         if let Err(fault) = &taken {
             self.outputs.push_back(Output::Close(CloseReason::Fault(fault.reason.clone())));

@@ -19,8 +19,8 @@ use super::settings::Settings;
 use crate::peer::address;
 use crate::session::{Claim, Company, Form, Proof, Question, Verdict};
 use crate::{
-    CloseReason, Fault, FaultKind, FileFailure, FileNews, FileOffer, FileStep, Input, KeptFile, Now, Opening, Output,
-    Session, Start,
+    Answer, CloseReason, Fault, FaultKind, FileFailure, FileNews, FileOffer, FileStep, Input, KeptFile, Now, Opening,
+    Output, Session, Start,
 };
 
 /// Most bytes that are held while something has to be waited for: a head, and what one read brings behind it.
@@ -336,8 +336,8 @@ impl Session for HeadEnd {
             Input::Wake if now.elapsed >= self.silent_at() => {
                 self.close(CloseReason::Silent(now.elapsed.saturating_sub(self.heard_at)));
             }
-            Input::Verdict(verdict) => self.verdict(verdict)?,
-            Input::File(news) => {
+            Input::Answer(Answer::Verdict(verdict)) => self.verdict(verdict)?,
+            Input::Answer(Answer::File(news)) => {
                 // Keeping a large file takes its time, which is not the sender's.
                 self.heard_at = now.elapsed;
                 self.file(now, news);
@@ -350,10 +350,7 @@ impl Session for HeadEnd {
             }
             Input::Wake
             | Input::Shutdown(_)
-            | Input::Known(_)
-            | Input::Door(_)
-            | Input::Ordered(_)
-            | Input::Reached(_)
+            | Input::Answer(_)
             | Input::Stored(_)
             | Input::NotStored(_)
             | Input::Connected

@@ -185,15 +185,7 @@ impl Session for Device {
                 self.stage = Stage::Ended;
                 self.outputs.push_back(Output::Close(reason));
             }
-            Input::Known(_)
-            | Input::Verdict(_)
-            | Input::Door(_)
-            | Input::Ordered(_)
-            | Input::Reached(_)
-            | Input::File(_)
-            | Input::Stored(_)
-            | Input::NotStored(_)
-            | Input::Command(_) => {}
+            Input::Answer(_) | Input::Stored(_) | Input::NotStored(_) | Input::Command(_) => {}
         }
         Ok(())
     }

@@ -15,7 +15,8 @@ use super::readings::report;
 use super::settings::Settings;
 use crate::wire::hex;
 use crate::{
-    Claim, CloseReason, Company, Fault, FaultKind, Input, Now, Opening, Output, Proof, Question, Session, Verdict,
+    Answer, Claim, CloseReason, Company, Fault, FaultKind, Input, Now, Opening, Output, Proof, Question, Session,
+    Verdict,
 };
 
 /// A variable of the proxy itself. Only proxies that know several variables at once have it. Source: \[2\].
@@ -370,7 +371,7 @@ impl Session for HeadEnd {
             }
             Input::Eof => self.close(CloseReason::PeerDone),
             Input::Wake => self.wake(now)?,
-            Input::Verdict(verdict) => {
+            Input::Answer(Answer::Verdict(verdict)) => {
                 self.verdict(verdict)?;
                 self.work(now);
             }
@@ -379,14 +380,7 @@ impl Session for HeadEnd {
             Input::Command(command) => self.command(now, &command),
             Input::Shutdown(reason) => self.close(reason),
             Input::Disconnected => self.stage = Stage::Ended,
-            Input::Bytes(_)
-            | Input::Known(_)
-            | Input::Door(_)
-            | Input::Ordered(_)
-            | Input::Reached(_)
-            | Input::File(_)
-            | Input::Connected
-            | Input::Offer(..) => {}
+            Input::Bytes(_) | Input::Answer(_) | Input::Connected | Input::Offer(..) => {}
         }
         Ok(())
     }

@@ -118,16 +118,11 @@ impl Session for Steward {
             }
             Input::Bytes(_)
             | Input::Eof
-            | Input::Known(_)
-            | Input::Door(_)
-            | Input::File(_)
-            | Input::Verdict(_)
+            | Input::Answer(_)
             | Input::Command(_)
             | Input::Shutdown(_)
             | Input::Connected
             | Input::Disconnected
-            | Input::Ordered(_)
-            | Input::Reached(_)
             | Input::Offer(..) => {}
         }
         if !self.refused.is_empty() {
