@@ -3,11 +3,12 @@
 //! It does nothing by itself. A connection calls it, under one lock, and wakes whom its doings concern; the steward stores
 //! what a connection left behind.
 
+pub(crate) mod exchange;
 mod id;
 mod ledger;
 mod notes;
 mod rooms;
-pub(crate) mod steward;
+mod steward;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -7,6 +7,8 @@ mod answers;
 mod connection;
 mod files;
 mod script;
+#[cfg(test)]
+mod steward;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -27,6 +29,8 @@ use script::issue;
 #[cfg(test)]
 pub(crate) use script::receipt;
 pub use script::{Enrolled, Entry, Fate, Happening, Wire};
+#[cfg(test)]
+pub(crate) use steward::{steward, tend};
 
 /// Most outputs between two inputs: a session that talks more to itself is broken.
 const OUTPUTS_MAX: usize = 1_000_000;

@@ -6,14 +6,13 @@ mod telling;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::Duration;
 
 use loggerhead_model::{DeviceId, Evidence, Identity, Learnt, NoteChange, Presence, Records, Report};
 
 use crate::encoding::Encoding;
-use crate::pair::{Enrolled, Pair, receipt};
-use crate::{DeviceSettings, Exchange, Input, News, Opening, Output, Session};
+use crate::pair::{Enrolled, Pair, steward, tend};
+use crate::{DeviceSettings, Exchange, News, Session};
 
 /// A registry with its listener, its store and its steward.
 struct House {
@@ -59,11 +58,6 @@ fn listener(exchange: &dyn Exchange, settings: &str) -> Pair {
     pair
 }
 
-fn steward(exchange: &dyn Exchange, pair: &mut Pair) -> Box<dyn Session> {
-    let opening = Opening { waker: Waker::noop().clone(), ..pair.opening() };
-    exchange.steward(pair.now(), opening)
-}
-
 impl House {
     /// With short names, and these settings of the listener.
     fn with(settings: &str) -> Self {
@@ -104,32 +98,8 @@ impl House {
     fn settle(&mut self) {
         for _ in 0..3 {
             self.pair.run_for(Duration::ZERO);
-            let now = self.pair.now();
-            self.steward.handle(now, Input::Wake).expect("a steward has no peer");
-            loop {
-                match self.steward.poll() {
-                    Output::Store(ticket, records) => {
-                        self.apply(&records);
-                        self.steward.handle(now, Input::Stored(receipt(ticket.0))).expect("a steward has no peer");
-                    }
-                    Output::Idle { .. } => break,
-                    other @ (Output::Send(_)
-                    | Output::Ask(_)
-                    | Output::File(_)
-                    | Output::Keep(_)
-                    | Output::Sample(..)
-                    | Output::Event(_)
-                    | Output::Fault(_)
-                    | Output::Learnt(_)
-                    | Output::Dropped(..)
-                    | Output::Remember { .. }
-                    | Output::ExpectWithin(_)
-                    | Output::Command(..)
-                    | Output::Join(_)
-                    | Output::Connect
-                    | Output::Delivered(_)
-                    | Output::Close(_)) => panic!("{other:?}"),
-                }
+            for records in tend(&mut *self.steward, self.pair.now()) {
+                self.apply(&records);
             }
         }
         self.note();

@@ -217,5 +217,5 @@ fn every_setting_that_cannot_be_is_named() {
         assert!(format!("{error}").contains(key), "{settings}: {error}");
     }
     let table = "anything = 1".parse().expect("TOML");
-    assert!(super::acceptor::check_device(&table).is_err());
+    assert!((super::PROTOCOL.check_device)(&table).is_err());
 }

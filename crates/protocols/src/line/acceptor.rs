@@ -1,23 +1,13 @@
-//! A listener of users, and the office behind all listeners.
+//! A listener of users, over the office of messages.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use loggerhead_model::DeviceId;
-
 use super::program::{Program, Small};
 use super::session::HeadEnd;
-use super::settings::{self, Settings};
-use crate::office::Office;
-use crate::office::steward::Steward;
-use crate::session::{Acceptor, Exchange, News, Opening, Session};
+use super::settings::Settings;
+use crate::office::{self, Office};
+use crate::session::{Acceptor, Exchange, Opening, Session};
 use crate::{DeviceSettings, Now, SettingsError};
-
-/// The office as all listeners share it.
-#[derive(Default)]
-struct Shared {
-    office: Arc<Office>,
-}
 
 /// Makes the sessions of one listener.
 struct LineAcceptor {
@@ -34,49 +24,17 @@ impl Acceptor for LineAcceptor {
     }
 }
 
-impl Exchange for Shared {
-    fn over(&self, office: &Arc<Office>) -> Option<Arc<dyn Exchange>> {
-        Some(Arc::new(Self { office: Arc::clone(office) }))
-    }
-
-    fn recall(&self, _now: Now, notes: &mut dyn Iterator<Item = (Bytes, Bytes)>) {
-        // The office's own notes stand on its own shelf; this one's is that of an office for itself alone.
-        self.office.recall(notes);
-    }
-
-    fn acceptor(
-        &self,
-        settings: &toml::Table,
-        devices: &mut dyn Iterator<Item = DeviceSettings<'_>>,
-    ) -> Result<Box<dyn Acceptor>, SettingsError> {
-        let settings = Settings::of_listener(settings)?;
-        for device in devices {
-            check_device(device.table).map_err(|error| SettingsError {
-                key: format!("{}: {}", device.identity, error.key),
-                reason: error.reason,
-            })?;
-        }
-        Ok(Box::new(LineAcceptor { office: Arc::clone(&self.office), settings: Arc::new(settings) }))
-    }
-
-    fn wants_readings(&self) -> bool {
-        false
-    }
-
-    fn wants_news(&self) -> bool {
-        false
-    }
-
-    fn told(&self, _now: Now, _device: &DeviceId, _news: News<'_>) {}
-
-    fn steward(&self, now: Now, opening: Opening) -> Box<dyn Session> {
-        Box::new(Steward::new(Arc::clone(&self.office), now, &opening))
-    }
+/// Makes a listener over an office.
+///
+/// # Errors
+/// `SettingsError` with the key's path.
+fn listener(office: Arc<Office>, table: &toml::Table) -> Result<Box<dyn Acceptor>, SettingsError> {
+    Ok(Box::new(LineAcceptor { office, settings: Arc::new(Settings::of_listener(table)?) }))
 }
 
-/// Makes an office.
+/// Makes an exchange with an office of its own.
 pub(super) fn exchange() -> Arc<dyn Exchange> {
-    Arc::new(Shared::default())
+    office::exchange::exchange(listener)
 }
 
 /// Makes a listener with an office of its own.
@@ -88,17 +46,4 @@ pub(super) fn acceptor(
     devices: &mut dyn Iterator<Item = DeviceSettings<'_>>,
 ) -> Result<Box<dyn Acceptor>, SettingsError> {
     exchange().acceptor(table, devices)
-}
-
-/// An account has no settings of this protocol.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OfAccount {}
-
-/// Checks an account's settings.
-///
-/// # Errors
-/// `SettingsError` with the first key that there is.
-pub(super) fn check_device(table: &toml::Table) -> Result<(), SettingsError> {
-    settings::read::<OfAccount>(table).map(|OfAccount {}| ())
 }

@@ -15,7 +15,7 @@ pub mod text;
 
 use std::time::Duration;
 
-use crate::{Limits, Protocol, Transport};
+use crate::{Limits, Protocol, Transport, office};
 
 /// The row for the table of protocols.
 pub const PROTOCOL: Protocol = Protocol {
@@ -27,7 +27,7 @@ pub const PROTOCOL: Protocol = Protocol {
     limits: Limits { first_frame: Duration::from_mins(1), login: Duration::from_mins(2) },
     acceptor: acceptor::acceptor,
     exchange: Some(acceptor::exchange),
-    check_device: acceptor::check_device,
+    check_device: office::exchange::check_account,
     device: device::device,
     explain: explain::explain,
 };

@@ -9,14 +9,13 @@ mod speaking;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::Duration;
 
 use loggerhead_model::{DeviceId, Identity, Learnt, NoteChange, Records};
 
 use super::text::Encoding;
-use crate::pair::{Enrolled, Pair, receipt};
-use crate::{Exchange, Input, Opening, Output, Session};
+use crate::pair::{Enrolled, Pair, steward, tend};
+use crate::{Exchange, Session};
 
 /// An office with its listener, its store and its steward.
 pub(super) struct House {
@@ -44,11 +43,6 @@ fn listener(exchange: &dyn Exchange, settings: &str) -> Pair {
         pair.enrolled.insert(Identity::new(name).expect("short enough"), enrolled);
     }
     pair
-}
-
-fn steward(exchange: &dyn Exchange, pair: &mut Pair) -> Box<dyn Session> {
-    let opening = Opening { waker: Waker::noop().clone(), ..pair.opening() };
-    exchange.steward(pair.now(), opening)
 }
 
 impl House {
@@ -87,32 +81,8 @@ impl House {
     pub(super) fn settle(&mut self) {
         for _ in 0..3 {
             self.pair.run_for(Duration::ZERO);
-            let now = self.pair.now();
-            self.steward.handle(now, Input::Wake).expect("a steward has no peer");
-            loop {
-                match self.steward.poll() {
-                    Output::Store(ticket, records) => {
-                        self.apply(&records);
-                        self.steward.handle(now, Input::Stored(receipt(ticket.0))).expect("a steward has no peer");
-                    }
-                    Output::Idle { .. } => break,
-                    other @ (Output::Send(_)
-                    | Output::Ask(_)
-                    | Output::File(_)
-                    | Output::Keep(_)
-                    | Output::Sample(..)
-                    | Output::Event(_)
-                    | Output::Fault(_)
-                    | Output::Learnt(_)
-                    | Output::Dropped(..)
-                    | Output::Remember { .. }
-                    | Output::ExpectWithin(_)
-                    | Output::Command(..)
-                    | Output::Join(_)
-                    | Output::Connect
-                    | Output::Delivered(_)
-                    | Output::Close(_)) => panic!("{other:?}"),
-                }
+            for records in tend(&mut *self.steward, self.pair.now()) {
+                self.apply(&records);
             }
         }
         self.note();
@@ -245,5 +215,5 @@ fn every_setting_that_cannot_be_is_named() {
         assert!(format!("{error}").contains(key), "{settings}: {error}");
     }
     let table = "anything = 1".parse().expect("TOML");
-    assert!(super::acceptor::check_device(&table).is_err());
+    assert!((super::PROTOCOL.check_device)(&table).is_err());
 }

@@ -15,7 +15,6 @@ mod telling;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::Duration;
 
 use loggerhead_model::{DeviceId, Identity, Learnt, NoteChange, Records};
@@ -26,8 +25,8 @@ use super::frame::BODY_BYTES_MAX;
 use super::message::{Ack, Connect, Level, Notice, Options, Packet, Publish, Qos, Subscribe, Unsubscribe};
 use super::properties::{Id, Properties, Value, Writer};
 use super::reason::Reason;
-use crate::pair::{Enrolled, Pair, receipt};
-use crate::{Exchange, Input, News, Now, Opening, Output, Session};
+use crate::pair::{Enrolled, Pair, receipt, steward};
+use crate::{Exchange, Input, News, Now, Output, Session};
 
 /// A broker with its listener, its store and its steward.
 pub(super) struct House {
@@ -62,11 +61,6 @@ fn listener(exchange: &dyn Exchange, settings: &str) -> Pair {
         pair.enrolled.insert(Identity::new(name).expect("short enough"), enrolled);
     }
     pair
-}
-
-fn steward(exchange: &dyn Exchange, pair: &mut Pair) -> Box<dyn Session> {
-    let opening = Opening { waker: Waker::noop().clone(), ..pair.opening() };
-    exchange.steward(pair.now(), opening)
 }
 
 impl House {
