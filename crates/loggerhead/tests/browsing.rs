@@ -9,6 +9,7 @@ mod chatting;
 mod entering;
 mod following;
 mod inspecting;
+mod moving;
 mod seeing;
 mod steering;
 mod walking;

@@ -12,6 +12,7 @@ use maud::{Markup, html};
 use super::coding;
 use super::format::{self, Look};
 use super::page::{Page, encoded};
+use super::robot;
 use super::visit::Visit;
 use crate::api::Latest;
 use crate::extract::{Segment, device_id};
@@ -94,6 +95,8 @@ pub(super) async fn show(
     let device = find(&api, &id)?;
     let latest = latest(&api, &device.id).await?;
     let content = html! {
+        // Empty until a robot has told how it stands.
+        div #glance data-fresh { @if let Some(robot) = robot::section(&visit, &latest) { (robot) } }
         (chart(&visit, &device, &latest))
         section #latest data-fresh aria-labelledby="latest-title" {
             h2 #latest-title { (visit.t("device.latest")) }

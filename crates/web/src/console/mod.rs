@@ -22,6 +22,7 @@ mod overview;
 mod page;
 mod preferences;
 mod refusal;
+mod robot;
 mod said;
 mod setup;
 mod sign_in;
