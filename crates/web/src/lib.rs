@@ -23,6 +23,7 @@ mod socket;
 mod state;
 #[cfg(test)]
 mod tests;
+mod told;
 
 pub use access::{
     ACCOUNTS_MAX, ADDRESSES_MAX, FAILURE_FORGOTTEN_AFTER, FAILURES_MAX, NAME_BYTES_MAX, PASSWORD_BYTES_MAX,

@@ -80,6 +80,11 @@ impl Place {
         Busy(Arc::clone(place))
     }
 
+    /// Whether no request is being answered.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.key().is_some()
+    }
+
     fn key(&self) -> MutexGuard<'_, Option<u64>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -72,6 +72,8 @@ pub(crate) enum ProblemKind {
     BodyTooLarge,
     /// A body that is not JSON.
     NotJson,
+    /// A body that did not come to its end in time.
+    SlowBody,
     /// An answer that took too long.
     TooSlow,
     /// Too many requests at once.
@@ -99,7 +101,7 @@ const fn row(
     Description { kind, word, status, title, remedy }
 }
 
-static DESCRIPTIONS: [Description; 29] = [
+static DESCRIPTIONS: [Description; 30] = [
     row(
         ProblemKind::BadRequest,
         "bad-request",
@@ -283,6 +285,13 @@ static DESCRIPTIONS: [Description; 29] = [
         "send JSON with the header `Content-Type: application/json`",
     ),
     row(
+        ProblemKind::SlowBody,
+        "slow-body",
+        StatusCode::REQUEST_TIMEOUT,
+        "the body of the request did not come to its end",
+        "send the whole body within the time that the detail names",
+    ),
+    row(
         ProblemKind::TooSlow,
         "too-slow",
         StatusCode::SERVICE_UNAVAILABLE,
@@ -347,6 +356,23 @@ impl Problem {
     pub(crate) fn kind(&self) -> ProblemKind {
         self.kind
     }
+
+    /// When to try again.
+    pub(crate) fn retry_after_s(&self) -> Option<u64> {
+        self.retry_after_s
+    }
+
+    /// All that is said of it.
+    pub(crate) fn details(self) -> ProblemDetails {
+        let row = self.kind.description();
+        ProblemDetails {
+            kind: format!("{PROBLEMS_PATH}{}", row.word).into(),
+            title: row.title.into(),
+            status: row.status.as_u16(),
+            detail: self.detail,
+            remedy: row.remedy.into(),
+        }
+    }
 }
 
 impl From<&Description> for ProblemDescription {
@@ -371,28 +397,27 @@ pub(crate) fn description(word: &str) -> Option<ProblemDescription> {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let row = self.kind.description();
-        let details = ProblemDetails {
-            kind: format!("{PROBLEMS_PATH}{}", row.word).into(),
-            title: row.title.into(),
-            status: row.status.as_u16(),
-            detail: self.detail,
-            remedy: row.remedy.into(),
-        };
-        let mut response = (row.status, axum::Json(&details)).into_response();
+    fn into_response(mut self) -> Response {
+        let Self { kind, retry_after_s, ref mut allow, .. } = self;
+        let allow = allow.take();
+        let details = self.details();
+        let mut response = (kind.description().status, axum::Json(&details)).into_response();
         // The console makes a page of it for whoever reads pages.
         response.extensions_mut().insert(details);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
-        if let Some(seconds) = self.retry_after_s {
+        if let Some(seconds) = retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(methods) = self.allow.and_then(|methods| HeaderValue::try_from(methods).ok()) {
+        if let Some(methods) = allow.and_then(|methods| HeaderValue::try_from(methods).ok()) {
             headers.insert(header::ALLOW, methods);
         }
-        if self.kind == ProblemKind::Unauthorized {
+        if kind == ProblemKind::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"loggerhead\""));
+        }
+        if kind == ProblemKind::SlowBody {
+            // The rest of the body would be taken for the next request.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

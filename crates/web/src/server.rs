@@ -27,15 +27,17 @@ use tower::ServiceExt;
 
 use crate::access::{Caller, Link, Token, Transport};
 use crate::places::{Place, Places};
+use crate::problem::{Problem, ProblemKind};
 use crate::routes::{self, HEAD_BYTES_MAX, HEADERS_MAX};
 use crate::socket::{self, SocketFile};
 use crate::state::{Api, Front, STREAMS_MAX};
+use crate::told::{self, Told};
 
 /// Connections on each listener at a time. Beyond it the one that is idle for longest is closed for a new one; when none
 /// is idle, the new one is turned away.
 pub const CONNECTIONS_MAX: usize = STREAMS_MAX + 512;
 /// Bytes that are buffered of a connection: a head that is too long is read to its end, so that it is answered like every
-/// other problem. One beyond this is endless, and cut off with a bare 431.
+/// other problem. One beyond this is endless, and cut off.
 const BUFFER_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
 /// Headers that are read, for the same reason.
 const HEADERS_READ_MAX: usize = 4 * HEADERS_MAX;
@@ -43,9 +45,6 @@ const HEADERS_READ_MAX: usize = 4 * HEADERS_MAX;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long telling a peer that there is no place may take.
 const TURN_AWAY_MAX: Duration = Duration::from_secs(1);
-/// What it is told.
-const NO_PLACE: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 /// A peer that takes no bytes and acknowledges none for so long is gone.
 const DEAD_AFTER: Duration = Duration::from_mins(1);
 
@@ -339,8 +338,9 @@ async fn accept<L: Listener>(listener: L, tls: Option<TlsAcceptor>, reception: R
 
 /// Says in plain HTTP that there is no place. With TLS nobody understands it, and the end of the connection says the same.
 async fn turn_away(mut stream: impl AsyncWrite + Unpin) {
+    let problem = Problem::new(ProblemKind::Busy, format!("all {CONNECTIONS_MAX} connections are busy"));
     // A peer that does not take these bytes does not hold anything up.
-    let _told = tokio::time::timeout(TURN_AWAY_MAX, stream.write_all(NO_PLACE)).await;
+    let _told = tokio::time::timeout(TURN_AWAY_MAX, stream.write_all(&told::answer(problem.retry_after(1)))).await;
 }
 
 /// Notes that an idle connection made place for a new one.
@@ -379,6 +379,7 @@ async fn serve(
 ) {
     let Reception { api, router, stopping } = reception;
     let place = Arc::new(place);
+    let stream = Told::new(stream, &place);
     let answer = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(caller);
         let busy = Place::busy(&place);

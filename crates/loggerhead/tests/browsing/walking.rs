@@ -1,11 +1,8 @@
 //! What people come for: thousands of devices, events, what was said, a new device, listeners.
 
 use std::fmt::Write as _;
-use std::fs;
 
-use serde_json::json;
-
-use super::{CONSOLE, PASSWORD, assert_quiet, head_end, house, signed_in, with_accounts};
+use super::{CONSOLE, PASSWORD, assert_quiet, head_end, signed_in, with_accounts};
 use crate::support::{HeadEnd, Simulation, run, simulate};
 
 /// Devices of a large list.
@@ -82,25 +79,6 @@ fn events_are_filtered_followed_and_acknowledged() {
     browser.wait("!document.getElementById(window.before)");
     browser.open("/events?severity=warning");
     browser.wait_text("#list td", "operator");
-    assert_quiet(&browser);
-    assert!(head_end.stop().success());
-}
-
-#[test]
-fn packets_of_brokers_and_terminals_are_explained() {
-    let directory = tempfile::tempdir().expect("a directory for this test");
-    let head_end = with_accounts(HeadEnd::start(directory.path(), &house()));
-    let browser = signed_in(&head_end, "viewer");
-    for (protocol, vector, words) in [("mqtt", "conversation-5", "PUBLISH"), ("line", "requests", "Check")] {
-        let file = format!("{}/../protocols/src/{protocol}/vectors/{vector}.hex", env!("CARGO_MANIFEST_DIR"));
-        let text = fs::read_to_string(file).expect("a vector of the protocol");
-        let hex: String = text.lines().filter(|line| !line.starts_with('#')).collect();
-        browser.open("/inspector");
-        browser.click(&format!("#protocol option[value={protocol}]"));
-        browser.value(&format!("document.getElementById('hex').value = {}", json!(hex)));
-        browser.click("#inspect button");
-        browser.wait_text("#result table.bytes", words);
-    }
     assert_quiet(&browser);
     assert!(head_end.stop().success());
 }

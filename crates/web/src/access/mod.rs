@@ -24,7 +24,7 @@ pub(crate) use book::{Book, Link, NewToken};
 pub(crate) use cookie::clear as clear_cookie;
 pub(crate) use enter::{Entered, Guest, by_link, by_password, change_password, set_up};
 pub(crate) use guard::{Caller, admit};
-pub(crate) use headers::protect;
+pub(crate) use headers::{HEADERS, protect};
 pub use machine::{TOKEN_BYTES_MAX, TOKEN_BYTES_MIN, Token, TokenError};
 pub(crate) use password::Hasher;
 pub use password::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, Password};

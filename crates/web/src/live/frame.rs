@@ -28,6 +28,8 @@ pub(super) enum CloseCode {
     Protocol = 1002,
     /// The sign-in or token ended.
     Policy = 1008,
+    /// The other side sent more than anybody takes.
+    TooLarge = 1009,
 }
 
 /// A frame of a subscriber.
@@ -42,10 +44,6 @@ pub(super) enum Incoming {
     /// It says something, which nobody asked for.
     Message,
 }
-
-/// Bytes that are no frame of a client.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Broken;
 
 /// Writes a message.
 pub(super) fn text(out: &mut Vec<u8>, payload: &[u8]) {
@@ -92,12 +90,14 @@ fn frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
 /// Cuts one frame off the front of what a client sent; none: wait for more bytes.
 ///
 /// # Errors
-/// `Broken` for a frame that is not masked, has reserved bits, or is over its limit.
-pub(super) fn cut(received: &mut BytesMut) -> Result<Option<Incoming>, Broken> {
+/// Why the connection is closed: `Protocol` for a frame that is not masked, has reserved bits or an opcode that is none, or
+/// is a control frame that is long or in pieces; `TooLarge` for one with more than `PAYLOAD_BYTES_MAX`.
+pub(super) fn cut(received: &mut BytesMut) -> Result<Option<Incoming>, CloseCode> {
     let [first, second, rest @ ..] = received.as_ref() else { return Ok(None) };
     let (opcode, masked, short) = (first & 0x0f, second & 0x80 != 0, usize::from(second & 0x7f));
-    if first & 0x70 != 0 || !masked {
-        return Err(Broken);
+    let control = opcode >= CLOSE;
+    if first & 0x70 != 0 || !masked || (control && (short > CONTROL_BYTES_MAX || first & FIN == 0)) {
+        return Err(CloseCode::Protocol);
     }
     let (length, rest, head) = match short {
         126 => match rest {
@@ -105,12 +105,11 @@ pub(super) fn cut(received: &mut BytesMut) -> Result<Option<Incoming>, Broken> {
             _ => return Ok(None),
         },
         // A length of eight bytes is over the limit whatever it says.
-        127 => return Err(Broken),
+        127 => return Err(CloseCode::TooLarge),
         short => (short, rest, 2),
     };
-    let control = opcode >= CLOSE;
-    if length > PAYLOAD_BYTES_MAX || (control && (length > CONTROL_BYTES_MAX || first & FIN == 0)) {
-        return Err(Broken);
+    if length > PAYLOAD_BYTES_MAX {
+        return Err(CloseCode::TooLarge);
     }
     let Some((mask, rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
     let Some(payload) = rest.get(..length) else { return Ok(None) };
@@ -119,7 +118,7 @@ pub(super) fn cut(received: &mut BytesMut) -> Result<Option<Incoming>, Broken> {
         PING => Incoming::Ping(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect()),
         PONG => Incoming::Pong,
         0..=2 => Incoming::Message,
-        _ => return Err(Broken),
+        _ => return Err(CloseCode::Protocol),
     };
     received.advance(head + mask.len() + length);
     Ok(Some(incoming))
@@ -129,9 +128,9 @@ pub(super) fn cut(received: &mut BytesMut) -> Result<Option<Incoming>, Broken> {
 mod tests {
     use bytes::BytesMut;
 
-    use super::{Broken, CloseCode, Incoming, close, cut, text};
+    use super::{CloseCode, Incoming, close, cut, text};
 
-    fn cut_all(bytes: &[u8]) -> Result<Option<Incoming>, Broken> {
+    fn cut_all(bytes: &[u8]) -> Result<Option<Incoming>, CloseCode> {
         cut(&mut BytesMut::from(bytes))
     }
 
@@ -166,10 +165,12 @@ mod tests {
     fn what_a_client_may_not_send_is_refused_before_it_is_kept() {
         let long_ping = [0x89, 0xfe, 0, 126, 0, 0, 0, 0];
         for bad in
-            [&[0x89, 0x00][..], &[0xc9, 0x80], &[0x81, 0xff], &[0x81, 0xfe, 0x10, 0x01], &[0x09, 0x80], &long_ping]
+            [&[0x89, 0x00][..], &[0xc9, 0x80], &[0x09, 0x80], &[0x89, 0xff], &long_ping, &[0x83, 0x80, 0, 0, 0, 0]]
         {
-            assert_eq!(cut_all(bad), Err(Broken), "{bad:?}");
+            assert_eq!(cut_all(bad), Err(CloseCode::Protocol), "{bad:?}");
         }
-        assert_eq!(cut_all(&[0x83, 0x80, 0, 0, 0, 0]), Err(Broken), "an opcode that is none");
+        for long in [&[0x81, 0xff][..], &[0x81, 0xfe, 0x10, 0x01]] {
+            assert_eq!(cut_all(long), Err(CloseCode::TooLarge), "{long:?}");
+        }
     }
 }

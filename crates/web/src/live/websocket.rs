@@ -27,6 +27,7 @@ use crate::extract::Params;
 use crate::problem::{Problem, ProblemKind};
 use crate::server::Waits;
 use crate::state::Api;
+use crate::told::Told;
 
 /// How long saying goodbye may take.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
@@ -134,16 +135,16 @@ impl Stream {
     /// Serves until one side ends it. A plain socket is looked after by the threads that push; what TLS holds cannot be
     /// taken out of it, and stays with the threads that accepted it.
     async fn serve(self, upgraded: Upgraded, viewer: Viewer) {
-        let upgraded = match upgraded.downcast::<TokioIo<UnixStream>>() {
+        let upgraded = match upgraded.downcast::<TokioIo<Told<UnixStream>>>() {
             Ok(Parts { io, read_buf, .. }) => {
-                let moved = io.into_inner().into_std().and_then(UnixStream::from_std);
+                let moved = io.into_inner().into_stream().into_std().and_then(UnixStream::from_std);
                 return self.serve_moved(moved, read_buf, viewer).await;
             }
             Err(upgraded) => upgraded,
         };
-        match upgraded.downcast::<TokioIo<TcpStream>>() {
+        match upgraded.downcast::<TokioIo<Told<TcpStream>>>() {
             Ok(Parts { io, read_buf, .. }) => {
-                let moved = io.into_inner().into_std().and_then(TcpStream::from_std);
+                let moved = io.into_inner().into_stream().into_std().and_then(TcpStream::from_std);
                 self.serve_moved(moved, read_buf, viewer).await;
             }
             Err(upgraded) => self.run(TokioIo::new(upgraded), BytesMut::new(), viewer).await,
@@ -225,7 +226,7 @@ async fn listen(mut reader: impl AsyncRead + Unpin, mut received: BytesMut, hear
             }
             Ok(Some(Incoming::Pong | Incoming::Message)) => {}
             Ok(Some(Incoming::Close)) => return End::Close(CloseCode::Normal),
-            Err(_) => return End::Close(CloseCode::Protocol),
+            Err(code) => return End::Close(code),
             Ok(None) => {
                 received.reserve(READ_BYTES);
                 match reader.read_buf(&mut received).await {

@@ -8,6 +8,7 @@ use loggerhead_store::ReadingFilter;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::devices::check_known;
 use crate::api::{Channel, ChannelList, Latest, LatestList, ProblemDetails};
 use crate::extract::{Params, device_id, limited};
 use crate::page::Page;
@@ -70,6 +71,8 @@ impl Behind {
         (status = 200, description = "A page of channels.", body = ChannelList),
         (status = 400, description = "A parameter cannot be.", body = ProblemDetails,
             content_type = "application/problem+json"),
+        (status = 404, description = "No such device.", body = ProblemDetails,
+            content_type = "application/problem+json"),
         (status = 503, description = "The store cannot answer.", body = ProblemDetails,
             content_type = "application/problem+json"),
     )
@@ -79,12 +82,14 @@ pub(crate) async fn list(
     Params(params): Params<ChannelParams>,
 ) -> Result<Json<ChannelList>, Problem> {
     let (filter, limit) = (params.filter()?, limited(params.limit, PAGE_DEFAULT, PAGE_MAX)?);
+    let device = filter.device.clone();
     let (mut behind, mut page) = (Behind(params.after), Page::new(limit));
     for channel in api.query(move |reader| reader.channels(&filter)).await? {
         if behind.has(channel.id.0) && page.take(channel.id.0, || Channel::from(channel)).is_break() {
             break;
         }
     }
+    check_known(&api, device.as_ref(), page.kept.len()).await?;
     Ok(Json(ChannelList { next: page.next(), channels: page.kept }))
 }
 
@@ -99,6 +104,8 @@ pub(crate) async fn list(
         (status = 200, description = "A page of readings.", body = LatestList),
         (status = 400, description = "A parameter cannot be.", body = ProblemDetails,
             content_type = "application/problem+json"),
+        (status = 404, description = "No such device.", body = ProblemDetails,
+            content_type = "application/problem+json"),
         (status = 503, description = "The store cannot answer.", body = ProblemDetails,
             content_type = "application/problem+json"),
     )
@@ -108,6 +115,7 @@ pub(crate) async fn latest(
     Params(params): Params<ChannelParams>,
 ) -> Result<Json<LatestList>, Problem> {
     let (filter, limit) = (params.filter()?, limited(params.limit, PAGE_DEFAULT, PAGE_MAX)?);
+    let device = filter.device.clone();
     let (mut behind, mut page) = (Behind(params.after), Page::new(limit));
     let page = api
         .query(move |reader| {
@@ -121,5 +129,6 @@ pub(crate) async fn latest(
             Ok(page)
         })
         .await?;
+    check_known(&api, device.as_ref(), page.kept.len()).await?;
     Ok(Json(LatestList { next: page.next(), readings: page.kept }))
 }

@@ -8,6 +8,7 @@ use loggerhead_model::{CommandId, CommandState, Order};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::devices::check_known;
 use crate::api::{Command, CommandList, NewCommand, ProblemDetails};
 use crate::extract::{Body, Params, Segment, device_id, limited};
 use crate::problem::{Problem, ProblemKind};
@@ -42,6 +43,8 @@ pub(crate) struct CommandParams {
         (status = 200, description = "The commands, the newest first.", body = CommandList),
         (status = 400, description = "A parameter cannot be.", body = ProblemDetails,
             content_type = "application/problem+json"),
+        (status = 404, description = "No such device.", body = ProblemDetails,
+            content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn list(
@@ -54,6 +57,7 @@ pub(crate) async fn list(
         return Err(Problem::new(ProblemKind::BadRequest, format!("no state {state:?} of a command")));
     }
     let mut commands: Vec<Command> = api.headend().commands(device.as_ref()).into_iter().map(Command::from).collect();
+    check_known(&api, device.as_ref(), commands.len()).await?;
     commands.retain(|command| params.state.as_ref().is_none_or(|state| command.state == *state));
     commands.sort_unstable_by_key(|command| std::cmp::Reverse(command.id));
     commands.truncate(limit);

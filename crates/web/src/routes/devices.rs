@@ -1,12 +1,14 @@
 //! Devices: list, show, add, remove, accept; whether they are there.
 
+use std::ops::ControlFlow;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use loggerhead_headend::{DeviceOrder, DeviceQuery, DeviceSort, DeviceStatus, Start};
-use loggerhead_model::{Identity, Site};
-use loggerhead_store::{DeviceSource, DeviceState, Login, Secret};
+use loggerhead_model::{DeviceId, Identity, Site};
+use loggerhead_store::{DeviceSource, DeviceState, EventFilter, Login, ReadingFilter, Secret};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -171,6 +173,26 @@ pub(crate) async fn sites(
 )]
 pub(crate) async fn show(State(api): State<Api>, Segment(id): Segment<String>) -> Result<Json<Device>, Problem> {
     find(&api, &id).map(|status| Json(Device::from(status)))
+}
+
+/// A list of a device that is empty because there is no such device is a mistake of whoever asks; of a device that was
+/// removed and left something behind it is a list like any other.
+pub(super) async fn check_known(api: &Api, device: Option<&DeviceId>, found: usize) -> Result<(), Problem> {
+    let Some(id) = device.filter(|id| found == 0 && api.headend().device(id).is_none()) else { return Ok(()) };
+    let channels = ReadingFilter { device: Some(id.clone()), ..ReadingFilter::default() };
+    let events = EventFilter { device: Some(id.clone()), ..EventFilter::default() };
+    let has_left_something = api.query(move |reader| {
+        let mut has_event = false;
+        reader.events(&events, &mut |_| {
+            has_event = true;
+            ControlFlow::Break(())
+        })?;
+        Ok(has_event || !reader.channels(&channels)?.is_empty())
+    });
+    if has_left_something.await? {
+        return Ok(());
+    }
+    Err(Problem::new(ProblemKind::UnknownDevice, format!("no device {id}")))
 }
 
 fn find(api: &Api, id: &str) -> Result<DeviceStatus, Problem> {

@@ -9,6 +9,7 @@ use loggerhead_store::{AccessChange, Acknowledgement, Change, EventFilter, ListO
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::devices::check_known;
 use crate::access::Viewer;
 use crate::api::{Event, EventList, Note, ProblemDetails, Time};
 use crate::extract::{Body, Params, Segment, Sort, device_id, limited};
@@ -63,6 +64,8 @@ pub(crate) struct EventParams {
         (status = 200, description = "A page of events.", body = EventList),
         (status = 400, description = "A parameter cannot be.", body = ProblemDetails,
             content_type = "application/problem+json"),
+        (status = 404, description = "No such device.", body = ProblemDetails,
+            content_type = "application/problem+json"),
         (status = 503, description = "The store cannot answer.", body = ProblemDetails,
             content_type = "application/problem+json"),
     )
@@ -72,8 +75,9 @@ pub(crate) async fn list(
     Params(params): Params<EventParams>,
 ) -> Result<Json<EventList>, Problem> {
     let limit = limited(params.limit, PAGE_DEFAULT, PAGE_MAX)?;
+    let device = params.device.as_deref().map(device_id).transpose()?;
     let filter = EventFilter {
-        device: params.device.as_deref().map(device_id).transpose()?,
+        device: device.clone(),
         kind: params.kind,
         severity: params.severity,
         from: params.from.map(|from| from.0),
@@ -89,6 +93,7 @@ pub(crate) async fn list(
             Ok(page)
         })
         .await?;
+    check_known(&api, device.as_ref(), page.kept.len()).await?;
     Ok(Json(EventList { next: page.next(), events: page.kept }))
 }
 

@@ -6,6 +6,7 @@ use loggerhead_store::{FrameFilter, StoredFrame};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::devices::check_known;
 use crate::access::hex;
 use crate::api::{Frame, FrameList, ProblemDetails, Time};
 use crate::extract::{Params, Segment, Sort, device_id, limited};
@@ -61,6 +62,8 @@ fn frame(stored: &StoredFrame<'_>) -> Frame {
         (status = 200, description = "A page of frames.", body = FrameList),
         (status = 400, description = "A parameter cannot be.", body = ProblemDetails,
             content_type = "application/problem+json"),
+        (status = 404, description = "No such device.", body = ProblemDetails,
+            content_type = "application/problem+json"),
         (status = 503, description = "The store cannot answer.", body = ProblemDetails,
             content_type = "application/problem+json"),
     )
@@ -71,8 +74,9 @@ pub(crate) async fn list(
     Params(params): Params<FrameParams>,
 ) -> Result<Json<FrameList>, Problem> {
     let limit = limited(params.limit, PAGE_DEFAULT, PAGE_MAX)?;
+    let device = device_id(&id)?;
     let filter = FrameFilter {
-        device: Some(device_id(&id)?),
+        device: Some(device.clone()),
         from: params.from.map(|from| from.0),
         to: params.to.map(|to| to.0),
         beyond: params.after,
@@ -91,5 +95,6 @@ pub(crate) async fn list(
             Ok(page)
         })
         .await?;
+    check_known(&api, Some(&device), page.kept.len()).await?;
     Ok(Json(FrameList { next: page.next(), frames: page.kept }))
 }

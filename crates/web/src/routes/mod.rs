@@ -18,11 +18,17 @@ mod readings;
 mod session;
 mod tokens;
 
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::Uri;
+use axum::http::{Uri, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
+use http_body::{Frame, SizeHint};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
@@ -107,7 +113,7 @@ pub(crate) fn router(api: &Api) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(api.clone(), limit))
         .layer(middleware::from_fn_with_state(api.clone(), access::admit))
-        .layer(middleware::from_fn(bound_head))
+        .layer(middleware::from_fn(check_head))
         // Once more for what was refused before anybody was known.
         .layer(middleware::from_fn_with_state(api.clone(), console::as_pages))
         .layer(middleware::from_fn(access::protect))
@@ -115,8 +121,8 @@ pub(crate) fn router(api: &Api) -> Router {
         .with_state(api.clone())
 }
 
-/// Refuses a head over its limits, before anything in it is looked at.
-async fn bound_head(request: Request, next: Next) -> Result<Response, Problem> {
+/// Refuses a head over its limits or without its one `Host` (RFC 9112 §3.2), before anything in it is looked at.
+async fn check_head(request: Request, next: Next) -> Result<Response, Problem> {
     let headers = request.headers();
     if headers.len() > HEADERS_MAX {
         return Err(Problem::new(ProblemKind::HeadTooLarge, format!("{} headers over {HEADERS_MAX}", headers.len())));
@@ -126,6 +132,10 @@ async fn bound_head(request: Request, next: Next) -> Result<Response, Problem> {
     if bytes > HEAD_BYTES_MAX {
         return Err(Problem::new(ProblemKind::HeadTooLarge, format!("a head of {bytes} bytes over {HEAD_BYTES_MAX}")));
     }
+    let hosts = headers.get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        return Err(Problem::new(ProblemKind::BadRequest, format!("{hosts} headers Host: a request has one")));
+    }
     Ok(next.run(request).await)
 }
 
@@ -133,9 +143,51 @@ async fn bound_head(request: Request, next: Next) -> Result<Response, Problem> {
 async fn limit(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Problem> {
     let _place = api.enter()?;
     let within = api.waits().answer;
-    tokio::time::timeout(within, next.run(request))
-        .await
-        .map_err(|_| Problem::new(ProblemKind::TooSlow, format!("no answer within {within:?}")))
+    let (head, body) = request.into_parts();
+    let (body, awaited) = Awaited::watch(body);
+    let mut answering = pin!(next.run(Request::from_parts(head, body)));
+    tokio::time::timeout(within, answering.as_mut()).await.map_err(|_| {
+        if awaited.upgrade().is_some() {
+            Problem::new(ProblemKind::SlowBody, format!("no end of the body within {within:?}"))
+        } else {
+            Problem::new(ProblemKind::TooSlow, format!("no answer within {within:?}"))
+        }
+    })
+}
+
+/// The body of a request; its handler lets go of it when it is there or is not wanted.
+struct Awaited {
+    body: Body,
+    _held: Arc<()>,
+}
+
+impl Awaited {
+    /// The body, and what can be upgraded as long as somebody waits for it.
+    fn watch(body: Body) -> (Body, Weak<()>) {
+        let held = Arc::new(());
+        let awaited = Arc::downgrade(&held);
+        (Body::new(Self { body, _held: held }), awaited)
+    }
+}
+
+impl HttpBody for Awaited {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Counts answers by route and status.

@@ -17,6 +17,7 @@ use loggerhead_store::{ChannelId, Reader, ReadingFilter, StoreError};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::devices::check_known;
 use crate::api::{
     Bucket, Buckets, Channel, Conflict, ConflictList, Latest, ProblemDetails, RangeReading, Readings, Time,
 };
@@ -284,6 +285,8 @@ pub(crate) async fn buckets(
         (status = 200, description = "A page of conflicts.", body = ConflictList),
         (status = 400, description = "A parameter cannot be.", body = ProblemDetails,
             content_type = "application/problem+json"),
+        (status = 404, description = "No such device.", body = ProblemDetails,
+            content_type = "application/problem+json"),
         (status = 503, description = "The store cannot answer.", body = ProblemDetails,
             content_type = "application/problem+json"),
     )
@@ -293,8 +296,9 @@ pub(crate) async fn conflicts(
     Params(params): Params<ConflictParams>,
 ) -> Result<Json<ConflictList>, Problem> {
     let limit = limited(params.limit, CONFLICTS_DEFAULT, CONFLICTS_MAX)?;
+    let device = params.device.as_deref().map(device_id).transpose()?;
     let filter = ReadingFilter {
-        device: params.device.as_deref().map(device_id).transpose()?,
+        device: device.clone(),
         meter: params.meter,
         function: params.function,
         from: params.from.map(|from| from.0),
@@ -313,5 +317,6 @@ pub(crate) async fn conflicts(
             Ok(page)
         })
         .await?;
+    check_known(&api, device.as_ref(), page.kept.len()).await?;
     Ok(Json(ConflictList { next: page.next(), conflicts: page.kept }))
 }

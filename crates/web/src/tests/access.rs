@@ -7,7 +7,7 @@ use axum::http::{Method, Request, StatusCode, header};
 use loggerhead_model::{EventKind, Role, Timestamp};
 use serde_json::{Value as Json, json};
 
-use super::{Answer, Site, tcp};
+use super::{Answer, Site, packet, reading, tcp};
 use crate::access::{Caller, Link};
 use crate::state::now;
 use crate::{FAILURES_MAX, SESSION_IDLE_MAX, SESSION_MAX};
@@ -301,8 +301,9 @@ async fn a_token_opens_what_its_scope_and_devices_allow_until_it_is_revoked() {
         let request = Request::get(path).header(header::AUTHORIZATION, format!("Bearer {secret}"));
         site.ask(tcp(3), request.body(Body::empty()).expect("a request"))
     };
-    assert_eq!(get("/api/v1/latest?device=d").await.status, StatusCode::OK);
     assert_eq!(get("/api/v1/devices/d").await.problem(), "unknown-device");
+    site.store(packet("d", &[reading(0, "1.5")])).await;
+    assert_eq!(get("/api/v1/latest?device=d").await.status, StatusCode::OK);
     let foreign = [
         "/api/v1/latest?device=e",
         "/api/v1/latest",

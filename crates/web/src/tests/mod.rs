@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use loggerhead_headend::HeadEnd;
 use loggerhead_headend::config::{self, Config};
 use loggerhead_model::{DeviceId, Event, EventKind, Origin, Quality, Reading, Records, ReportBuilder, Severity};
@@ -126,6 +126,7 @@ impl Site {
     async fn send(&self, caller: Caller, request: Request<Body>) -> axum::response::Response {
         let mut request = request;
         request.extensions_mut().insert(caller);
+        request.headers_mut().entry(header::HOST).or_insert(HeaderValue::from_static("a.example"));
         let answer = self.router.clone().oneshot(request);
         tokio::time::timeout(PATIENCE, answer).await.expect("in time").expect("a router always answers")
     }

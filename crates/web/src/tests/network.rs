@@ -113,7 +113,9 @@ async fn slow_and_endless_requests_are_ended() {
     assert!(!half.starts_with("HTTP/1.1 200"), "{half}");
     let post = "POST /api/v1/devices HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n";
     let slow = exchange(&mut open().await, &format!("{post}Content-Length: 100\r\n\r\n{{")).await;
-    assert!(slow.contains("/api/v1/problems/too-slow"), "{slow}");
+    assert!(slow.contains("/api/v1/problems/slow-body") && slow.starts_with("HTTP/1.1 408 "), "{slow}");
+    let endless = exchange(&mut open().await, &format!("{post}Transfer-Encoding: chunked\r\n\r\n1\r\n{{\r\n")).await;
+    assert!(endless.contains("/api/v1/problems/slow-body"), "{endless}");
     let long = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Endless: {}\r\n\r\n", "x".repeat(1024 * 1024));
     let mut stream = open().await;
     // The server may be gone before all of it is sent.
@@ -145,6 +147,35 @@ async fn a_head_over_its_limits_is_a_problem_like_any_other() {
         assert!(answer.contains("\r\ncontent-type: application/problem+json\r\n"), "{answer}");
         assert!(answer.contains("/api/v1/problems/head-too-large"), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_a_problem_like_any_other() {
+    let site = Site::open().await;
+    let settings = settings(&site, Waits::default());
+    let _server = Server::start(site.headend.clone(), settings.clone()).await.expect("a server");
+    for request in [
+        "nonsense\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nHost x\r\n\r\n",
+        "GET /healthz HTTP/3.0\r\nHost: x\r\n\r\n",
+        "GET /health z HTTP/1.1\r\nHost: x\r\n\r\n",
+        "POST /api/v1/devices HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\nConnection: close\r\n\r\n",
+        // What follows a good request on the same connection.
+        "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nnonsense\r\n\r\n",
+    ] {
+        let mut stream = UnixStream::connect(&settings.socket).await.expect("connected");
+        let answer = exchange(&mut stream, request).await;
+        let refusal = answer.rfind("HTTP/1.1 ").and_then(|begin| answer.get(begin..)).expect(request);
+        assert!(refusal.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{request}: {answer}");
+        assert!(refusal.contains("content-type: application/problem+json\r\n"), "{request}: {answer}");
+        assert!(refusal.contains("content-security-policy: "), "{request}: {answer}");
+        assert!(refusal.contains("/api/v1/problems/bad-request"), "{request}: {answer}");
+    }
+    let mut old = UnixStream::connect(&settings.socket).await.expect("connected");
+    let answer = exchange(&mut old, "GET /healthz HTTP/1.0\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.0 200 OK"), "{answer}");
 }
 
 /// The value of a sample in the text of all metrics.

@@ -171,9 +171,13 @@ async fn pings_are_answered_and_broken_frames_end_the_connection() {
     let mut socket = Socket::open(&settings, "kinds=presence&device=nobody").await;
     socket.stream.write_all(&[0x89, 0x82, 0, 0, 0, 0, b'h', b'i']).await.expect("sent");
     assert_eq!(socket.frame().await, Frame { opcode: 0xA, payload: b"hi".to_vec() });
-    socket.stream.write_all(&[0x81, 0xff, 0, 0, 0, 1, 0, 0, 0, 0]).await.expect("sent");
+    socket.stream.write_all(&[0x89, 0x00]).await.expect("sent");
     assert_eq!(socket.frame().await, Frame { opcode: 8, payload: 1002_u16.to_be_bytes().to_vec() });
     assert_eq!(socket.read().await, 0);
+    let mut long = Socket::open(&settings, "kinds=presence&device=nobody").await;
+    long.stream.write_all(&[0x81, 0xff, 0, 0, 0, 1, 0, 0, 0, 0]).await.expect("sent");
+    assert_eq!(long.frame().await, Frame { opcode: 8, payload: 1009_u16.to_be_bytes().to_vec() });
+    assert_eq!(long.read().await, 0);
     let mut leaving = Socket::open(&settings, "kinds=presence&device=nobody").await;
     leaving.stream.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8]).await.expect("sent");
     assert_eq!(leaving.frame().await, Frame { opcode: 8, payload: 1000_u16.to_be_bytes().to_vec() });
