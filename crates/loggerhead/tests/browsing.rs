@@ -10,6 +10,7 @@ mod entering;
 mod following;
 mod inspecting;
 mod moving;
+mod panel;
 mod seeing;
 mod steering;
 mod walking;

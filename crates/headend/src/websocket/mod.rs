@@ -16,8 +16,8 @@ use loggerhead_protocols::{Acceptor, CloseReason, Fault, FaultKind, Input, Now, 
 
 /// Who is let in.
 struct Rules {
-    /// The subprotocol that has to be offered.
-    subprotocol: &'static str,
+    /// The protocol that has to be offered as the subprotocol.
+    protocol: &'static str,
     /// Origins of pages that may connect, besides those of the host itself.
     origins: Vec<String>,
 }
@@ -28,10 +28,10 @@ struct Rules {
 /// Why it is refused.
 fn answer(request: &[u8], rules: &Rules) -> Result<String, Refusal> {
     let request = handshake::read(request, &rules.origins)?;
-    if !request.offers(rules.subprotocol) {
-        return Err(Refusal::bad("offer the listener's protocol as the subprotocol"));
+    match request.offer(rules.protocol) {
+        None => Err(Refusal::bad("offer the listener's protocol as the subprotocol")),
+        offered => Ok(request.response(offered)),
     }
-    Ok(request.response(Some(rules.subprotocol)))
 }
 
 /// Makes sessions over WebSocket.
@@ -43,7 +43,7 @@ pub(crate) struct WebSocket {
 impl WebSocket {
     /// Around the acceptor of this protocol. Pages of these origins may connect, and those of the host itself.
     pub(crate) fn around(inner: Box<dyn Acceptor>, protocol: &'static str, origins: Vec<String>) -> Self {
-        Self { inner, rules: Arc::new(Rules { subprotocol: protocol, origins }) }
+        Self { inner, rules: Arc::new(Rules { protocol, origins }) }
     }
 }
 

@@ -111,7 +111,7 @@ impl Peer {
 fn request(more: &str) -> String {
     format!(
         "GET /mqtt HTTP/1.1\r\nHost: broker.example:8083\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\
-         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqttv3.1, mqtt\r\n{more}\r\n"
+         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: soap, mqtt\r\n{more}\r\n"
     )
 }
 
@@ -148,6 +148,22 @@ fn a_handshake_is_answered_as_in_the_standard() {
     let response = String::from_utf8(peer.sent).expect("text");
     assert!(response.contains(&format!("\r\nSec-WebSocket-Accept: {ACCEPT}\r\n")), "{response}");
     assert!(response.ends_with("\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n"), "{response}");
+}
+
+#[test]
+fn a_version_may_stand_behind_the_name_of_the_protocol() {
+    let offering = |offered: &str| {
+        let mut peer = Peer::new();
+        peer.feed(request("").replace(", mqtt\r\n", &format!(", {offered}\r\n")).as_bytes());
+        String::from_utf8(peer.sent).expect("text")
+    };
+    for offered in ["mqttv3.1", "mqttv5"] {
+        let response = offering(offered);
+        assert!(response.ends_with(&format!("\r\nSec-WebSocket-Protocol: {offered}\r\n\r\n")), "{response}");
+    }
+    for offered in ["mqtts", "mqtt-v3.1", "mqttv3.1x", "v3.1"] {
+        assert!(offering(offered).starts_with("HTTP/1.1 400 "), "{offered}");
+    }
 }
 
 #[test]

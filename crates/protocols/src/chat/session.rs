@@ -256,7 +256,7 @@ impl HeadEnd {
         if read.target.split('?').next() != Some(PATH) {
             return self.refuse(&Refusal::not_found("connect to /chat"));
         }
-        let subprotocol = read.offers("chat").then_some("chat");
+        let subprotocol = read.offer("chat");
         self.outputs.push_back(Output::Send(read.response(subprotocol).into()));
         self.stage = Stage::Open(texts);
         Ok(())

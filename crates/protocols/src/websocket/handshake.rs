@@ -94,10 +94,16 @@ pub struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// Whether the client offers this subprotocol.
+    /// The subprotocol among those the client offers that is this protocol: its name, or else its name and a version, as clients of
+    /// MQTT 3.1 say `mqttv3.1`.
     #[must_use]
-    pub fn offers(&self, subprotocol: &str) -> bool {
-        self.fields.words("sec-websocket-protocol").any(|offered| offered == subprotocol)
+    pub fn offer(&self, protocol: &str) -> Option<&str> {
+        let versions = |offered: &&str| {
+            let version = offered.strip_prefix(protocol).and_then(|rest| rest.strip_prefix('v'));
+            version.is_some_and(|version| version.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.')))
+        };
+        let offers = || self.fields.words("sec-websocket-protocol");
+        offers().find(|offered| *offered == protocol).or_else(|| offers().find(versions))
     }
 
     /// The answer, after which frames follow.
