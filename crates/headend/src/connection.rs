@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use loggerhead_model::{DeviceId, Order, Records, Ticket};
 use loggerhead_protocols::{
-    Answer, CloseReason, Fault, FileStep, Input, Now, Opening, Output, Question, Session, Untaken,
+    Answer, Carrier, CloseReason, Fault, FileStep, Input, Now, Opening, Output, Question, Session, Untaken,
 };
 use loggerhead_store::{Completion, Outcome, Reply};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -26,6 +26,7 @@ use tokio_rustls::server::TlsStream;
 use crate::alarm::Alarm;
 use crate::core::Core;
 use crate::data_doors;
+use crate::datagrams::Conversation;
 use crate::ending::{Ending, close};
 use crate::error::CommandError;
 use crate::guest::{Guest, Peer};
@@ -48,6 +49,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 pub(crate) fn serve<S: Stream>(core: Arc<Core>, pass: Pass, peer: Peer, stream: S) -> impl Future<Output = ()> + Send {
     let acceptor = pass.listener().acceptor();
     serve_by(core, pass, peer, stream, move |now, opening| acceptor.open(now, opening))
+}
+
+/// Serves one peer of a socket for datagrams until it is silent or told to end.
+pub(crate) fn serve_datagrams(
+    core: Arc<Core>,
+    pass: Pass,
+    peer: Peer,
+    conversation: Conversation,
+) -> impl Future<Output = ()> + Send {
+    let acceptor = pass.listener().acceptor();
+    serve_by(core, pass, peer, conversation, move |now, opening| {
+        acceptor.open(now, Opening { carrier: Carrier::Datagrams, ..opening })
+    })
 }
 
 /// Serves one connection by the session that `open` makes.
@@ -126,6 +140,7 @@ impl<S: Stream> Connection<S> {
             entropy: rand::random(),
             limits: listener.settings().limits,
             waker: Waker::from(Arc::clone(pass.mailbox())),
+            carrier: Carrier::Stream,
             certified: peer.certified.as_ref().and_then(|names| names.first()).cloned(),
         };
         let session = open(now, opening);

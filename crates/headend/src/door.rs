@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
-use crate::connection::{Stream, serve};
+use crate::connection::{Stream, serve, serve_datagrams};
 use crate::core::Core;
 use crate::datagrams::{Conversation, Datagrams};
 use crate::guest::Peer;
@@ -163,7 +163,7 @@ fn welcome(
         (Arrived::Tcp(stream, _), None) | (Arrived::Called(stream, _), _) => {
             connections.spawn(serve(core, pass, peer, stream))
         }
-        (Arrived::Udp(conversation, _), _) => connections.spawn(serve(core, pass, peer, conversation)),
+        (Arrived::Udp(conversation, _), _) => connections.spawn(serve_datagrams(core, pass, peer, conversation)),
         (Arrived::Unix(stream), None) => connections.spawn(serve(core, pass, peer, stream)),
         (Arrived::Tcp(stream, _), Some(tls)) => connections.spawn(serve_tls(core, pass, peer, stream, tls)),
         (Arrived::Unix(stream), Some(tls)) => connections.spawn(serve_tls(core, pass, peer, stream, tls)),

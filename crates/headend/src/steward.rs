@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use loggerhead_model::{Records, Ticket};
-use loggerhead_protocols::{Exchange, Input, Limits, News, Opening, Output, Session};
+use loggerhead_protocols::{Carrier, Exchange, Input, Limits, News, Opening, Output, Session};
 use loggerhead_store::{Completion, Outcome, ReadingFilter, Reply};
 
 use crate::core::{Core, news_of};
@@ -22,6 +22,7 @@ pub(crate) async fn run(core: Arc<Core>, exchange: Arc<dyn Exchange>) {
         limits: Limits::default(),
         waker: Waker::from(Arc::clone(&mailbox)),
         certified: None,
+        carrier: Carrier::Stream,
     };
     let mut session = exchange.steward(core.clock.now(), opening);
     drop(exchange);

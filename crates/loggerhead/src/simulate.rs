@@ -254,6 +254,7 @@ async fn see_through(
 pub(crate) fn launch(args: &LoggerArgs, patience: Duration) -> anyhow::Result<Fleet> {
     limits::raise_files();
     let protocol = loggerhead_protocols::find("logger").context("this build has no protocol `logger`")?;
+    args.to.check(protocol)?;
     let tls = args.tls.then(|| trust::client(args.ca.as_deref())).transpose()?;
     let journal = match &args.journal {
         Some(path) => Some(Journal::create(path).with_context(|| format!("making {}", path.display()))?),
@@ -315,7 +316,14 @@ fn births(args: &LoggerArgs, protocol: &Protocol, plan: &Plan) -> anyhow::Result
         random.fill_bytes(&mut entropy);
         // A device's side is one conversation: no other one wakes it.
         let waker = Waker::noop().clone();
-        let opening = Opening { peer: Arc::clone(&peer), entropy, limits: Limits::default(), waker, certified: None };
+        let opening = Opening {
+            peer: Arc::clone(&peer),
+            entropy,
+            limits: Limits::default(),
+            waker,
+            certified: None,
+            carrier: args.to.carrier(),
+        };
         let settings = logger::settings(&args.keys, dialect, args.window, number);
         let session =
             (protocol.device)(&settings, opening).with_context(|| format!("a logger of dialect {dialect}"))?;

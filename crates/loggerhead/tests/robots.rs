@@ -54,6 +54,21 @@ fn simulated_robots_are_stored_and_acknowledged() {
 }
 
 #[test]
+fn simulated_robots_over_datagrams_are_stored_and_acknowledged() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let head_end = HeadEnd::start(directory.path(), &ROBOTS.replace("127.0.0.1:0", "udp:127.0.0.1:0"));
+    let (data, address) = (head_end.data(), address(&head_end));
+    assert!(address.starts_with("udp:"), "{address}");
+    let load = ["--robots", "2", "--packets", "10", "--rate", "50", "--json"];
+    let result = json(&[&["simulate", "kuka-eki", "--to", &address][..], &load].concat());
+    assert_eq!(result.get("packets_acked"), Some(&Value::from(20)), "{result}");
+    let logger = outcome(&["simulate", "logger", "--to", &address, "--packets", "1"]);
+    assert!(String::from_utf8_lossy(&logger.stderr).contains("does not go over UDP"), "{logger:?}");
+    assert!(head_end.stop().success());
+    assert_eq!(exported(&data).len(), 2 * 10 * 6);
+}
+
+#[test]
 fn a_robot_without_a_secret_is_known_by_its_address_and_its_own_configuration() {
     let directory = tempfile::tempdir().expect("a directory for this test");
     let file = directory.path().join("XmlTransmit.xml");
@@ -82,14 +97,14 @@ fn a_robot_without_a_secret_is_known_by_its_address_and_its_own_configuration() 
 #[test]
 fn a_configuration_that_cannot_be_served_is_refused_at_its_line() {
     let directory = tempfile::tempdir().expect("a directory for this test");
-    let own = "configuration = \"<ETHERNETKRL><CONFIGURATION><INTERNAL><PROTOCOL>UDP</PROTOCOL></INTERNAL></CONFIGURATION></ETHERNETKRL>\"";
+    let own = "configuration = \"<ETHERNETKRL><CONFIGURATION><INTERNAL><PROTOCOL>HTTP</PROTOCOL></INTERNAL></CONFIGURATION></ETHERNETKRL>\"";
     let configuration = format!("{ROBOTS}[listener.kuka]\n{own}\n");
     HeadEnd::configure(directory.path(), &configuration);
     let file = directory.path().join("loggerhead.toml");
     let output = outcome(&["check", "--config", file.to_str().expect("a path of this test")]);
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(!output.status.success() && said.contains("listener.robots.kuka.configuration"), "{said}");
-    assert!(said.contains("only TCP is taken"), "{said}");
+    assert!(said.contains("only TCP and UDP are taken"), "{said}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use loggerhead_model::{Command, Direction, Identity, Learnt, Records, Report, Ticket, Timestamp};
 
 use crate::relay::Unreached;
-use crate::{Acceptor, CloseReason, DataDoor, Input, Limits, Now, Opening, Output, Session};
+use crate::{Acceptor, Carrier, CloseReason, DataDoor, Input, Limits, Now, Opening, Output, Session};
 
 use connection::{Bell, Connection};
 pub use files::PairFile;
@@ -77,6 +77,8 @@ pub struct Pair {
     pub files: Vec<PairFile>,
     /// How long a peer may take before its login.
     pub limits: Limits,
+    /// What the next connections go over.
+    pub carrier: Carrier,
     /// What names lead to, for peers that are led on to somebody else.
     pub names: BTreeMap<String, IpAddr>,
     /// Why nobody is reached, whom the rules allow.
@@ -111,6 +113,7 @@ impl Pair {
             files: Vec::new(),
             parts: Parts::new(),
             limits: Limits::default(),
+            carrier: Carrier::Stream,
             names: BTreeMap::new(),
             unreached: None,
             ports: Vec::new(),
@@ -135,7 +138,14 @@ impl Pair {
             *byte = self.seed.to_be_bytes()[0];
         }
         let peer = Arc::from("192.0.2.1:40000");
-        Opening { peer, entropy, limits: self.limits, waker: Waker::noop().clone(), certified: None }
+        Opening {
+            peer,
+            entropy,
+            limits: self.limits,
+            waker: Waker::noop().clone(),
+            certified: None,
+            carrier: self.carrier,
+        }
     }
 
     /// Makes `session` the device; it acts from the next `run_for`.

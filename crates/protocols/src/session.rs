@@ -148,6 +148,17 @@ pub struct Opening {
     pub waker: Waker,
     /// Whom the certificate names that the peer showed, for those that give no name.
     pub certified: Option<Identity>,
+    /// What the conversation goes over.
+    pub carrier: Carrier,
+}
+
+/// What a conversation goes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// A stream: bytes come in any pieces.
+    Stream,
+    /// Datagrams: each `Input::Bytes` is a whole one, each `Output::Send` becomes one.
+    Datagrams,
 }
 
 /// How long a peer may take before it has proven who it is.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use loggerhead_model::Timestamp;
 use loggerhead_protocols::websocket::frame::{Reader, Taken};
-use loggerhead_protocols::{Acceptor, CloseReason, Fault, Input, Limits, Now, Opening, Output, Session};
+use loggerhead_protocols::{Acceptor, Carrier, CloseReason, Fault, Input, Limits, Now, Opening, Output, Session};
 
 use super::WebSocket;
 
@@ -70,6 +70,7 @@ impl Peer {
             limits: Limits::PROGRAMS,
             waker: Waker::noop().clone(),
             certified: None,
+            carrier: Carrier::Stream,
         };
         Self { session: socket.open(NOW, opening), heard, sent: Vec::new(), closed: None, fault: None }
     }

@@ -87,6 +87,7 @@ pub(super) fn launch(args: &CrowdArgs, crowd: Crowd, patience: Duration) -> anyh
     limits::raise_files();
     let protocol = loggerhead_protocols::find(crowd.protocol)
         .with_context(|| format!("this build has no protocol {}", crowd.protocol))?;
+    args.to.check(protocol)?;
     let journal = match &args.journal {
         Some(path) => Some(Journal::create(path).with_context(|| format!("making {}", path.display()))?),
         None => None,
@@ -129,6 +130,7 @@ fn birth(args: &CrowdArgs, crowd: &Crowd, protocol: &Protocol, plan: &Plan, numb
         limits: Limits::default(),
         waker: Waker::noop().clone(),
         certified: None,
+        carrier: args.to.carrier(),
     };
     let session = (protocol.device)(&settings, opening).context("a simulated peer")?;
     let phase = plan.interval.map_or(Duration::ZERO, |interval| interval * (number - 1) / crowd.count);

@@ -1,16 +1,18 @@
-//! The socket of a simulated device: TCP, TLS over TCP, or a Unix socket.
+//! The socket of a simulated device: TCP, TLS over TCP, UDP, or a Unix socket.
 
 use std::fmt;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use loggerhead_protocols::{Carrier, Protocol};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UdpSocket, UnixStream, lookup_host};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -24,13 +26,20 @@ pub(crate) enum Address {
         /// Port.
         port: u16,
     },
+    /// `udp:HOST:PORT`.
+    Udp {
+        /// Name or address, without brackets.
+        host: String,
+        /// Port.
+        port: u16,
+    },
     /// `unix:PATH`.
     Unix(PathBuf),
 }
 
 /// A text that is not an address.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not an address: write HOST:PORT, [IPV6]:PORT or unix:PATH")]
+#[error("{0:?} is not an address: write HOST:PORT, [IPV6]:PORT, udp:HOST:PORT or unix:PATH")]
 pub(crate) struct AddressError(String);
 
 impl FromStr for Address {
@@ -41,13 +50,36 @@ impl FromStr for Address {
         if let Some(path) = text.strip_prefix("unix:") {
             return if path.is_empty() { Err(error()) } else { Ok(Self::Unix(path.into())) };
         }
-        let (host, port) = text.rsplit_once(':').ok_or_else(error)?;
+        let udp = text.strip_prefix("udp:");
+        let (host, port) = udp.unwrap_or(text).rsplit_once(':').ok_or_else(error)?;
         let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let host = bracketed.unwrap_or(host);
         if host.is_empty() || (bracketed.is_none() && host.contains(':')) {
             return Err(error());
         }
-        Ok(Self::Tcp { host: host.to_owned(), port: port.parse().map_err(|_| error())? })
+        let (host, port) = (host.to_owned(), port.parse().map_err(|_| error())?);
+        Ok(if udp.is_some() { Self::Udp { host, port } } else { Self::Tcp { host, port } })
+    }
+}
+
+impl Address {
+    /// What goes there.
+    pub(crate) fn carrier(&self) -> Carrier {
+        match self {
+            Self::Udp { .. } => Carrier::Datagrams,
+            Self::Tcp { .. } | Self::Unix(_) => Carrier::Stream,
+        }
+    }
+
+    /// Whether devices of this protocol can speak to there.
+    ///
+    /// # Errors
+    /// When they do not go over UDP.
+    pub(crate) fn check(&self, protocol: &Protocol) -> anyhow::Result<()> {
+        if self.carrier() == Carrier::Datagrams && !protocol.transport.takes_datagrams() {
+            anyhow::bail!("--to {self}: {} does not go over UDP, write HOST:PORT", protocol.name);
+        }
+        Ok(())
     }
 }
 
@@ -55,6 +87,8 @@ impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { host, port } if host.contains(':') => write!(formatter, "[{host}]:{port}"),
+            Self::Udp { host, port } if host.contains(':') => write!(formatter, "udp:[{host}]:{port}"),
+            Self::Udp { host, port } => write!(formatter, "udp:{host}:{port}"),
             Self::Tcp { host, port } => write!(formatter, "{host}:{port}"),
             Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
         }
@@ -74,6 +108,8 @@ pub(crate) struct Target {
 pub(crate) enum Stream {
     /// Plain TCP.
     Tcp(TcpStream),
+    /// UDP: what is written at once is one datagram.
+    Udp(UdpSocket),
     /// A Unix socket.
     Unix(UnixStream),
     /// TLS over TCP. On the heap: it is far larger than the others.
@@ -88,6 +124,14 @@ impl Target {
     pub(crate) async fn connect(self) -> io::Result<Stream> {
         match self.address {
             Address::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+            Address::Udp { host, port } => {
+                let to = lookup_host((host.as_str(), port)).await?.next().ok_or(io::ErrorKind::NotFound)?;
+                let any: IpAddr =
+                    if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+                let socket = UdpSocket::bind((any, 0)).await?;
+                socket.connect(to).await?;
+                Ok(Stream::Udp(socket))
+            }
             Address::Tcp { host, port } => {
                 let stream = TcpStream::connect((host.as_str(), port)).await?;
                 stream.set_nodelay(true)?;
@@ -105,12 +149,13 @@ impl Stream {
     pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Udp(socket) => socket.poll_recv(context, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 
-    /// Writes a part of `slices`, all in one system call.
+    /// Writes a part of `slices`, all in one system call; of datagrams the first.
     pub(crate) fn poll_write(
         &mut self,
         context: &mut Context<'_>,
@@ -118,6 +163,7 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Udp(socket) => socket.poll_send(context, slices.first().map_or(&[], |slice| slice)),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
         }
@@ -126,7 +172,7 @@ impl Stream {
     /// Sends what TLS still holds back.
     pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Tcp(_) | Self::Udp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
             Self::Tls(stream) => Pin::new(stream).poll_flush(context),
         }
     }
@@ -135,6 +181,7 @@ impl Stream {
     pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Udp(_) => Poll::Ready(Ok(())),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
@@ -147,7 +194,9 @@ mod tests {
 
     #[test]
     fn addresses_print_as_they_are_written() {
-        for text in ["127.0.0.1:36829", "[::1]:36829", "head-end.example:4400", "unix:/run/loggers.sock"] {
+        for text in
+            ["127.0.0.1:36829", "[::1]:36829", "head-end.example:4400", "udp:[::1]:54600", "unix:/run/loggers.sock"]
+        {
             assert_eq!(text.parse::<Address>().expect("an address").to_string(), text);
         }
         for text in ["", "host", ":1", "::1:36829", "host:", "host:70000", "unix:", "[::1]"] {

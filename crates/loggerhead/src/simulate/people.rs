@@ -75,6 +75,7 @@ impl PeopleArgs {
 pub(super) fn launch(name: &'static str, args: &PeopleArgs, patience: Duration) -> anyhow::Result<Fleet> {
     limits::raise_files();
     let protocol = loggerhead_protocols::find(name).with_context(|| format!("this build has no protocol `{name}`"))?;
+    args.to.check(protocol)?;
     let journal = match &args.journal {
         Some(path) => Some(Journal::create(path).with_context(|| format!("making {}", path.display()))?),
         None => None,
@@ -116,6 +117,7 @@ fn birth(args: &PeopleArgs, protocol: &Protocol, plan: &Plan, number: u32) -> an
         limits: Limits::default(),
         waker: Waker::noop().clone(),
         certified: None,
+        carrier: args.to.carrier(),
     };
     let session = (protocol.device)(&settings, opening).context("a simulated person")?;
     let phase = plan.interval.map_or(Duration::ZERO, |interval| interval * (number - 1) / args.users);

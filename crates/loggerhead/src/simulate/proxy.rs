@@ -8,7 +8,7 @@ use std::task::Waker;
 
 use anyhow::Context as _;
 use loggerhead_model::Timestamp;
-use loggerhead_protocols::{Input, Limits, Now, Opening, Output, Protocol, Session};
+use loggerhead_protocols::{Carrier, Input, Limits, Now, Opening, Output, Protocol, Session};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
@@ -93,6 +93,7 @@ async fn serve(door: &TcpListener, protocol: &'static Protocol, settings: Arc<to
             limits: Limits::default(),
             waker: Waker::noop().clone(),
             certified: None,
+            carrier: Carrier::Stream,
         };
         let session = (protocol.device)(&settings, opening).context("a simulated robot")?;
         tokio::spawn(async move {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use loggerhead_model::{EventKind, Origin, Ticket, Timestamp};
-use loggerhead_protocols::{FaultKind, Input, Limits, Now, Opening, Output, Session};
+use loggerhead_protocols::{Carrier, FaultKind, Input, Limits, Now, Opening, Output, Session};
 use serde::Serialize;
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
@@ -97,7 +97,9 @@ struct Robot {
 
 impl Robot {
     async fn new(args: &RsiArgs) -> anyhow::Result<Self> {
-        let Address::Tcp { host, port } = &args.to else { anyhow::bail!("--to {}: write HOST:PORT", args.to) };
+        let (Address::Udp { host, port } | Address::Tcp { host, port }) = &args.to else {
+            anyhow::bail!("--to {}: write HOST:PORT", args.to)
+        };
         let mut found = tokio::net::lookup_host((host.as_str(), *port)).await.context("--to")?;
         let to = found.next().with_context(|| format!("--to {}: no such host", args.to))?;
         let any: SocketAddr =
@@ -113,6 +115,7 @@ impl Robot {
             limits: Limits::default(),
             waker: Waker::noop().clone(),
             certified: None,
+            carrier: Carrier::Datagrams,
         };
         Ok(Self {
             session: (protocol.device)(&settings, opening).context("a simulated robot")?,

@@ -79,11 +79,11 @@ fn root_of(path: &str) -> &str {
     path.split_once('/').map_or(path, |(root, _)| root)
 }
 
-/// A robot that speaks UDP is not served. Whether it calls or is called is its listener's matter.
+/// Whether it calls or is called, and over what, is its listener's matter.
 fn check_connection(document: &Document) -> Result<(), String> {
     match document.value("ETHERNETKRL/CONFIGURATION/INTERNAL/PROTOCOL").map(str::trim) {
-        None | Some("TCP") => Ok(()),
-        Some(other) => Err(format!("INTERNAL/PROTOCOL is {other}: only TCP is taken")),
+        None | Some("TCP" | "UDP") => Ok(()),
+        Some(other) => Err(format!("INTERNAL/PROTOCOL is {other}: only TCP and UDP are taken")),
     }
 }
 
@@ -179,7 +179,7 @@ mod tests {
             let text = format!("<ETHERNETKRL><CONFIGURATION>{inside}</CONFIGURATION></ETHERNETKRL>");
             Configuration::parse(&text).expect_err(inside)
         };
-        assert!(connection("<INTERNAL><PROTOCOL>UDP</PROTOCOL></INTERNAL>").contains("only TCP"));
+        assert!(connection("<INTERNAL><PROTOCOL>HTTP</PROTOCOL></INTERNAL>").contains("only TCP and UDP"));
         assert!(Configuration::parse("<ROOT/>").expect_err("a file of another kind").contains("<ROOT>"));
         assert!(Configuration::parse("<ETHERNETKRL>").is_err());
     }

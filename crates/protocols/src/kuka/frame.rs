@@ -124,6 +124,16 @@ impl Cutter {
         cut
     }
 
+    /// Nothing goes on from here: a datagram has ended. A fault when something in it had begun and is not whole.
+    pub fn end(&mut self) -> Option<Fault> {
+        let held = std::mem::take(&mut self.held);
+        self.scan = Scan::default();
+        self.taken += held.len();
+        // What was lost was told when it was.
+        let was_lost = std::mem::take(&mut self.is_lost);
+        (!held.is_empty() && !was_lost).then(|| malformed("a datagram ends within a document or element"))
+    }
+
     fn take(&mut self, bytes: usize) -> Bytes {
         self.taken += bytes;
         self.held.split_to(bytes).freeze()

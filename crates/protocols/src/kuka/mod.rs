@@ -1,4 +1,4 @@
-//! KUKA robots that report over EthernetKRL: XML documents over TCP, and raw elements.
+//! KUKA robots that report over EthernetKRL: XML documents and raw elements, over TCP or UDP.
 
 mod acceptor;
 mod answer;
@@ -18,9 +18,9 @@ use crate::{Limits, Protocol, Transport};
 /// The row for the table of protocols.
 pub const PROTOCOL: Protocol = Protocol {
     name: "kuka",
-    title: "KUKA robots, EthernetKRL over TCP",
+    title: "KUKA robots, EthernetKRL over TCP and UDP",
     port: 54600,
-    transport: Transport::Streams,
+    transport: Transport::Either,
     limits: Limits::PROGRAMS,
     acceptor: acceptor::acceptor,
     exchange: None,

@@ -1,4 +1,4 @@
-//! The head-end's side of a connection that a robot opened: documents in, answers and what commands write out.
+//! The head-end's side of a conversation with a robot: documents in, answers and what commands write out.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use super::readings::report;
 use super::settings::{SEQUENCE_PLACE, Settings};
 use crate::peer::address;
 use crate::{
-    Answer, Claim, CloseReason, Company, Fault, FaultKind, Form, Input, Now, Opening, Output, Proof, Question, Session,
-    Verdict,
+    Answer, Carrier, Claim, CloseReason, Company, Fault, FaultKind, Form, Input, Now, Opening, Output, Proof, Question,
+    Session, Verdict,
 };
 
 /// Documents that wait for the store: more are left with the transport, which slows the robot down.
@@ -52,6 +52,7 @@ enum Stage {
 /// The head-end's side of one connection.
 pub(super) struct HeadEnd {
     settings: Arc<Settings>,
+    carrier: Carrier,
     cutter: Cutter,
     stage: Stage,
     peer: Arc<str>,
@@ -76,6 +77,7 @@ impl HeadEnd {
         Self {
             cutter: Cutter::new(settings.framing()),
             settings,
+            carrier: opening.carrier,
             stage: Stage::Strange,
             peer: opening.peer,
             outputs: VecDeque::new(),
@@ -115,7 +117,11 @@ impl HeadEnd {
             match self.cutter.cut() {
                 Some(Cut::Frame(frame)) => self.frame(now, frame)?,
                 Some(Cut::Fault(fault)) => self.fault(fault)?,
-                None => break,
+                None => {
+                    // Bytes of a datagram never go on in the next one.
+                    let fault = if self.carrier == Carrier::Datagrams { self.cutter.end() } else { None };
+                    return fault.map_or(Ok(()), |fault| self.fault(fault));
+                }
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use loggerhead_model::{
 
 use super::PROTOCOL;
 use crate::pair::{Enrolled, Fate, Happening, Pair};
-use crate::{CloseReason, FaultKind, Input};
+use crate::{Carrier, CloseReason, FaultKind, Input};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// A document as the README advises, without readings.
@@ -380,4 +380,58 @@ fn a_newer_connection_takes_over() {
     let newer = pair.connect();
     pair.send(newer, HELLO.as_bytes());
     assert!(!pair.is_open(older) && pair.is_open(newer));
+}
+
+#[test]
+fn over_datagrams_nothing_of_one_goes_on_in_the_next() {
+    let mut pair = head_end("", "");
+    pair.carrier = Carrier::Datagrams;
+    let line = pair.connect();
+    // The byte by which a peer makes itself known, two documents in one datagram, and half of one.
+    pair.send(line, b"\0");
+    pair.send(line, format!("{HELLO}<Robot><Sequence>1</Sequence><A>1</A></Robot>").as_bytes());
+    pair.send(line, b"<Robot><Sequence>2</Sequence><A>2</A>");
+    pair.send(line, b"<Robot><Sequence>3</Sequence><A>3</A></Robot>");
+    pair.send(line, b"</Robot>");
+    pair.send(line, b"<Other><Robot");
+    pair.send(line, b"<Robot><Sequence>4</Sequence></Robot>");
+    let answers = ["1", "3", "4"].map(|number| format!("<Server><Stored>{number}</Stored></Server>"));
+    assert_eq!(received(&mut pair, line), answers.concat());
+    let faults = faults(&pair);
+    let parts = ["a datagram ends within", "a closing tag that does not fit", "a datagram ends within"];
+    assert!(faults.len() == 3 && faults.iter().zip(parts).all(|(fault, part)| fault.contains(part)), "{faults:?}");
+}
+
+#[test]
+fn a_robot_over_datagrams_sends_again_what_was_not_answered() {
+    let mut pair = head_end("", "");
+    pair.carrier = Carrier::Datagrams;
+    pair.fates.extend([Fate::Commit, Fate::Fail]);
+    attach(&mut pair, "text:S");
+    for number in 1..=3 {
+        pair.offer(Ticket(number), report(number));
+    }
+    pair.run_for(SECOND * 60);
+    let mut delivered = pair.delivered();
+    delivered.sort_unstable_by_key(|ticket| ticket.0);
+    assert_eq!(delivered, [Ticket(1), Ticket(2), Ticket(3)]);
+    assert_eq!(kept(&pair).len(), 6);
+}
+
+#[test]
+fn raw_elements_over_datagrams_are_whole_in_each() {
+    let check = |element: &str, datagrams: &[&[u8]], expected: &[&str]| {
+        let file = format!("<ETHERNETKRL><SEND><RAW>{element}</RAW></SEND></ETHERNETKRL>");
+        let mut pair = head_end(&format!("configuration = \"{file}\""), "");
+        pair.carrier = Carrier::Datagrams;
+        let line = pair.connect();
+        for datagram in datagrams {
+            pair.send(line, datagram);
+        }
+        let value = |line: &String| line.split_once("Z ").expect("a time").1.to_owned();
+        assert_eq!(kept(&pair).iter().map(value).collect::<Vec<_>>(), expected);
+        assert_eq!(faults(&pair).len(), 1, "the datagram that is not whole: {:?}", faults(&pair));
+    };
+    check("<ELEMENT Tag='B' Type='BYTE' Size='3'/>", &[b"abcdef", b"gh", b"ijk"], &["abc", "def", "ijk"]);
+    check("<ELEMENT Tag='L' Type='STREAM' EOS='13,10'/>", &[b"1\r\n2\r\n", b"3", b"4\r\n"], &["1", "2", "4"]);
 }
