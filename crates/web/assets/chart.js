@@ -17,6 +17,8 @@ const SERIES_MAX = 6;
 const FOLLOW_EVERY = 400;
 /** Of what reports at least so often, in seconds, the last minutes are shown at first. */
 const QUICK_S = 10;
+/** Between two times below the course, in pixels: what a time to the second takes. */
+const TICK_SPACE = 84;
 const UNITS = { m: 60, h: 3600, d: 86400 };
 
 const section = document.getElementById("chart");
@@ -130,7 +132,8 @@ function square(pen, x, y, size, stroke) {
 
 function label(box) {
   const unit = box.dataset.unit ? ` (${box.dataset.unit})` : "";
-  return `${box.dataset.meter} / ${box.dataset.function}${unit}`;
+  const quantity = box.dataset.quantity ? ` ${box.dataset.quantity}` : "";
+  return `${box.dataset.meter} / ${box.dataset.function}${quantity}${unit}`;
 }
 
 /** Span that is drawn. */
@@ -160,13 +163,16 @@ function options() {
   const scaleOf = (box) => `y${Math.min(units.indexOf(box.dataset.unit ?? ""), 1)}`;
   const axis = { stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
   // As wide as the longest number needs.
-  const size = (chart, texts) => Math.max(40, ...(texts ?? []).map((text) => chart.ctx.measureText(text).width / devicePixelRatio + 22));
+  const size = (chart, texts, place) => {
+    chart.ctx.font = chart.axes[place].font[0];
+    return Math.max(40, ...(texts ?? []).map((text) => chart.ctx.measureText(text).width / devicePixelRatio + 24));
+  };
   return {
     width: plotPlace.clientWidth || 600,
     height: Math.max(220, Math.min(460, innerHeight * 0.42)),
     scales: { x: { time: true, range: () => drawn } },
     axes: [
-      { ...axis, values: (_, splits) => splits.map((at, place) => tick(at, splits[1] - splits[0], place)) },
+      { ...axis, space: TICK_SPACE, values: (_, splits) => splits.map((at, place) => tick(at, splits[1] - splits[0], place)) },
       { ...axis, scale: "y0", size, label: units[0] || undefined, labelSize: 18, labelGap: 4 },
       ...(units.length > 1 ? [{ ...axis, scale: "y1", side: 1, size, label: units[1], labelSize: 18, labelGap: 4, grid: { show: false } }] : []),
     ],
@@ -345,6 +351,7 @@ document.addEventListener("live", ({ detail }) => detail === "readings" && follo
 // Time goes on where nothing comes.
 document.addEventListener("fresh", follow);
 if (plotPlace) new ResizeObserver(() => plot && plot.width !== plotPlace.clientWidth && plot.setSize({ width: plotPlace.clientWidth, height: plot.height })).observe(plotPlace);
+new MutationObserver(() => plot && refresh()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plot && refresh());
 if (plotPlace) {
   write();

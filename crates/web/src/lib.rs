@@ -8,6 +8,7 @@
 mod access;
 pub mod api;
 mod console;
+mod course;
 pub mod export;
 mod extract;
 pub mod inspect;

@@ -26,6 +26,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
 use crate::access::{Caller, Link, Token, Transport};
+use crate::course;
 use crate::places::{Place, Places};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::{self, HEAD_BYTES_MAX, HEADERS_MAX};
@@ -183,6 +184,7 @@ impl Server {
             listeners.push(tokio::spawn(tls::watch(vec![Arc::clone(certificate)], stopping.clone())));
         }
         let api = Api::open(headend, front, stopping.clone()).await?;
+        listeners.push(tokio::spawn(course::keep(api.clone(), stopping.clone())));
         let reception = Reception { api: api.clone(), router: routes::router(&api), stopping: stopping.clone() };
         listeners.push(tokio::spawn(accept(unix, None, reception.clone())));
         for (door, _) in doors {

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Book, Hasher, Throttle, Token, Transport};
+use crate::course::Course;
 use crate::live::Press;
 use crate::problem::{Problem, ProblemKind};
 use crate::server::{ServeError, Waits};
@@ -37,6 +38,7 @@ struct Shared {
     addresses: Throttle<IpAddr>,
     names: Throttle<String>,
     figures: Figures,
+    course: Course,
     requests: Arc<Semaphore>,
     queries: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -149,6 +151,7 @@ impl Api {
             addresses: Throttle::default(),
             names: Throttle::default(),
             figures: Figures::default(),
+            course: Course::default(),
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
             queries: Arc::new(Semaphore::new(QUERIES_MAX)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
@@ -200,6 +203,11 @@ impl Api {
 
     pub(crate) fn figures(&self) -> &Figures {
         &self.0.figures
+    }
+
+    /// How fast readings came in.
+    pub(crate) fn course(&self) -> &Course {
+        &self.0.course
     }
 
     pub(crate) fn started_at(&self) -> Timestamp {

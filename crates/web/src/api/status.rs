@@ -93,6 +93,8 @@ pub struct Pace {
     pub acks: u64,
     /// How many of them within which time, from their bytes to the acknowledgement written.
     pub ack: Vec<AckWithin>,
+    /// Readings a second over the last five minutes, one figure for two seconds, the newest last.
+    pub course: Vec<f64>,
 }
 
 /// Packets that were acknowledged within a time.

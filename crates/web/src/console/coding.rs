@@ -24,17 +24,27 @@ pub(super) fn meaning(texts: &Texts, coding: &str) -> Option<String> {
     })
 }
 
-/// The unit of a function, by the numbers that are common among loggers.
-pub(super) fn unit(coding: &str, function: &str) -> Option<&'static str> {
+/// What a function measures, by the numbers that are common among loggers: the key of its name, and its unit.
+fn quantity(coding: &str, function: &str) -> Option<(&'static str, &'static str)> {
     let number: u32 = function.parse().ok()?;
     match number {
-        1 | 101 | 102 if is_of(coding, ELECTRICITY) => Some("kWh"),
-        501..=599 if is_of(coding, ELECTRICITY) => Some("V"),
-        601..=699 if is_of(coding, ELECTRICITY) => Some("A"),
-        701..=799 if is_of(coding, ELECTRICITY) => Some("kW"),
-        1 | 2 | 201 if is_of(coding, WATER) => Some("m³"),
+        1 | 101 | 102 if is_of(coding, ELECTRICITY) => Some(("quantity.energy", "kWh")),
+        501..=599 if is_of(coding, ELECTRICITY) => Some(("quantity.voltage", "V")),
+        601..=699 if is_of(coding, ELECTRICITY) => Some(("quantity.current", "A")),
+        701..=799 if is_of(coding, ELECTRICITY) => Some(("quantity.power", "kW")),
+        1 | 2 | 201 if is_of(coding, WATER) => Some(("quantity.volume", "m³")),
         _ => None,
     }
+}
+
+/// What a function measures, in a word.
+pub(super) fn name<'a>(texts: &'a Texts, coding: &str, function: &str) -> Option<&'a str> {
+    quantity(coding, function).map(|(key, _)| texts.t(key))
+}
+
+/// The unit of a function.
+pub(super) fn unit(coding: &str, function: &str) -> Option<&'static str> {
+    quantity(coding, function).map(|(_, unit)| unit)
 }
 
 /// Whether a code is of the guideline's form and of this class; other codings are longer or shorter.
@@ -45,7 +55,7 @@ fn is_of(coding: &str, class: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::texts::Language;
-    use super::{meaning, unit};
+    use super::{meaning, name, unit};
 
     #[test]
     fn a_code_names_class_and_item_and_with_the_function_a_unit() {
@@ -60,5 +70,7 @@ mod tests {
         check("99000", None, "1", None);
         check("330302110001021A", None, "1", None);
         check("", None, "", None);
+        assert_eq!(name(Language::English.texts(), "01A10", "701"), Some("Power"));
+        assert_eq!(name(Language::Chinese.texts(), "02000", "1"), Some("用量"));
     }
 }

@@ -164,9 +164,11 @@ fn chart(visit: &Visit, device: &DeviceStatus, latest: &[Latest<'_>]) -> Markup 
                             label {
                                 input type="checkbox" name="channel" value=(channel_word(reading))
                                     data-meter=(reading.meter) data-function=(reading.function)
+                                    data-quantity=[coding::name(visit.texts, &reading.reading.sample.coding, &reading.function)]
                                     data-unit=[coding::unit(&reading.reading.sample.coding, &reading.function)]
                                     checked[place < DRAWN_AT_FIRST];
                                 " " (reading.meter) " / " (reading.function)
+                                @if let Some(name) = coding::name(visit.texts, &reading.reading.sample.coding, &reading.function) { " " (name) }
                                 @if let Some(meaning) = coding::meaning(visit.texts, &reading.reading.sample.coding) { span.note { " " (meaning) } }
                             }
                         }
@@ -230,6 +232,7 @@ fn value(visit: &Visit, latest: &Latest<'_>) -> Markup {
             td data-label=(visit.t("reading.meter")) { (latest.meter) }
             th scope="row" data-label=(visit.t("reading.function")) {
                 a href={ "?channel=" (channel_word(latest)) "#chart" } { (latest.function) }
+                @if let Some(name) = coding::name(visit.texts, &sample.coding, &latest.function) { " " span.quantity { (name) } }
             }
             td.number data-label=(visit.t("reading.value")) {
                 data value=(sample.text) { (sample.text) }

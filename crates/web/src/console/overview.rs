@@ -96,7 +96,7 @@ fn attention(visit: &Visit, headend: &HeadEnd, tally: &DeviceTally, health: &Sto
         @if tally.total() == 0 {
             (empty(visit, headend))
         } @else if rows.is_empty() {
-            p.fine { span.state data-state="connected-fresh" { (visit.t("attention.nothing")) } }
+            p.fine.lead { span.state data-state="connected-fresh" { (visit.t("attention.nothing")) } }
         } @else {
             ul.attention { @for (state, text) in &rows { li data-state=(state) { (text) } } }
         }
@@ -137,6 +137,7 @@ fn empty(visit: &Visit, headend: &HeadEnd) -> Markup {
 /// Devices by state; each count leads to its devices.
 fn states(visit: &Visit, tally: &DeviceTally) -> Markup {
     html! {
+        (shares(tally))
         ul.tiles {
             li { a href="/devices" {
                 span.figure { (format::number(tally.total())) } span { (visit.t("overview.all")) }
@@ -157,6 +158,30 @@ fn states(visit: &Visit, tally: &DeviceTally) -> Markup {
     }
 }
 
+/// How large a part of all devices is in each state, as a bar: the tiles below it say the same in numbers.
+fn shares(tally: &DeviceTally) -> Markup {
+    let counts = Presence::ALL.into_iter().zip(tally.presences);
+    let total: u64 = tally.presences.iter().sum();
+    html! {
+        @if total > 0 {
+            svg.shares viewBox={ "0 0 " (total) " 1" } preserveAspectRatio="none" aria-hidden="true" {
+                @for ((presence, count), begin) in counts.zip(begins(&tally.presences)) {
+                    @if count > 0 { rect x=(begin) width=(count) height="1" data-state=(presence.word()) {} }
+                }
+            }
+        }
+    }
+}
+
+/// Where each count begins when all stand one behind another.
+fn begins(counts: &[u64]) -> impl Iterator<Item = u64> {
+    counts.iter().scan(0, |sum, count| {
+        let begin = *sum;
+        *sum += count;
+        Some(begin)
+    })
+}
+
 /// How fast things go: filled in by a script from the API's status.
 fn pace(visit: &Visit) -> Markup {
     html! {
@@ -170,7 +195,11 @@ fn pace(visit: &Visit) -> Markup {
             ] {
                 div { dt { (visit.t(key)) } dd.figure data-figure=(name) { "–" } }
             }
-            div.wide { dt { (visit.t("pace.course")) } dd { canvas #course role="img" aria-label=(visit.t("pace.course")) {} } }
+        }
+        figure.course {
+            figcaption { (visit.t("pace.course")) }
+            canvas #course role="img" aria-label=(visit.t("pace.course")) {}
+            div.ends aria-hidden="true" { span { (visit.t("pace.begin")) } span { (visit.t("pace.now")) } }
         }
         noscript { p.note { (visit.t("page.needs_scripts")) } }
     }

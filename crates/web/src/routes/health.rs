@@ -28,7 +28,7 @@ pub(crate) async fn status(State(api): State<Api>) -> Json<Status> {
         readiness: readiness(&api),
         listeners,
         devices: PresenceCounts::from(&api.headend().device_tally()),
-        pace: Pace::from(&api.headend().metrics()),
+        pace: Pace { course: api.course().rates(), ..Pace::from(&api.headend().metrics()) },
         store: StoreStatus::from(api.headend().store().health()),
     })
 }
