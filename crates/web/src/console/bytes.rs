@@ -108,7 +108,7 @@ fn field(visit: &Visit, step: &Step<'_>, place: usize) -> Markup {
                     @if step.field.judgement != Judgement::Right {
                         span.state data-state=(word) { (visit.t(&format!("judgement.{word}"))) } " "
                     }
-                    (step.field.meaning)
+                    (visit.texts.field(&step.field.meaning))
                     @for text in step.messages() { pre tabindex="0" { code { (text) } } }
                 }
             }

@@ -79,7 +79,7 @@ fn one(visit: &Visit, packet: &Packet, part: &Part, is_open: bool) -> Markup {
             summary {
                 span aria-hidden="true" { (arrow) } " " strong { (visit.t(key)) } " "
                 (format::time(packet.at, Look::Moment)) " "
-                span.note { (format::bytes(length as u64)) @if let Some(first) = first { " · " (first) } }
+                span.note { (format::bytes(length as u64)) @if let Some(first) = first { " · " (visit.texts.field(first)) } }
             }
             (bytes::part(visit, part))
         }

@@ -59,10 +59,12 @@ impl Language {
     /// What the console says in it.
     pub(super) fn texts(self) -> &'static Texts {
         static ENGLISH: LazyLock<Texts> =
-            LazyLock::new(|| Texts::read(Language::English, include_str!("../../assets/texts/en.json"), "{}"));
+            LazyLock::new(|| Texts::read(Language::English, include_str!("../../assets/texts/en.json"), &[], &[]));
         static CHINESE: LazyLock<Texts> = LazyLock::new(|| {
             let said = include_str!("../../assets/texts/said.zh.json");
-            Texts::read(Language::Chinese, include_str!("../../assets/texts/zh.json"), said)
+            let fields = include_str!("../../assets/texts/fields.zh.json");
+            // Of a field that is wrong the fault is told.
+            Texts::read(Language::Chinese, include_str!("../../assets/texts/zh.json"), &[said], &[fields, said])
         });
         match self {
             Self::English => &ENGLISH,
@@ -80,18 +82,20 @@ pub(super) struct Texts {
     scripts: String,
     /// What the head-end says, which is English already.
     said: Phrases,
+    /// What protocols say of the fields of packets, too.
+    fields: Phrases,
 }
 
 /// Keys of texts that scripts use begin with this.
 const SCRIPT_PREFIX: &str = "js.";
 
 impl Texts {
-    fn read(language: Language, json: &str, said: &str) -> Self {
+    fn read(language: Language, json: &str, said: &[&str], fields: &[&str]) -> Self {
         let lines: BTreeMap<String, String> = serde_json::from_str(json).expect("a catalogue is a table of texts");
         let scripts: BTreeMap<_, _> = lines.iter().filter(|(key, _)| key.starts_with(SCRIPT_PREFIX)).collect();
         // Within a script element only this sign could end it.
         let scripts = serde_json::to_string(&scripts).expect("texts are JSON").replace('<', "\\u003c");
-        Self { language, lines, scripts, said: Phrases::read(said) }
+        Self { language, lines, scripts, said: Phrases::read(said), fields: Phrases::read(fields) }
     }
 
     /// The text of a key.
@@ -121,7 +125,16 @@ impl Texts {
 
     /// What the head-end said, of an event or a fault; marked as English where it stays that.
     pub(super) fn said(&self, text: &str) -> Markup {
-        match self.said.say(text) {
+        self.told(&self.said, text)
+    }
+
+    /// What a protocol says of a field.
+    pub(super) fn field(&self, meaning: &str) -> Markup {
+        self.told(&self.fields, meaning)
+    }
+
+    fn told(&self, phrases: &Phrases, text: &str) -> Markup {
+        match phrases.say(text) {
             Some(said) => html! { (said) },
             None if self.language == Language::English => html! { (text) },
             None => html! { span lang=(Language::English.tag()) { (text) } },
@@ -137,8 +150,10 @@ impl Texts {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
 
     use super::Language;
+    use crate::inspect::{Decoder, Key, from_hex};
 
     #[test]
     fn every_language_has_every_text() {
@@ -166,7 +181,7 @@ mod tests {
 
     #[test]
     fn every_text_that_is_used_is_there() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut used = BTreeSet::new();
         for part in ["src/console", "assets"] {
             let mut folders = vec![folder.join(part)];
@@ -189,6 +204,92 @@ mod tests {
         for key in used {
             assert!(Language::English.texts().find(&key).is_some(), "no text {key}");
         }
+    }
+
+    /// The files of this ending in and below a folder.
+    fn files(folder: &Path, end: &str) -> Vec<PathBuf> {
+        let (mut folders, mut found) = (vec![folder.to_owned()], Vec::new());
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder of the tree") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|found| found == end) {
+                    found.push(path);
+                }
+            }
+        }
+        found
+    }
+
+    fn protocols() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocols/src")
+    }
+
+    /// Whether English is left: two of its words in a row, what is quoted or comes from a peer aside.
+    fn has_english(said: &str) -> bool {
+        let own = said.split('"').step_by(2).flat_map(|part| part.split(['：', '，', '；', '<', '>']));
+        own.map(|part| part.split(' ').map(|word| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_lowercase())))
+            .any(|words| words.collect::<Vec<_>>().windows(2).any(|two| two == [true, true]))
+    }
+
+    #[test]
+    fn every_meaning_of_recorded_fields_is_told_in_every_language() {
+        let mut untold = BTreeSet::new();
+        for protocol in loggerhead_protocols::ALL {
+            let keys = ["text:0000000000123456", "text:1234567890123456"].map(|key| Key::parse(key).expect("a key"));
+            let decoder = Decoder::new(protocol, &keys, toml::Table::new()).expect("no settings are right");
+            let vectors = files(&protocols().join(protocol.name).join("vectors"), "hex");
+            assert!(!vectors.is_empty(), "{}", protocol.name);
+            for vector in vectors {
+                let text = std::fs::read_to_string(vector).expect("a vector");
+                let part = decoder.bytes(from_hex(&text).expect("digits"));
+                for field in part.explanations().flat_map(|explanation| &explanation.fields) {
+                    let said = Language::Chinese.texts().fields.say(&field.meaning);
+                    if has_english(said.as_ref().unwrap_or(&field.meaning)) {
+                        untold.insert(format!("{} {}: {} ({said:?})", protocol.name, field.name, field.meaning));
+                    }
+                }
+            }
+        }
+        assert!(untold.is_empty(), "{untold:#?}");
+    }
+
+    /// The texts that a source gives the faults that it makes, with 7 for every value.
+    fn reasons(source: &str) -> Vec<String> {
+        let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+        let made = code.split("Fault::new(").skip(1).filter_map(|rest| rest.trim_start().strip_prefix("FaultKind::"));
+        let literals = made.filter_map(|rest| {
+            let text = rest.split_once(',')?.1.trim_start();
+            let text = text.strip_prefix("format!(").unwrap_or(text).trim_start().strip_prefix('"')?;
+            Some(text.split('"').next().unwrap_or_default())
+        });
+        let filled = literals.map(|literal| {
+            let mut parts = literal.split('{');
+            let first = parts.next().unwrap_or_default().to_owned();
+            parts.fold(first, |text, part| text + "7" + part.split_once('}').map_or("", |(_, words)| words))
+        });
+        // A line that goes on has blanks at its beginning.
+        filled.map(|text| text.split("\\\n").map(str::trim_start).collect::<String>()).collect()
+    }
+
+    #[test]
+    fn every_reason_of_a_fault_is_told_in_every_language() {
+        let mut untold = BTreeSet::new();
+        let mut count = 0;
+        for file in files(&protocols(), "rs") {
+            if file.to_string_lossy().contains("test") {
+                continue;
+            }
+            for reason in reasons(&std::fs::read_to_string(&file).expect("a source")) {
+                count += 1;
+                if reason != "7" && Language::Chinese.texts().said.say(&reason).is_none_or(|said| has_english(&said)) {
+                    untold.insert(format!("{}: {reason}", file.file_name().unwrap_or_default().display()));
+                }
+            }
+        }
+        assert!(count > 80, "{count} faults are made");
+        assert!(untold.is_empty(), "{untold:#?}");
     }
 
     #[test]
