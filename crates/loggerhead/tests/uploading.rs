@@ -2,6 +2,7 @@
 
 mod bad;
 mod killing;
+mod resuming;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -124,6 +124,8 @@ pub struct FileRecord {
     pub name: FileName,
     /// By which name the sender finds it again to go on.
     pub key: Option<String>,
+    /// What the sender says of it besides, in the words of its protocol: told back to it as it is.
+    pub metadata: Option<String>,
     /// Bytes of the whole file.
     pub size: u64,
     /// Of the whole file: what the sender says while it is partial, what it is when it is complete.

@@ -29,6 +29,8 @@ pub struct FileOffer {
     pub size: u64,
     /// By which name its sender finds it again. Without one, nothing of a file that breaks off is kept.
     pub key: Option<String>,
+    /// What its sender says of it besides, to be told back to it as it is. Its length is the protocol's to limit.
+    pub metadata: Option<String>,
     /// Where its bytes begin.
     pub start: Start,
     /// What its bytes have to come to.

@@ -104,6 +104,8 @@ export function keepLive(main) {
   addEventListener("pagehide", stop);
   addEventListener("pageshow", (event) => event.persisted && !stream && start());
   addEventListener("popstate", lookSoon);
-  setInterval(() => !document.hidden && performance.now() - lookedAt > LOOK_AT_LEAST_EVERY && lookSoon(), 1000);
+  // What comes in moves without a message.
+  const least = () => (main.querySelector("progress[data-coming]") ? LOOK_EVERY : LOOK_AT_LEAST_EVERY);
+  setInterval(() => !document.hidden && performance.now() - lookedAt > least() && lookSoon(), 1000);
   if (!document.hidden) start();
 }

@@ -26,6 +26,7 @@ use crate::routes;
         (name = "devices", description = "Devices and whether they are there."),
         (name = "readings", description = "Channels and their readings."),
         (name = "events", description = "What happened, and the raw frames."),
+        (name = "files", description = "Files that devices sent, and uploads that can go on where they broke off (tus 1.0.0)."),
         (name = "commands", description = "What devices are asked."),
         (name = "live", description = "Everything, as it is committed."),
         (name = "cameras", description = "Cameras, the accounts that have them, and what is said of them."),

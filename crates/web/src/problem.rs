@@ -78,9 +78,29 @@ pub(crate) enum ProblemKind {
     TooSlow,
     /// Too many requests at once.
     Busy,
+    /// No such file.
+    UnknownFile,
+    /// A range that begins behind the end of a file.
+    WrongRange,
+    /// An upload that goes on at another place than its end.
+    WrongOffset,
+    /// Bytes that do not come to their checksum.
+    WrongSum,
+    /// A version of tus that is not spoken here.
+    WrongVersion,
+    /// A body that is not declared as a piece of a file.
+    NotBytes,
+    /// A file for which there is no room.
+    NoRoom,
     /// The store cannot read or write.
     Store,
 }
+
+/// The status of tus for bytes that do not come to their checksum.
+const WRONG_SUM: StatusCode = match StatusCode::from_u16(460) {
+    Ok(status) => status,
+    Err(_) => StatusCode::BAD_REQUEST,
+};
 
 /// What is the same for every problem of one kind.
 struct Description {
@@ -101,7 +121,7 @@ const fn row(
     Description { kind, word, status, title, remedy }
 }
 
-static DESCRIPTIONS: [Description; 30] = [
+static DESCRIPTIONS: [Description; 37] = [
     row(
         ProblemKind::BadRequest,
         "bad-request",
@@ -304,6 +324,49 @@ static DESCRIPTIONS: [Description; 30] = [
         StatusCode::SERVICE_UNAVAILABLE,
         "too many requests at once",
         "wait for the seconds in `Retry-After`, then try again",
+    ),
+    row(
+        ProblemKind::UnknownFile,
+        "unknown-file",
+        StatusCode::NOT_FOUND,
+        "there is no such file",
+        "see GET /api/v1/files for the files; parts that nobody goes on with expire",
+    ),
+    row(
+        ProblemKind::WrongRange,
+        "wrong-range",
+        StatusCode::RANGE_NOT_SATISFIABLE,
+        "the range begins behind the end of the file",
+        "ask for bytes before the size in `Content-Range`",
+    ),
+    row(
+        ProblemKind::WrongOffset,
+        "wrong-offset",
+        StatusCode::CONFLICT,
+        "the upload is at another offset",
+        "ask with HEAD for its `Upload-Offset`, and go on from there",
+    ),
+    row(ProblemKind::WrongSum, "wrong-sum", WRONG_SUM, "the bytes do not come to their checksum", "send them again"),
+    row(
+        ProblemKind::WrongVersion,
+        "wrong-version",
+        StatusCode::PRECONDITION_FAILED,
+        "this version of tus is not spoken here",
+        "send the header `Tus-Resumable: 1.0.0`",
+    ),
+    row(
+        ProblemKind::NotBytes,
+        "not-bytes",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "the body is not declared as a piece of a file",
+        "send the bytes with the header `Content-Type: application/offset+octet-stream`",
+    ),
+    row(
+        ProblemKind::NoRoom,
+        "no-room",
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "there is no room for the file",
+        "remove files that nobody needs, or raise the limits of [files] in the configuration",
     ),
     row(
         ProblemKind::Store,

@@ -384,6 +384,7 @@ async fn serve(
     let stream = Told::new(stream, &place);
     let answer = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(caller);
+        routes::uploads::override_method(&mut request);
         let busy = Place::busy(&place);
         let answer = router.clone().oneshot(request.map(Body::new));
         async move { answer.await.map(|response| response.map(|body| busy.until_sent(body))) }

@@ -68,6 +68,8 @@ struct Written {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    metadata: Option<String>,
     size: u64,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     sha256: Option<Sha256>,
@@ -82,6 +84,7 @@ pub(super) fn note(record: &FileRecord) -> Bytes {
         device: record.device.as_str().to_owned(),
         name: record.name.as_str().to_owned(),
         key: record.key.clone(),
+        metadata: record.metadata.clone(),
         size: record.size,
         sha256: record.sha256,
         complete: record.state == FileState::Complete,
@@ -98,6 +101,7 @@ fn read(key: &[u8], value: &[u8]) -> Option<FileRecord> {
         device: DeviceId::new(&written.device).ok()?,
         name: FileName::of_sender(&written.name).ok()?,
         key: written.key,
+        metadata: written.metadata,
         size: written.size,
         sha256: written.sha256,
         state: if written.complete { FileState::Complete } else { FileState::Partial },
@@ -208,6 +212,7 @@ impl Catalog {
             device: offer.device.clone(),
             name: offer.name.clone(),
             key: offer.key.clone(),
+            metadata: offer.metadata.clone(),
             size: offer.size,
             sha256: offer.sums.sha256,
             state: FileState::Partial,

@@ -7,6 +7,8 @@
 mod catalog;
 mod folder;
 mod part;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use std::io;
@@ -121,13 +123,17 @@ impl Files {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let now = self.0.clock.now().wall;
-            let keep = self.0.limits.load().partial_keep;
-            let expired = self.0.catalog().expired(now, keep);
-            for number in expired {
-                if let Err(error) = self.remove(number).await {
-                    tracing::warn!(number, %error, "an old part of a file cannot be removed");
-                }
+            self.remove_expired(self.0.clock.now().wall).await;
+        }
+    }
+
+    /// Removes parts that nobody went on with until now.
+    async fn remove_expired(&self, now: Timestamp) {
+        let keep = self.0.limits.load().partial_keep;
+        let expired = self.0.catalog().expired(now, keep);
+        for number in expired {
+            if let Err(error) = self.remove(number).await {
+                tracing::warn!(number, %error, "an old part of a file cannot be removed");
             }
         }
     }

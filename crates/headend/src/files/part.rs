@@ -31,6 +31,13 @@ pub(super) struct Part {
     filling: Vec<u8>,
 }
 
+/// What the first bytes of a file come to: who goes on behind them need not read them again.
+pub(super) struct Progress {
+    sha256: Hasher,
+    md5: Option<Md5>,
+    written: u64,
+}
+
 /// What a file came to.
 pub(super) struct Sums {
     pub(super) sha256: Sha256,
@@ -64,9 +71,16 @@ fn write_out(file: &File, from: u64, count: u64) {
 }
 
 impl Part {
-    /// Goes on with a file behind its first `from` bytes, and gives up what is behind them. Blocks.
-    pub(super) fn open(mut file: File, from: u64, wants_md5: bool) -> io::Result<Self> {
+    /// Goes on with a file behind its first `from` bytes, and gives up what is behind them. These bytes are read again unless
+    /// `known` is what they come to. Blocks.
+    pub(super) fn open(mut file: File, from: u64, wants_md5: bool, known: Option<Progress>) -> io::Result<Self> {
         file.set_len(from)?;
+        let fits = |known: &Progress| known.written == from && (known.md5.is_some() || !wants_md5);
+        if let Some(Progress { sha256, md5, written }) = known.filter(fits) {
+            file.seek(SeekFrom::Start(from))?;
+            let work = Work { file, sha256, md5, written, told: from, buffer: Vec::new() };
+            return Ok(Self { work: Some(work), flying: None, filling: Vec::new() });
+        }
         file.seek(SeekFrom::Start(0))?;
         let (mut sha256, mut md5) = (Hasher::new(), wants_md5.then(Md5::new));
         let mut buffer = Vec::new();
@@ -127,6 +141,11 @@ impl Part {
             self.send_off().await?;
         }
         self.land().await
+    }
+
+    /// What was written comes to this; none after a write that failed.
+    pub(super) fn progress(self) -> Option<Progress> {
+        self.work.map(|Work { sha256, md5, written, .. }| Progress { sha256, md5, written })
     }
 
     /// Brings everything that was taken to disk, and says what it came to.

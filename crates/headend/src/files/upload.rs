@@ -1,13 +1,13 @@
 //! One file on its way, in the hands of its sender's connection.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use loggerhead_model::{FileRecord, FileState, Ticket};
 use loggerhead_protocols::{Collision, FileFailure, FileOffer, FileSums, KeptFile, Start};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::part::Sums;
+use super::part::{Progress, Sums};
 use super::{Files, Part, blocking, disk, failed, put};
 
 /// Where a file is written, and by whom. A newer sender takes it over from one whose connection is dead.
@@ -19,6 +19,8 @@ pub(super) struct Slot {
     senders: AtomicUsize,
     /// None while nobody is at it. Held while the disk is waited for, by the one sender that may write.
     pub(super) part: tokio::sync::Mutex<Option<Part>>,
+    /// What the bytes of a part come to that nobody is at. Lost with the process; then they are read again.
+    progress: Mutex<Option<Progress>>,
 }
 
 impl Slot {
@@ -29,6 +31,11 @@ impl Slot {
 
     pub(super) fn found(&self, here: u64) {
         self.here.store(here, Ordering::Relaxed);
+    }
+
+    /// Leaves what the bytes come to, and gives what was left there.
+    fn swap_progress(&self, progress: Option<Progress>) -> Option<Progress> {
+        std::mem::replace(&mut *self.progress.lock().unwrap_or_else(PoisonError::into_inner), progress)
     }
 
     /// Whether a sender is at it.
@@ -89,8 +96,10 @@ impl Upload {
         upload.sums.sha256 = offer.sums.sha256.or(upload.record.sha256);
         let slot = Arc::clone(&upload.slot);
         let mut held = slot.part.lock().await;
+        let mut known = slot.swap_progress(None);
         if let Some(mut before) = held.take() {
             before.flush().await.map_err(|error| disk(&error))?;
+            known = before.progress();
         }
         let (files, number, start) = (upload.files.clone(), upload.record.number, offer.start);
         let wants_md5 = offer.sums.md5.is_some();
@@ -99,8 +108,8 @@ impl Upload {
             let here = file.metadata()?.len();
             match start {
                 Start::At(offset) if offset > here => Ok(Err(here)),
-                Start::At(offset) => Part::open(file, offset, wants_md5).map(|part| Ok((part, offset))),
-                Start::Behind => Part::open(file, here, wants_md5).map(|part| Ok((part, here))),
+                Start::At(offset) => Part::open(file, offset, wants_md5, known).map(|part| Ok((part, offset))),
+                Start::Behind => Part::open(file, here, wants_md5, known).map(|part| Ok((part, here))),
             }
         });
         let (part, here) = opened.await.map_err(|error| disk(&error))?.map_err(|here| FileFailure::Gap { here })?;
@@ -113,7 +122,7 @@ impl Upload {
     /// Makes the file of a new record, and commits that where somebody may come back for it.
     pub(super) async fn create(&self) -> Result<(), FileFailure> {
         let (files, number, wants_md5) = (self.files.clone(), self.record.number, self.sums.md5.is_some());
-        let made = blocking(move || Part::open(files.0.folder.create(number)?, 0, wants_md5));
+        let made = blocking(move || Part::open(files.0.folder.create(number)?, 0, wants_md5, None));
         *self.slot.part.lock().await = Some(made.await.map_err(|error| disk(&error))?);
         if self.record.key.is_some() {
             let note = put(&self.record);
@@ -155,12 +164,45 @@ impl Upload {
         Ok(())
     }
 
+    /// Gives up what is behind the first `offset` bytes.
+    ///
+    /// # Errors
+    /// `TakenOver`, or `Failed` when the disk does not take it.
+    pub async fn back_to(&self, offset: u64) -> Result<(), FileFailure> {
+        let mut held = self.slot.part.lock().await;
+        self.check_epoch()?;
+        if let Some(mut part) = held.take() {
+            part.flush().await.map_err(|error| disk(&error))?;
+        }
+        let (files, number, wants_md5) = (self.files.clone(), self.record.number, self.sums.md5.is_some());
+        let opened = blocking(move || Part::open(files.0.folder.open_part(number)?, offset, wants_md5, None)).await;
+        *held = Some(opened.map_err(|error| disk(&error))?);
+        self.slot.found(offset);
+        Ok(())
+    }
+
+    /// Leaves what came for its sender to go on with later. It is durable when this returns.
+    ///
+    /// # Errors
+    /// `TakenOver`, `DiskFull` or `Failed`.
+    pub async fn leave(mut self) -> Result<(), FileFailure> {
+        let away = Self::put_away(self.files.clone(), Arc::clone(&self.slot), self.epoch, self.record.clone());
+        away.await?;
+        self.is_settled = true;
+        Ok(())
+    }
+
     /// Verifies the file, names it and keeps it. It is durable when this returns.
     ///
     /// # Errors
     /// `WrongSum` when it is not what was promised, and then it is removed; `Exists` where its name is taken by now;
     /// `TakenOver`, `DiskFull` or `Failed`.
-    pub async fn finish(mut self, ticket: Ticket) -> Result<KeptFile, FileFailure> {
+    pub async fn finish(self, ticket: Ticket) -> Result<KeptFile, FileFailure> {
+        // A task of its own: a connection that ends now must not leave the file between its name and its record.
+        tokio::spawn(self.settle(ticket)).await.map_err(|error| failed(&error))?
+    }
+
+    async fn settle(mut self, ticket: Ticket) -> Result<KeptFile, FileFailure> {
         if self.record.state == FileState::Complete {
             return self.kept_already(ticket).await;
         }
@@ -221,20 +263,23 @@ impl Upload {
     }
 
     /// Puts a file away that its sender left.
-    async fn put_away(files: Files, slot: Arc<Slot>, epoch: u64, mut record: FileRecord) {
+    ///
+    /// # Errors
+    /// `TakenOver`, `DiskFull` or `Failed`; what can be put away still is.
+    async fn put_away(files: Files, slot: Arc<Slot>, epoch: u64, mut record: FileRecord) -> Result<(), FileFailure> {
         let mut held = slot.part.lock().await;
         if slot.epoch.load(Ordering::Acquire) != epoch {
-            return;
+            return Err(FileFailure::TakenOver);
         }
-        if let Some(mut part) = held.take()
-            && let Err(error) = part.sync().await
-        {
-            tracing::warn!(number = record.number, %error, "the rest of a part could not be written");
+        let mut synced = Ok(());
+        if let Some(mut part) = held.take() {
+            synced = part.sync().await.map(drop).map_err(|error| disk(&error));
+            slot.swap_progress(part.progress());
         }
         if record.key.is_none() {
             files.0.catalog().remove(record.number);
             blocking(move || files.0.folder.remove(record.number)).await;
-            return;
+            return synced;
         }
         let number = record.number;
         let here = blocking({
@@ -243,13 +288,14 @@ impl Upload {
         });
         match here.await {
             Ok(here) => slot.found(here),
-            Err(error) => tracing::warn!(number, %error, "a part cannot be looked at"),
+            Err(error) => synced = Err(failed(&error)),
         }
         record.changed_at = files.0.clock.now().wall;
         let note = put(&record);
         // When that fails, the part expires a little earlier.
         let _ = files.0.commit(&record.device, vec![note], None, Ticket(0)).await;
         files.0.catalog().change(record);
+        synced
     }
 }
 
@@ -263,6 +309,7 @@ impl Drop for Upload {
         let away = Self::put_away(self.files.clone(), Arc::clone(&self.slot), self.epoch, self.record.clone());
         let mut leaving = self.files.0.leaving();
         while leaving.try_join_next().is_some() {}
-        leaving.spawn_on(away, &runtime);
+        // Nobody is there to hear how it went; what the disk says is logged.
+        leaving.spawn_on(async move { away.await.unwrap_or_default() }, &runtime);
     }
 }

@@ -8,7 +8,7 @@ use crate::support::{Api, HeadEnd, LOGGERS, Simulation, simulate};
 /// Screens: what they are called, and their width and height in pixels.
 const SCREENS: [(&str, u32, u32); 3] = [("phone", 390, 844), ("desk", 1280, 900), ("wall", 2560, 1440)];
 /// Pages of everybody who is signed in, and what has to be there before they are looked at.
-const PAGES: [(&str, &str, &str); 15] = [
+const PAGES: [(&str, &str, &str); 16] = [
     ("overview", "/", "document.querySelector('[data-figure=packets]').textContent !== '–'"),
     ("devices", "/devices", "document.querySelector('#list tbody tr')"),
     ("device", DEVICE, "document.getElementById('plot').dataset.drawn"),
@@ -16,6 +16,7 @@ const PAGES: [(&str, &str, &str); 15] = [
     ("device-conversation", "/devices/330302D110-01/conversation", "document.querySelector('table.bytes')"),
     ("device-history", "/devices/330302D110-01/history", "document.querySelector('#history tbody tr')"),
     ("events", "/events", "document.querySelector('#list tbody tr')"),
+    ("files", "/files", "document.querySelector('#list progress')"),
     ("chat", "/chat", "document.getElementById('chat-state').dataset.state === 'live'"),
     ("inspector", "/inspector", "true"),
     ("inspector-device", "/inspector?device=330302D110/01", "document.querySelector('table.bytes')"),
@@ -75,6 +76,13 @@ fn busy_house(directory: &std::path::Path) -> (HeadEnd, Simulation) {
     let order = json!({"order": "describe"}).to_string();
     let asked = Api::Unix(head_end.data()).ask("POST", "/api/v1/devices/330302D110-01/commands", "", &order);
     assert_eq!(asked.status, 202, "{asked:?}");
+    // A file that is whole, and a part of one.
+    for length in [0, 5_000_000] {
+        let head =
+            format!("Tus-Resumable: 1.0.0\r\nUpload-Length: {length}\r\nUpload-Metadata: filename bGFyZ2UuYmlu\r\n");
+        let begun = Api::Unix(head_end.data()).ask("POST", "/api/v1/uploads?device=330302D110-01", &head, "");
+        assert_eq!(begun.status, 201, "{begun:?}");
+    }
     (head_end, load)
 }
 
@@ -126,6 +134,7 @@ fn pages_without_anything_say_what_to_do() {
         ("device-conversation-empty", "/devices/330302D110-06/conversation", "#conversation", "No packet is stored"),
         ("devices-none", "/devices?search=nothing", "#list .empty", "No device fits"),
         ("events-none", "/events?kind=takeover", "#list .empty", "No event fits"),
+        ("files-none", "/files", "#list .empty", "No file fits"),
         ("chat-none", "/chat", ".empty", "[[listener]]"),
         ("inspector-none", "/inspector?device=nobody", "#choices", "No device fits"),
         ("missing", "/nowhere", "main", "nothing at this address"),

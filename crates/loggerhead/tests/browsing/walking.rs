@@ -1,6 +1,7 @@
 //! What people come for: thousands of devices, events, what was said, a new device, listeners.
 
 use std::fmt::Write as _;
+use std::fs;
 
 use super::{CONSOLE, PASSWORD, assert_quiet, head_end, signed_in, with_accounts};
 use crate::support::{HeadEnd, Simulation, run, simulate};
@@ -80,6 +81,50 @@ fn events_are_filtered_followed_and_acknowledged() {
     browser.open("/events?severity=warning");
     browser.wait_text("#list td", "operator");
     assert_quiet(&browser);
+    assert!(head_end.stop().success());
+}
+
+#[test]
+fn files_are_sent_found_downloaded_and_removed_by_keyboard() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let head_end = head_end(directory.path());
+    simulate(&head_end.address(), &["--packets", "1", "--meters", "1", "--functions", "1"]);
+    let path = directory.path().join("\u{62a5}\u{544a}.csv");
+    // Two pieces, and a little more than that.
+    let bytes: Vec<u8> = (0..17_000_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+    fs::write(&path, &bytes).expect("a directory of this test");
+    let browser = signed_in(&head_end, "operator");
+    browser.open("/files");
+    browser.wait_text("#list .empty", "No file fits");
+    browser.value("document.querySelector('details.sending summary').focus()");
+    browser.press("\u{e007}");
+    browser.enter("#whose", "330302D110-01");
+    browser.enter("#which", path.to_str().expect("text"));
+    browser.value(
+        "window.seen = [], new MutationObserver(() => window.seen.push(document.getElementById('sent').value))
+        .observe(document.getElementById('sent'), { attributes: true })",
+    );
+    browser.value("document.querySelector('#send button').focus()");
+    browser.press("\u{e007}");
+    browser.wait_text("#list tbody", "\u{62a5}\u{544a}.csv");
+    browser.wait_text("#told", "Sent, verified and kept.");
+    browser.wait_text("#list tbody", "complete");
+    assert_eq!(browser.value("window.seen.includes(8 * 1024 * 1024)"), true, "the bar moves with the pieces");
+    browser.enter("#search", "\u{544a}\u{e007}");
+    browser.wait("location.search.includes('search=') && document.querySelectorAll('#list tbody tr').length === 1");
+    browser.click("#list tbody th a");
+    assert_eq!(fs::read(browser.downloaded("csv")).expect("it was saved"), bytes);
+    browser.click("#list form[data-api] button");
+    browser.agree();
+    browser.wait_text("#list .empty", "No file fits");
+    browser.open("/files");
+    browser.value("document.querySelector('details.sending').open = true");
+    browser.enter("#whose", "nobody");
+    browser.enter("#which", path.to_str().expect("text"));
+    browser.click("#send button");
+    browser.wait_text("#send .problem:not([hidden])", "no device nobody");
+    assert_eq!(browser.violations(), [""; 0]);
+    browser.picture("files-refused");
     assert!(head_end.stop().success());
 }
 

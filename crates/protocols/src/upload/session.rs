@@ -226,6 +226,7 @@ impl HeadEnd {
             name,
             size: head.size,
             key: head.id.clone(),
+            metadata: None,
             start: if head.resume { Start::Behind } else { Start::At(head.offset.unwrap_or(0)) },
             sums: head.sums,
             collision: self.settings.collision,

@@ -94,6 +94,16 @@ const API: &[Rule] = &[
     Rule::get("/api/v1/events", VIEWER).of_device(DeviceAt::Query),
     Rule::post("/api/v1/events/{number}/acknowledge", OPERATOR, "event.acknowledge"),
     Rule::get("/api/v1/devices/{id}/frames", VIEWER).of_device(DeviceAt::Path),
+    Rule::get("/api/v1/files", VIEWER).of_device(DeviceAt::Query),
+    Rule::get("/api/v1/files/{number}", VIEWER).of_device(DeviceAt::Query),
+    Rule::delete("/api/v1/files/{number}", OPERATOR, "file.remove").of_device(DeviceAt::Query),
+    Rule::get("/api/v1/files/{number}/content", VIEWER).of_device(DeviceAt::Query),
+    Rule { method: "OPTIONS", ..Rule::get("/api/v1/uploads", VIEWER) }.of_device(DeviceAt::Query),
+    Rule::post("/api/v1/uploads", OPERATOR, "file.send").of_device(DeviceAt::Query),
+    Rule { method: "HEAD", ..Rule::get("/api/v1/uploads/{number}", OPERATOR) }.of_device(DeviceAt::Query),
+    // What it does is told by an event once the file is whole; a line for every piece would be noise.
+    Rule { method: "PATCH", ..Rule::get("/api/v1/uploads/{number}", OPERATOR) }.of_device(DeviceAt::Query),
+    Rule::delete("/api/v1/uploads/{number}", OPERATOR, "file.remove").of_device(DeviceAt::Query),
     Rule::get("/api/v1/commands", VIEWER).of_device(DeviceAt::Query),
     Rule::get("/api/v1/commands/{id}", VIEWER),
     Rule::get("/api/v1/live", VIEWER).of_device(DeviceAt::Query),
@@ -139,8 +149,8 @@ const TABLES: [&[Rule]; 2] = [API, crate::console::RULES];
 
 /// The row of a route, for a path as the router has it.
 pub(super) fn rule(method: &Method, path: &str) -> Option<&'static Rule> {
-    let method = if method == Method::HEAD { &Method::GET } else { method };
-    rules().find(|rule| rule.path == path && rule.method == method.as_str())
+    let find = |method: &Method| rules().find(|rule| rule.path == path && rule.method == method.as_str());
+    find(method).or_else(|| if method == Method::HEAD { find(&Method::GET) } else { None })
 }
 
 /// The methods that a path takes, for the header `Allow`.

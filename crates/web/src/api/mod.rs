@@ -8,6 +8,7 @@ mod command;
 mod device;
 mod event;
 mod explain;
+mod file;
 mod live;
 mod message;
 mod problem;
@@ -25,6 +26,7 @@ pub use device::{Counters, Device, DeviceList, NewDevice, Presence, PresenceCoun
 pub use event::{Event, EventList, Frame, FrameList};
 pub(crate) use explain::judgement_word;
 pub use explain::{ExplainRequest, ExplainedConversation, ExplainedField, Explanation};
+pub use file::{File, FileList};
 pub use live::{LiveGap, LiveStart, PresenceChange};
 pub use message::{Message, MessageList, Queue, QueueList};
 pub use problem::{ProblemDescription, ProblemDetails, ProblemKinds};

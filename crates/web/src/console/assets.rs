@@ -47,6 +47,7 @@ static ASSETS: &[Asset] = &[
     asset!("chat.js", SCRIPT),
     asset!("chat_link.js", SCRIPT),
     asset!("doors.js", SCRIPT),
+    asset!("files.js", SCRIPT),
     asset!("forms.js", SCRIPT),
     asset!("inspector.js", SCRIPT),
     asset!("live.js", SCRIPT),

@@ -16,6 +16,7 @@ mod describe;
 mod device;
 mod devices;
 mod events;
+mod files;
 mod format;
 mod inspector;
 mod overview;
@@ -38,6 +39,7 @@ use crate::access::policy::{DeviceAt, Need, Rule};
 use crate::routes::explain::EXPLAIN_BYTES_MAX;
 use crate::state::Api;
 
+pub(crate) use page::encoded;
 pub(crate) use refusal::as_pages;
 
 /// Every page, and what pages are made of.
@@ -50,6 +52,7 @@ pub(crate) fn router() -> Router<Api> {
         .route("/devices/{id}/conversation", get(conversation::show))
         .route("/devices/{id}/history", get(conversation::history))
         .route("/events", get(events::show))
+        .route("/files", get(files::show))
         .route("/cameras", get(cameras::show))
         .route("/chat", get(chat::show))
         .route(
@@ -79,6 +82,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule::get("/devices/{id}/conversation", VIEWER).of_device(DeviceAt::Path),
     Rule::get("/devices/{id}/history", VIEWER).of_device(DeviceAt::Path),
     Rule::get("/events", VIEWER),
+    Rule::get("/files", VIEWER),
     Rule::get("/cameras", VIEWER),
     Rule::get("/chat", VIEWER),
     Rule::get("/inspector", VIEWER),

@@ -14,10 +14,11 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// The entries of the navigation: path, key of the text.
-const ENTRIES: [(&str, &str); 8] = [
+const ENTRIES: [(&str, &str); 9] = [
     ("/", "nav.overview"),
     ("/devices", "nav.devices"),
     ("/events", "nav.events"),
+    ("/files", "nav.files"),
     ("/cameras", "nav.cameras"),
     ("/chat", "nav.chat"),
     ("/inspector", "nav.inspector"),
@@ -187,7 +188,7 @@ pub(super) fn query(pairs: &[(&str, &str)]) -> String {
 }
 
 /// A text as it may stand in a path or a query.
-pub(super) fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     use std::fmt::Write as _;
 
     let mut encoded = String::with_capacity(text.len());

@@ -10,6 +10,7 @@ mod devices;
 mod download;
 mod events;
 pub(crate) mod explain;
+mod files;
 mod frames;
 mod health;
 mod me;
@@ -17,6 +18,7 @@ mod messages;
 mod readings;
 mod session;
 mod tokens;
+pub(crate) mod uploads;
 
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
@@ -66,6 +68,11 @@ pub(crate) fn describe() -> (Router<Api>, OpenApi) {
         .routes(routes!(events::list))
         .routes(routes!(events::acknowledge))
         .routes(routes!(frames::list))
+        .routes(routes!(files::list))
+        .routes(routes!(files::show, files::remove))
+        .routes(routes!(files::content))
+        .routes(routes!(uploads::describe, uploads::begin))
+        .routes(routes!(uploads::show, uploads::go_on, uploads::end))
         .routes(routes!(commands::list))
         .routes(routes!(commands::show))
         .routes(routes!(commands::give))
@@ -142,6 +149,11 @@ async fn check_head(request: Request, next: Next) -> Result<Response, Problem> {
 /// Answers within its time, and with at most `REQUESTS_MAX` others.
 async fn limit(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Problem> {
     let _place = api.enter()?;
+    // The body of an upload is streamed, and has a wait of its own for every piece.
+    let is_streamed = request.extensions().get::<MatchedPath>().is_some_and(|path| uploads::is_streamed(path.as_str()));
+    if is_streamed {
+        return Ok(next.run(request).await);
+    }
     let within = api.waits().answer;
     let (head, body) = request.into_parts();
     let (body, awaited) = Awaited::watch(body);
