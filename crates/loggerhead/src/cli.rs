@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{backup, check, command, decode, demo, device, exit, export, mqtt, serve, simulate, token, user, verify};
+use crate::{
+    backup, check, command, decode, demo, device, exit, export, mqtt, send, serve, simulate, token, user, verify,
+};
 
 /// The head-end for data loggers and other field devices: connect, prove, store, acknowledge, see.
 #[derive(Debug, Parser)]
@@ -40,6 +42,8 @@ enum Verb {
     Backup(backup::BackupArgs),
     /// Read everything in a store back against its checksums
     Verify(verify::VerifyArgs),
+    /// Send files to a head-end, and go on where the line broke
+    Send(send::SendArgs),
     /// Publish to an MQTT broker, and see what it passes on
     #[command(subcommand, after_help = "Example: loggerhead mqtt sub 'loggerhead/+/alarms' --user admin")]
     Mqtt(mqtt::MqttVerb),
@@ -67,6 +71,7 @@ impl Cli {
             Verb::Token(verb) => token::run(verb).await,
             Verb::Backup(args) => backup::run(&args),
             Verb::Verify(args) => verify::run(&args),
+            Verb::Send(args) => send::run(&args),
             Verb::Mqtt(verb) => mqtt::run(verb).await,
             Verb::Simulate(what) => simulate::run(what).await,
             Verb::Demo(args) => demo::run(args).await,
@@ -108,6 +113,7 @@ mod tests {
             "simulate kuka-rsi --to 127.0.0.1:49152 --cycle-ms 12 --seconds 60 --json",
             "simulate camera --to 127.0.0.1:2021 --cameras 3 --rate 0.1 --seconds 60",
             "decode kuka --hex 3c412f3e",
+            "send 1.jpg log.txt --to [::1]:5002 --device T1 --secret-file f --json",
             "mqtt pub plant/boiler on --qos 1 --retain --user admin --password-file f",
             "mqtt sub loggerhead/+/alarms plant/# --count 1 --json --to [::1]:1883 --tls",
             "simulate mqtt --publishers 100 --subscribers 1 --qos 1 --rate 100 --json",

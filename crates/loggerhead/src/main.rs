@@ -16,6 +16,7 @@ mod limits;
 mod logging;
 mod mqtt;
 mod password;
+mod send;
 mod serve;
 mod server;
 mod simulate;

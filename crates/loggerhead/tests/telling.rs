@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::support::{HeadEnd, LOGGERS, assert_fails, json, outcome, run};
 
 /// Every verb that does something.
-const VERBS: [&[&str]; 32] = [
+const VERBS: [&[&str]; 33] = [
     &["serve"],
     &["check"],
     &["decode"],
@@ -30,6 +30,7 @@ const VERBS: [&[&str]; 32] = [
     &["token", "list"],
     &["token", "revoke"],
     &["backup"],
+    &["send"],
     &["verify"],
     &["simulate"],
     &["simulate", "logger"],

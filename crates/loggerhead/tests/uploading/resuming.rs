@@ -1,12 +1,12 @@
-//! Files that go on where a line broke: by clients of tus; then found, read and removed by the API.
+//! Files that go on where a line broke: by our own verb, and by clients of tus; then found, read and removed by the API.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use crate::support::{Api, HeadEnd};
+use crate::support::{Api, HeadEnd, json, loggerhead};
 
-use super::{FILES, content, kept, names};
+use super::{FILES, address, content, kept, names};
 
 const FILE_BYTES: usize = 32 * 1024 * 1024;
 
@@ -23,6 +23,25 @@ fn wait_for_part(data: &Path) {
 fn kill(mut program: Child) {
     program.kill().expect("it is ours");
     program.wait().expect("it is ours");
+}
+
+#[test]
+fn send_goes_on_after_a_kill_and_sends_nothing_twice() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let head_end = HeadEnd::start(directory.path(), FILES);
+    let (address, bytes) = (address(&head_end, "plain"), content(FILE_BYTES));
+    let path = directory.path().join("large.bin");
+    std::fs::write(&path, &bytes).expect("a directory of this test");
+    let path = path.to_str().expect("text");
+    let first = loggerhead().args(["send", path, "--to", &address]).stdout(Stdio::null()).spawn().expect("it starts");
+    wait_for_part(&head_end.data());
+    kill(first);
+    for _ in 0..2 {
+        let result = json(&["send", path, "--to", &address, "--json"]);
+        assert_eq!((result[0]["name"].as_str(), result[0]["bytes"].as_u64()), (Some("large.bin"), Some(33_554_432)));
+    }
+    assert!(kept(&head_end.data()) == [bytes]);
+    assert!(head_end.stop().success());
 }
 
 /// Runs curl against the private socket of a head-end.
