@@ -21,8 +21,8 @@ use crate::state::Api;
 
 /// Channels whose latest value is shown: a device has a few hundred.
 const CHANNELS_MAX: usize = 1_000;
-/// Channels that are drawn at first.
-const DRAWN_AT_FIRST: usize = 1;
+/// What is drawn at first of a device that measures it: how much is used now says more at a glance than a counter.
+const TELLING_UNIT: &str = "kW";
 
 /// The pages of a device: end of the path, key of the text.
 const TABS: [(&str, &str); 4] = [
@@ -139,6 +139,8 @@ fn chart(visit: &Visit, device: &DeviceStatus, latest: &[Latest<'_>]) -> Markup 
         ("30d", "chart.month"),
         ("365d", "chart.year"),
     ];
+    let unit = |latest: &Latest<'_>| coding::unit(&latest.reading.sample.coding, &latest.function);
+    let first = latest.iter().position(|latest| unit(latest) == Some(TELLING_UNIT)).unwrap_or_default();
     html! {
         section #chart data-device=(device.id) data-every=[device.learnt.get("interval_s")] aria-labelledby="chart-title" {
             div.title {
@@ -166,7 +168,7 @@ fn chart(visit: &Visit, device: &DeviceStatus, latest: &[Latest<'_>]) -> Markup 
                                     data-meter=(reading.meter) data-function=(reading.function)
                                     data-quantity=[coding::name(visit.texts, &reading.reading.sample.coding, &reading.function)]
                                     data-unit=[coding::unit(&reading.reading.sample.coding, &reading.function)]
-                                    checked[place < DRAWN_AT_FIRST];
+                                    checked[place == first];
                                 " " (reading.meter) " / " (reading.function)
                                 @if let Some(name) = coding::name(visit.texts, &reading.reading.sample.coding, &reading.function) { " " (name) }
                                 @if let Some(meaning) = coding::meaning(visit.texts, &reading.reading.sample.coding) { span.note { " " (meaning) } }
