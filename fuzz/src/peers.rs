@@ -29,8 +29,8 @@ pub(crate) const SETTINGS: u8 = 6;
 
 /// Every dialect of the data loggers, and every rule about checks and answers; then lines in another encoding and with
 /// other ends, cameras, robots with and without their configuration, robots in their cycles, clients of a relay, robots that are
-/// asked, and senders of files.
-const ROWS: [Settings; 25] = [
+/// asked, devices without a protocol, and senders of files.
+const ROWS: [Settings; 27] = [
     Settings {
         protocol: "logger",
         listener: "aes_keys = ['text:0000000000123456']",
@@ -150,6 +150,14 @@ const ROWS: [Settings; 25] = [
         simulated: "is_simple = true\nwritable = ['$OV_PRO']",
         checks: Checks::Absent,
     },
+    Settings { protocol: "raw", listener: "", device: "", simulated: "", checks: Checks::Absent },
+    Settings {
+        protocol: "raw",
+        listener: "line_bytes_max = 512\nignore = ['^#']\nclock = 'unix_s'",
+        device: "answer = '{sequence};\n'\nchannels = { value = '1/p' }",
+        simulated: "answer = '{sequence};\n'\nreconnect_ms = 10",
+        checks: Checks::Absent,
+    },
     Settings { protocol: "upload", listener: "", device: "", simulated: "", checks: Checks::Absent },
     Settings {
         protocol: "upload",
@@ -167,7 +175,8 @@ const IDENTITY: &str = "330302D110/01";
 const ENCIPHERED: &str = "logger";
 /// The protocols whose packets carry no check of their own: they rest on the transport's, which a line that changes single
 /// bytes does not have.
-const UNCHECKED: [&str; 9] = ["mqtt", "line", "chat", "camera", "kuka", "rsi", "socks", "varproxy", "upload"];
+const UNCHECKED: [&str; 10] =
+    ["mqtt", "line", "chat", "camera", "kuka", "raw", "rsi", "socks", "varproxy", "upload"];
 /// The protocols whose devices have no secret, and are not told what is stored.
 const UNTOLD: [&str; 2] = ["rsi", "varproxy"];
 /// The protocols whose peers have nothing to report.

@@ -13,6 +13,7 @@ mod keeping;
 mod kill;
 mod living;
 mod managing;
+mod printing;
 mod relaying;
 mod robots;
 mod showing;

@@ -27,6 +27,7 @@ pub mod logger;
 pub mod mqtt;
 pub mod office;
 pub mod pair;
+pub mod raw;
 pub mod relay;
 pub mod rsi;
 pub mod scram;
@@ -132,6 +133,7 @@ pub static ALL: &[Protocol] = &[
     camera::PROTOCOL,
     kuka::PROTOCOL,
     rsi::PROTOCOL,
+    raw::PROTOCOL,
     socks::PROTOCOL,
     varproxy::PROTOCOL,
     upload::PROTOCOL,

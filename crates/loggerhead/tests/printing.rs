@@ -1,0 +1,203 @@
+//! Devices without a protocol, as shell scripts are: nc and socat over TCP, UDP and Unix sockets.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
+
+use crate::support::{HeadEnd, PATIENCE, Signal, exported, loggerhead, outcome, signal};
+
+/// What the tests listen on; `PATH` is a socket file.
+const CONFIGURATION: &str = r#"
+[[listener]]
+name = "printers"
+protocol = "raw"
+address = ["127.0.0.1:0", "udp:127.0.0.1:0", "unix:PATH"]
+[listener.raw]
+patterns = ['^(?<temperature>[-0-9.]+)C (?<humidity>[0-9]+)%( #(?<sequence>\d+))?$']
+ignore = ['^boot']
+channels = { temperature = "1/temperature", humidity = "1/humidity" }
+
+[[device]]
+id = "shed"
+protocol = "raw"
+identity = "127.0.0.1"
+login = "name"
+
+[[device]]
+id = "cellar"
+protocol = "raw"
+identity = "unix"
+login = "name"
+
+[[listener]]
+name = "documents"
+protocol = "raw"
+address = ["127.0.0.1:0"]
+
+[[device]]
+id = "roof"
+protocol = "raw"
+identity = "roof"
+secret = "text:secret"
+"#;
+
+/// Runs a program of a device with these lines on its input; what it printed once the head-end had ended the connection.
+fn print(program: &str, arguments: &[&str], lines: &str) -> String {
+    let mut command = Command::new("timeout");
+    command.arg(PATIENCE.as_secs().to_string()).arg(program).args(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut process = command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"));
+    let mut input = process.stdin.take().expect("it was asked for");
+    input.write_all(lines.as_bytes()).expect("the program reads");
+    drop(input);
+    let output = process.wait_with_output().expect("it is ours");
+    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Sends a datagram by nc, which nothing ends over UDP; the line that answers it.
+fn print_datagram(address: &str, line: &str) -> String {
+    let (host, port) = address.rsplit_once(':').expect("an address has a port");
+    let mut command = Command::new("timeout");
+    command.arg(PATIENCE.as_secs().to_string()).args(["nc", "-u", host, port]);
+    let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it is installed");
+    let mut input = process.stdin.take().expect("it was asked for");
+    input.write_all(line.as_bytes()).expect("nc reads");
+    let mut answer = String::new();
+    let output = process.stdout.take().expect("it was asked for");
+    BufReader::new(output).read_line(&mut answer).expect("text");
+    process.kill().expect("it is ours");
+    process.wait().expect("it is ours");
+    answer
+}
+
+/// Device, meter, function and value of what was stored.
+fn stored(head_end: HeadEnd) -> Vec<String> {
+    let data = head_end.data();
+    assert!(head_end.stop().success());
+    let readings = exported(&data).into_iter();
+    readings.map(|((device, meter, function, _), value)| format!("{device} {meter} {function} {value}")).collect()
+}
+
+#[test]
+fn lines_of_scripts_become_readings_over_tcp_udp_and_unix_sockets() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let path = directory.path().join("printers.sock").display().to_string();
+    let head_end = HeadEnd::start(directory.path(), &CONFIGURATION.replace("PATH", &path));
+    let addresses = head_end.addresses_of("printers").to_vec();
+    let tcp = addresses.first().expect("it listens on TCP").clone();
+    let (host, port) = tcp.rsplit_once(':').expect("an address has a port");
+    let udp = addresses.get(1).expect("it listens on UDP").trim_start_matches("udp:").to_owned();
+
+    // A line that is not ended ends with the stream.
+    assert_eq!(print("nc", &["-N", host, port], "boot v1\n21.50C 40% #1\r\nnonsense\n21.75C 41% #2"), "OK 1\nOK 2\n");
+    assert_eq!(print("socat", &["-t", "60", "-", &format!("TCP:{tcp}")], "22.0C 39% #3\n"), "OK 3\n");
+    assert_eq!(print("nc", &["-N", "-U", &path], "5.0C 80% #1\n"), "OK 1\n");
+    assert_eq!(print("socat", &["-t", "60", "-", &format!("UNIX-CONNECT:{path}")], "5.5C 81% #2"), "OK 2\n");
+    assert_eq!(print_datagram(&udp, "23.0C 38% #4"), "OK 4\n");
+
+    let expected = [
+        "cellar 1 humidity 80",
+        "cellar 1 humidity 81",
+        "cellar 1 temperature 5.0",
+        "cellar 1 temperature 5.5",
+        "shed 1 humidity 40",
+        "shed 1 humidity 41",
+        "shed 1 humidity 39",
+        "shed 1 humidity 38",
+        "shed 1 temperature 21.50",
+        "shed 1 temperature 21.75",
+        "shed 1 temperature 22.0",
+        "shed 1 temperature 23.0",
+    ];
+    assert_eq!(stored(head_end), expected);
+}
+
+#[test]
+fn documents_need_no_settings_and_who_proves_nothing_is_not_let_in() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let path = directory.path().join("printers.sock").display().to_string();
+    let head_end = HeadEnd::start(directory.path(), &CONFIGURATION.replace("PATH", &path));
+    let address = head_end.addresses_of("documents").first().expect("it listens").clone();
+    let (host, port) = address.rsplit_once(':').expect("an address has a port");
+    let document = |secret: &str| {
+        format!(
+            "{{\"device\":\"roof\",\"secret\":\"{secret}\",\"sequence\":7,\"wind\":{{\"speed\":3.20,\"gusts\":[5,6]}}}}\n"
+        )
+    };
+    assert_eq!(print("nc", &["-N", host, port], &document("guess")), "");
+    assert_eq!(print("nc", &["-N", host, port], &document("secret")), "OK 7\n");
+    let expected = ["roof  wind/gusts/0 5", "roof  wind/gusts/1 6", "roof  wind/speed 3.20"];
+    assert_eq!(stored(head_end), expected);
+}
+
+/// Opens sockets as a service manager does, and becomes the program that is named.
+const MANAGER: &str = r#"
+import os, socket, sys
+sockets = [socket.socket(), socket.socket(socket.AF_UNIX), socket.socket(type=socket.SOCK_DGRAM)]
+sockets[0].bind(("127.0.0.1", 0))
+sockets[1].bind(sys.argv[1])
+sockets[2].bind(("127.0.0.1", 0))
+for one in sockets[:2]:
+    one.listen()
+for index, one in enumerate(sockets):
+    os.dup2(one.fileno(), 20 + index)
+for index in range(3):
+    os.dup2(20 + index, 3 + index)
+    os.close(20 + index)
+os.environ.update(LISTEN_FDS="3", LISTEN_FDNAMES="streams:streams:datagrams", LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
+"#;
+
+#[test]
+fn sockets_that_the_service_manager_opened_are_taken_and_given_back() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let path = directory.path().join("passed.sock").display().to_string();
+    let configuration =
+        CONFIGURATION.replace(r#""127.0.0.1:0", "udp:127.0.0.1:0", "unix:PATH""#, r#""fd:streams", "fd:5""#);
+    let mut manager = Command::new("python3");
+    manager.args(["-c", MANAGER, &path]).arg(loggerhead().get_program());
+    let mut head_end = HeadEnd::spawn_by(manager, directory.path(), &configuration);
+    head_end.wait_ready();
+    let addresses = head_end.addresses_of("printers").to_vec();
+    assert_eq!(addresses.len(), 3, "{addresses:?}");
+    assert_eq!(addresses.get(1), Some(&format!("unix:{path}")));
+    let print_all = |number: u32| {
+        let line = format!("21.50C 40% #{number}");
+        let (host, port) = addresses[0].rsplit_once(':').expect("an address has a port");
+        assert_eq!(print("nc", &["-N", host, port], &line), format!("OK {number}\n"));
+        assert_eq!(print("nc", &["-N", "-U", &path], &line), format!("OK {number}\n"));
+        assert_eq!(print_datagram(addresses[2].trim_start_matches("udp:"), &line), format!("OK {number}\n"));
+    };
+    print_all(1);
+    // Other settings of a socket take it anew.
+    let changed =
+        configuration.replace("[listener.raw]\npatterns", "[listener.socket]\nbacklog = 7\n[listener.raw]\npatterns");
+    assert_ne!(changed, configuration);
+    HeadEnd::configure(directory.path(), &changed);
+    signal(head_end.id(), Signal::SIGHUP);
+    head_end.wait_for("reloaded");
+    print_all(2);
+    assert!(head_end.stop().success());
+    assert!(std::path::Path::new(&path).exists(), "the file is the service manager's");
+}
+
+#[test]
+fn a_socket_that_was_not_passed_is_missed_by_its_name() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let configuration = CONFIGURATION.replace(r#""127.0.0.1:0", "udp:127.0.0.1:0", "unix:PATH""#, r#""fd:streams""#);
+    HeadEnd::configure(directory.path(), &configuration);
+    let file = directory.path().join("loggerhead.toml").display().to_string();
+    let output = outcome(&["serve", "--config", &file]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(said.contains("passed no socket streams"), "{said}");
+}
+
+#[test]
+fn names_that_are_no_files_take_connections() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let name = format!("loggerhead-printers-{}", std::process::id());
+    let head_end = HeadEnd::start(directory.path(), &CONFIGURATION.replace("PATH", &format!("@{name}")));
+    assert_eq!(print("socat", &["-t", "60", "-", &format!("ABSTRACT-CONNECT:{name}")], "5.5C 81% #2"), "OK 2\n");
+    assert!(head_end.stop().success());
+}

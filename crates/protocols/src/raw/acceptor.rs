@@ -1,0 +1,45 @@
+//! A listener of such devices and its settings.
+
+use std::sync::Arc;
+
+use super::session::HeadEnd;
+use super::settings::Settings;
+use crate::session::{Acceptor, Opening, Session};
+use crate::{DeviceSettings, Now, SettingsError};
+
+/// Makes the sessions of one listener.
+struct RawAcceptor {
+    settings: Arc<Settings>,
+}
+
+impl Acceptor for RawAcceptor {
+    fn open(&self, now: Now, opening: Opening) -> Box<dyn Session> {
+        Box::new(HeadEnd::new(Arc::clone(&self.settings), now, opening))
+    }
+}
+
+/// Makes a listener's side from its settings and those of the devices that it serves.
+///
+/// # Errors
+/// `SettingsError` with the key's path, below that of the device where it is one of a device's.
+pub(super) fn acceptor(
+    table: &toml::Table,
+    devices: &mut dyn Iterator<Item = DeviceSettings<'_>>,
+) -> Result<Box<dyn Acceptor>, SettingsError> {
+    let settings = Settings::of_listener(table)?;
+    for device in devices {
+        settings.with_device(device.table).map_err(|error| SettingsError {
+            key: format!("{}: {}", device.identity, error.key),
+            reason: error.reason,
+        })?;
+    }
+    Ok(Box::new(RawAcceptor { settings: Arc::new(settings) }))
+}
+
+/// Checks a device's settings.
+///
+/// # Errors
+/// `SettingsError` with the key's path.
+pub(super) fn check_device(table: &toml::Table) -> Result<(), SettingsError> {
+    Settings::default().with_device(table).map(|_| ())
+}
