@@ -175,8 +175,7 @@ const IDENTITY: &str = "330302D110/01";
 const ENCIPHERED: &str = "logger";
 /// The protocols whose packets carry no check of their own: they rest on the transport's, which a line that changes single
 /// bytes does not have.
-const UNCHECKED: [&str; 10] =
-    ["mqtt", "line", "chat", "camera", "kuka", "raw", "rsi", "socks", "varproxy", "upload"];
+const UNCHECKED: [&str; 10] = ["mqtt", "line", "chat", "camera", "kuka", "raw", "rsi", "socks", "varproxy", "upload"];
 /// The protocols whose devices have no secret, and are not told what is stored.
 const UNTOLD: [&str; 2] = ["rsi", "varproxy"];
 /// The protocols whose peers have nothing to report.

@@ -4,10 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use loggerhead_protocols::relay::upstream::Upstream;
+use loggerhead_protocols::relay::{Destination, Host};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::listener::Listener;
+use crate::outgoing::connect_through;
 use crate::socket::tune;
 
 /// How long a peer may take to answer a call: the slowest mobile networks need some seconds.
@@ -25,6 +28,8 @@ const DOUBLINGS_MAX: u32 = 6;
 pub(crate) struct Caller {
     /// `HOST:PORT`; a name is looked up at each call.
     to: String,
+    /// Through which proxy.
+    through: Option<Upstream>,
     /// Calls since the last one that led to something.
     attempts: u32,
     next_at: Instant,
@@ -34,8 +39,8 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// One that calls at once.
-    pub(crate) fn new(to: String) -> Self {
-        Self { to, attempts: 0, next_at: Instant::now(), stood_at: None }
+    pub(crate) fn new(to: String, through: Option<Upstream>) -> Self {
+        Self { to, through, attempts: 0, next_at: Instant::now(), stood_at: None }
     }
 
     /// The next connection that stands. Comes to an end only with one; what is dropped while it waits is only the attempt.
@@ -63,9 +68,19 @@ impl Caller {
     }
 
     async fn attempt(&self, listener: &Listener) -> io::Result<(TcpStream, SocketAddr)> {
-        let stream = timeout(ANSWER_WITHIN, TcpStream::connect(&*self.to)).await.map_err(io::Error::from)??;
+        let calling = async {
+            let Some(through) = &self.through else {
+                let stream = TcpStream::connect(&*self.to).await?;
+                return Ok::<_, io::Error>((stream.peer_addr()?, stream));
+            };
+            let to: Destination = self.to.parse().map_err(io::Error::other)?;
+            let stream = connect_through(through, &to).await?;
+            // A name is looked up by the proxy, so the peer is known by the address of the proxy.
+            let address = if let Host::Address(address) = to.host { address } else { stream.peer_addr()?.ip() };
+            Ok((SocketAddr::new(address, to.port), stream))
+        };
+        let (peer, stream) = timeout(ANSWER_WITHIN, calling).await.map_err(io::Error::from)??;
         tune(&stream, &listener.settings().sockets)?;
-        let peer = stream.peer_addr()?;
         Ok((stream, peer))
     }
 
@@ -81,6 +96,7 @@ impl Caller {
 mod tests {
     use std::time::Duration;
 
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use tokio::time::Instant;
 
@@ -89,7 +105,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn pauses_grow_to_a_minute_and_differ() {
-        let mut caller = Caller::new("127.0.0.1:1".to_owned());
+        let mut caller = Caller::new("127.0.0.1:1".to_owned(), None);
         let mut pauses = Vec::new();
         for _ in 0..12 {
             caller.set_pause();
@@ -102,11 +118,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_peer_is_reached_through_a_proxy_and_known_by_its_own_address() {
+        let bench = Bench::new().await;
+        let proxy = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let through = format!("socks5://{}", proxy.local_addr().expect("it is bound")).parse().expect("a proxy");
+        let mut caller = Caller::new("192.0.2.7:7000".to_owned(), Some(through));
+        let leading = async {
+            let (mut stream, _) = proxy.accept().await.expect("somebody calls");
+            let mut greeting = [0; 3];
+            stream.read_exact(&mut greeting).await.expect("a greeting");
+            stream.write_all(&[5, 0]).await.expect("it is read");
+            let mut request = [0; 10];
+            stream.read_exact(&mut request).await.expect("a request");
+            stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await.expect("it is read");
+            stream.write_all(b"hello").await.expect("it is read");
+            request
+        };
+        let ((mut stream, peer), request) = tokio::join!(caller.call(&bench.listener), leading);
+        assert_eq!(request, [5, 1, 0, 1, 192, 0, 2, 7, 0x1b, 0x58]);
+        assert_eq!(peer.to_string(), "192.0.2.7:7000");
+        let mut hello = [0; 5];
+        stream.read_exact(&mut hello).await.expect("what the peer says");
+        assert_eq!(&hello, b"hello");
+    }
+
+    #[tokio::test]
     async fn a_peer_that_listens_is_reached_and_reached_again() {
         let bench = Bench::new().await;
         let peer = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = peer.local_addr().expect("it is bound");
-        let mut caller = Caller::new(address.to_string());
+        let mut caller = Caller::new(address.to_string(), None);
         for attempts in 0..2 {
             let (called, accepted) = tokio::join!(caller.call(&bench.listener), peer.accept());
             assert_eq!(called.1, address);

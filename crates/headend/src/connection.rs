@@ -85,6 +85,8 @@ enum Happened {
     /// The session was fed with bytes.
     Fed(Result<(), Fault>),
     Eof,
+    /// The peer has ended its side while somebody else is being reached for it.
+    HungUp,
     Letter(Letter),
     Due,
     /// On the way to somebody else, or from there.
@@ -189,6 +191,11 @@ impl<S: Stream> Connection<S> {
             if progress.is_ready() || onward.is_joined() {
                 return progress.map(Happened::Onward);
             }
+            if let Some(stream) = (&mut self.stream as &mut dyn Any).downcast_mut::<TcpStream>()
+                && let Poll::Ready(hung_up) = onward.poll_hang_up(context, stream)
+            {
+                return Poll::Ready(hung_up.map_or_else(Happened::Lost, |()| Happened::HungUp));
+            }
         }
         if self.peer_ended || !self.session.wants_bytes() {
             return Poll::Pending;
@@ -216,6 +223,7 @@ impl<S: Stream> Connection<S> {
                 self.end_within(FINISH_WITHIN, CloseReason::PeerDone);
                 self.input(Input::Eof);
             }
+            Happened::HungUp => self.input(Input::Eof),
             Happened::Letter(Letter::Outcome(outcome)) => self.outcome(outcome),
             Happened::Letter(Letter::Woken) => self.input(Input::Wake),
             Happened::Letter(Letter::Command(command)) => self.input(Input::Command(command)),

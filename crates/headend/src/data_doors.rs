@@ -41,7 +41,7 @@ impl DataDoors {
     pub(crate) fn new(config: &config::Listener, tls: Option<TlsAcceptor>) -> Self {
         let address = |address: &Address| match address {
             Address::Tcp(address) => Some(address.ip()),
-            Address::Udp(_) | Address::Unix(_) | Address::Call(_) => None,
+            Address::Udp(_) | Address::Unix(_) | Address::Passed(_) | Address::Call(_) => None,
         };
         Self { addresses: config.addresses.iter().filter_map(address).collect(), tls, ..Self::of(config.data_ports) }
     }
@@ -91,7 +91,7 @@ impl DataDoors {
     /// Listens on a port that is free; none where all are taken.
     fn listen(&self, listener: &Listener, peer: IpAddr) -> Option<(TcpListener, u16)> {
         let (ports, address) = (self.ports?, self.address_for(peer)?);
-        let sockets = listener.settings().sockets;
+        let sockets = listener.settings().sockets.clone();
         let mut taken = self.taken();
         if self.stop.is_cancelled() || taken.len() >= usize::from(ports.count) {
             return None;

@@ -3,15 +3,19 @@
 //! A datagram is one read, and one write is one datagram. What finds no room is dropped, as on any network, and counted.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use nix::libc;
+use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -37,20 +41,38 @@ pub(crate) struct Datagrams {
     buffer: Box<[u8]>,
 }
 
+/// A datagram that came.
+struct Came {
+    count: usize,
+    from: SocketAddr,
+    /// To which of our addresses; none where the socket has but one.
+    to: Option<IpAddr>,
+    is_cut: bool,
+}
+
 struct Peer {
     inbox: Sender<Bytes>,
     heard_at: Instant,
 }
 
 impl Datagrams {
-    pub(crate) fn new(socket: UdpSocket, counters: Arc<ProtocolCounters>) -> Self {
-        Self {
+    /// Answers from a socket that has every address of the host come from the one that was asked.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn new(socket: UdpSocket, counters: Arc<ProtocolCounters>) -> io::Result<Self> {
+        match socket.local_addr()?.ip() {
+            IpAddr::V4(own) if own.is_unspecified() => setsockopt(&socket, Ipv4PacketInfo, &true)?,
+            IpAddr::V6(own) if own.is_unspecified() => setsockopt(&socket, Ipv6RecvPacketInfo, &true)?,
+            IpAddr::V4(_) | IpAddr::V6(_) => {}
+        }
+        Ok(Self {
             socket: Arc::new(socket),
             counters,
             peers: HashMap::new(),
             swept_at: Instant::now(),
             buffer: vec![0; DATAGRAM_BYTES_MAX].into_boxed_slice(),
-        }
+        })
     }
 
     /// Hands datagrams to their conversations until one comes from a peer that has none; its conversation. There are
@@ -65,19 +87,30 @@ impl Datagrams {
                 self.sweep();
                 continue;
             }
-            let Ok(received) = timeout_at(sweep_at, self.socket.recv_from(&mut self.buffer)).await else { continue };
-            let (count, from) = received?;
+            let receiving = self.socket.async_io(Interest::READABLE, || receive(&self.socket, &mut self.buffer));
+            let Ok(received) = timeout_at(sweep_at, receiving).await else { continue };
+            let Came { count, from, to, is_cut } = received?;
+            if is_cut {
+                self.counters.datagrams_dropped.one_more();
+                continue;
+            }
             // An empty one says nothing, and would look like the end of a stream.
             let bytes = Bytes::copy_from_slice(self.buffer.get(..count).unwrap_or_default());
             if !bytes.is_empty()
-                && let Some(conversation) = self.hand_over(from, bytes, peers_max)
+                && let Some(conversation) = self.hand_over(from, to, bytes, peers_max)
             {
                 return Ok((conversation, from));
             }
         }
     }
 
-    fn hand_over(&mut self, from: SocketAddr, bytes: Bytes, peers_max: usize) -> Option<Conversation> {
+    fn hand_over(
+        &mut self,
+        from: SocketAddr,
+        to: Option<IpAddr>,
+        bytes: Bytes,
+        peers_max: usize,
+    ) -> Option<Conversation> {
         let now = Instant::now();
         let bytes = match self.peers.get_mut(&from) {
             None => bytes,
@@ -102,7 +135,7 @@ impl Datagrams {
         self.peers.insert(from, Peer { inbox, heard_at: now });
         let socket = Arc::clone(&self.socket);
         let counters = Arc::clone(&self.counters);
-        Some(Conversation { socket, counters, peer: from, inbox: waiting, rest: bytes, is_over: false })
+        Some(Conversation { socket, counters, peer: from, own: to, inbox: waiting, rest: bytes, is_over: false })
     }
 
     /// Forgets peers whose conversation is over, and ends that of those who are silent.
@@ -118,6 +151,8 @@ pub(crate) struct Conversation {
     socket: Arc<UdpSocket>,
     counters: Arc<ProtocolCounters>,
     peer: SocketAddr,
+    /// From which of our addresses it is answered; none where there is no choice.
+    own: Option<IpAddr>,
     inbox: Receiver<Bytes>,
     /// The datagram that is being read.
     rest: Bytes,
@@ -144,7 +179,11 @@ impl AsyncRead for Conversation {
 impl AsyncWrite for Conversation {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         // All conversations share the socket, which wakes one task only, so nobody waits for room in it.
-        match self.socket.try_send_to(bytes, self.peer) {
+        let sent = match self.own {
+            Some(own) => self.socket.try_io(Interest::WRITABLE, || send(&self.socket, bytes, self.peer, own)),
+            None => self.socket.try_send_to(bytes, self.peer),
+        };
+        match sent {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.counters.datagrams_dropped.one_more();
                 Poll::Ready(Ok(bytes.len()))
@@ -161,6 +200,50 @@ impl AsyncWrite for Conversation {
         self.is_over = true;
         Poll::Ready(Ok(()))
     }
+}
+
+/// Receives a datagram that is there.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library has many more, of which none was asked for")]
+fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Came> {
+    let mut control = nix::cmsg_space!(libc::in6_pktinfo);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let received = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty())?;
+    let is_cut = received.flags.contains(MsgFlags::MSG_TRUNC);
+    let address = |message| match message {
+        ControlMessageOwned::Ipv4PacketInfo(about) => {
+            Some(IpAddr::V4(u32::from_be(about.ipi_spec_dst.s_addr).into())).filter(|own| !own.is_unspecified())
+        }
+        ControlMessageOwned::Ipv6PacketInfo(about) => {
+            Some(IpAddr::V6(about.ipi6_addr.s6_addr.into())).filter(|own| !own.is_multicast())
+        }
+        _ => None,
+    };
+    let to = received.cmsgs()?.find_map(address);
+    let from = received.address.as_ref().and_then(address_of).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(Came { count: received.bytes, from, to, is_cut })
+}
+
+fn address_of(storage: &SockaddrStorage) -> Option<SocketAddr> {
+    let four = storage.as_sockaddr_in().map(|four| SocketAddr::V4((*four).into()));
+    four.or_else(|| storage.as_sockaddr_in6().map(|six| SocketAddr::V6((*six).into())))
+}
+
+/// Sends a datagram from that address of ours, if there is room.
+fn send(socket: &UdpSocket, bytes: &[u8], to: SocketAddr, own: IpAddr) -> io::Result<usize> {
+    let (socket, parts, to) = (socket.as_raw_fd(), [IoSlice::new(bytes)], SockaddrStorage::from(to));
+    let sent = match own {
+        IpAddr::V4(own) => {
+            let ipi_spec_dst = libc::in_addr { s_addr: u32::from(own).to_be() };
+            let about = libc::in_pktinfo { ipi_ifindex: 0, ipi_spec_dst, ipi_addr: libc::in_addr { s_addr: 0 } };
+            sendmsg(socket, &parts, &[ControlMessage::Ipv4PacketInfo(&about)], MsgFlags::empty(), Some(&to))
+        }
+        IpAddr::V6(own) => {
+            let ipi6_addr = libc::in6_addr { s6_addr: own.octets() };
+            let about = libc::in6_pktinfo { ipi6_addr, ipi6_ifindex: 0 };
+            sendmsg(socket, &parts, &[ControlMessage::Ipv6PacketInfo(&about)], MsgFlags::empty(), Some(&to))
+        }
+    };
+    Ok(sent?)
 }
 
 #[cfg(test)]
@@ -181,7 +264,7 @@ mod tests {
     async fn both() -> (Datagrams, UdpSocket) {
         let (ours, theirs) = (socket().await, socket().await);
         theirs.connect(ours.local_addr().expect("it is bound")).await.expect("UDP connects to anything");
-        (Datagrams::new(ours, Arc::default()), theirs)
+        (Datagrams::new(ours, Arc::default()).expect("a socket"), theirs)
     }
 
     async fn read(conversation: &mut Conversation) -> Vec<u8> {
@@ -211,27 +294,46 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_comes_from_the_address_that_was_asked() {
+        for (all, asked) in [("0.0.0.0:0", "127.0.0.2"), ("[::]:0", "127.0.0.2"), ("[::]:0", "::1")] {
+            let ours = UdpSocket::bind(all).await.expect("a free port");
+            let port = ours.local_addr().expect("it is bound").port();
+            let mut datagrams = Datagrams::new(ours, Arc::default()).expect("a socket");
+            let own = if asked == "::1" { "[::1]:0" } else { "127.0.0.1:0" };
+            let theirs = UdpSocket::bind(own).await.expect("a free port");
+            // One that is connected hears nobody else.
+            theirs.connect((asked, port)).await.expect("UDP connects to anything");
+            theirs.send(b"question").await.expect("sent");
+            let (mut conversation, _) = datagrams.accept(1).await.expect("a peer");
+            assert_eq!(read(&mut conversation).await, b"question");
+            conversation.write_all(b"answer").await.expect("sent");
+            let mut bytes = [0; 100];
+            assert_eq!(theirs.recv(&mut bytes).await.expect("it comes"), 6, "{all} {asked}");
+        }
+    }
+
+    #[tokio::test]
     async fn what_finds_no_room_is_dropped_and_counted() {
         let (mut datagrams, theirs) = both().await;
         let counters: Arc<ProtocolCounters> = Arc::clone(&datagrams.counters);
         let from = theirs.local_addr().expect("it is bound");
-        let first = datagrams.hand_over(from, "first".into(), 1);
+        let first = datagrams.hand_over(from, None, "first".into(), 1);
         for _ in 0..=WAITING_MAX {
-            assert!(datagrams.hand_over(from, "more".into(), 1).is_none());
+            assert!(datagrams.hand_over(from, None, "more".into(), 1).is_none());
         }
         assert_eq!(counters.datagrams_dropped.value(), 1);
         let other = "192.0.2.1:5".parse().expect("an address");
-        assert!(datagrams.hand_over(other, "no place".into(), 1).is_none());
+        assert!(datagrams.hand_over(other, None, "no place".into(), 1).is_none());
         assert_eq!(counters.datagrams_dropped.value(), 2);
         drop(first);
-        assert!(datagrams.hand_over(from, "again".into(), 1).is_some(), "its conversation was over");
+        assert!(datagrams.hand_over(from, None, "again".into(), 1).is_some(), "its conversation was over");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_is_silent_is_forgotten_and_its_conversation_ends() {
         let (mut datagrams, theirs) = both().await;
         let from = theirs.local_addr().expect("it is bound");
-        let mut conversation = datagrams.hand_over(from, "x".into(), 1).expect("the first one");
+        let mut conversation = datagrams.hand_over(from, None, "x".into(), 1).expect("the first one");
         assert_eq!(read(&mut conversation).await, b"x");
         tokio::time::advance(SILENCE).await;
         datagrams.sweep();

@@ -33,7 +33,7 @@ pub(crate) enum Door {
     /// The file is removed when the listener is dropped.
     Unix {
         listener: UnixListener,
-        _file: SocketFile,
+        _file: Option<SocketFile>,
     },
     /// Nobody comes in: the peer is called.
     Call(Caller),

@@ -1,10 +1,13 @@
 //! The listeners that run: opening, changing and closing them.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use loggerhead_model::Identity;
 use loggerhead_protocols::{Acceptor, CloseReason, DeviceSettings, Limits, OpenSession, Protocol, find};
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +21,7 @@ use crate::door::{self, Door};
 use crate::error::StartError;
 use crate::identity::{Admittance, Enroll};
 use crate::listener::{Listener, Settings};
+use crate::passed::{Passed, passed};
 use crate::socket::{Families, bind_udp, listen_tcp, listen_unix};
 use crate::status::{BoundAddress, ListenerStatus, ReloadReport};
 use crate::tls::{Certificate, FileError, Files};
@@ -186,7 +190,7 @@ impl Running {
         let listener = Listener::new(config.name.clone(), protocol.name, counters, settings, acceptor, data_doors);
         let mut opened = Vec::new();
         for address in &config.addresses {
-            opened.push(open_door(&listener, config, address)?);
+            opened.extend(open_doors(&listener, config, protocol, address)?);
         }
         let mut running = Self {
             config: config.clone(),
@@ -221,6 +225,7 @@ impl Running {
             && mine.socket_files == config.socket_files
             && mine.tls == config.tls
             && mine.data_ports == config.data_ports
+            && mine.call_through == config.call_through
     }
 
     fn status(&self) -> ListenerStatus {
@@ -254,8 +259,10 @@ impl Running {
 }
 
 /// What is set when a socket is opened; the rest is set on each accepted connection.
-fn at_opening(options: &config::Sockets) -> (i32, Option<usize>, Option<usize>) {
-    (options.backlog, options.receive_buffer, options.send_buffer)
+fn at_opening(options: &config::Sockets) -> config::Sockets {
+    let usual = config::Sockets::default();
+    let (keepalive, user_timeout, nodelay) = (usual.keepalive, usual.user_timeout, usual.nodelay);
+    config::Sockets { keepalive, user_timeout, nodelay, ..options.clone() }
 }
 
 fn known(config: &config::Listener) -> Result<&'static Protocol, StartError> {
@@ -295,7 +302,7 @@ fn settings(config: &config::Listener, protocol: &'static Protocol) -> Settings 
             },
             secrets: config.secrets.clone(),
         },
-        sockets: config.sockets,
+        sockets: config.sockets.clone(),
         proxies: config.proxies.clone(),
         limits: Limits { first_frame: config.first_frame, login: config.login },
         connections_max: config.connections_max,
@@ -314,24 +321,53 @@ fn tls_error(config: &config::Listener, error: FileError) -> StartError {
     StartError::Tls { listener: config.name.clone(), path: error.path, reason: error.reason }
 }
 
-fn open_door(
+/// Opens what an address says: one door, or as many as the service manager has passed.
+fn open_doors(
     listener: &Listener,
     config: &config::Listener,
+    protocol: &Protocol,
     address: &config::Address,
-) -> Result<(Door, BoundAddress), StartError> {
+) -> Result<Vec<(Door, BoundAddress)>, StartError> {
     let families = if config.v6_only { Families::OwnOnly } else { Families::Both };
-    let opened = match address {
-        config::Address::Udp(address) => bind_udp(*address, families, &config.sockets).and_then(|socket| {
-            let address = BoundAddress::Udp(socket.local_addr()?);
-            Ok((Door::Udp(Datagrams::new(socket, Arc::clone(&listener.counters))), address))
-        }),
-        config::Address::Tcp(address) => listen_tcp(*address, families, &config.sockets).and_then(|listener| {
-            let address = BoundAddress::Tcp(listener.local_addr()?);
-            Ok((Door::Tcp(listener), address))
-        }),
-        config::Address::Call(to) => Ok((Door::Call(Caller::new(to.clone())), BoundAddress::Call(to.clone()))),
-        config::Address::Unix(path) => listen_unix(path, config.socket_files)
-            .map(|(listener, file)| (Door::Unix { listener, _file: file }, BoundAddress::Unix(path.clone()))),
+    let tcp = |listener: TcpListener| Ok((BoundAddress::Tcp(listener.local_addr()?), Door::Tcp(listener)));
+    let udp = |socket: UdpSocket| {
+        let address = BoundAddress::Udp(socket.local_addr()?);
+        Ok((address, Door::Udp(Datagrams::new(socket, Arc::clone(&listener.counters))?)))
     };
-    opened.map_err(|source| StartError::Listen { listener: config.name.clone(), address: address.to_string(), source })
+    let unix =
+        |path: &Path, listener, file| (BoundAddress::Unix(path.to_owned()), Door::Unix { listener, _file: file });
+    let opened = match address {
+        config::Address::Udp(address) => bind_udp(*address, families, &config.sockets).and_then(udp).map(one),
+        config::Address::Tcp(address) => listen_tcp(*address, families, &config.sockets).and_then(tcp).map(one),
+        config::Address::Call(to) => {
+            let caller = Caller::new(to.clone(), config.call_through.clone());
+            Ok(one((BoundAddress::Call(to.clone()), Door::Call(caller))))
+        }
+        config::Address::Unix(path) => listen_unix(path, config.socket_files, &config.sockets)
+            .map(|(listener, file)| one(unix(path, listener, file))),
+        config::Address::Passed(which) => passed(which).and_then(|sockets| {
+            let door = |socket| match socket {
+                Passed::Tcp(listener) if protocol.transport.takes_streams() => tcp(listener),
+                Passed::Unix(listener, path) if protocol.transport.takes_streams() => Ok(unix(&path, listener, None)),
+                Passed::Udp(socket) if protocol.transport.takes_datagrams() && config.tls.is_none() => udp(socket),
+                Passed::Tcp(_) | Passed::Unix(..) => Err(not_for_it("streams")),
+                Passed::Udp(_) => Err(not_for_it("datagrams")),
+            };
+            sockets.into_iter().map(door).collect()
+        }),
+    };
+    let opened = opened.map_err(|source| StartError::Listen {
+        listener: config.name.clone(),
+        address: address.to_string(),
+        source,
+    })?;
+    Ok(opened.into_iter().map(|(address, door)| (door, address)).collect())
+}
+
+fn one<T>(only: T) -> Vec<T> {
+    vec![only]
+}
+
+fn not_for_it(kind: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, format!("the listener takes no {kind}"))
 }

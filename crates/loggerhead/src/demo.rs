@@ -112,6 +112,7 @@ fn config(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys, port: u16) ->
         addresses: vec![Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))],
         v6_only: true,
         sockets: config::Sockets::default(),
+        call_through: None,
         socket_files: config::SocketFiles::default(),
         enroll: Enroll::Accept,
         secrets: vec![Secret::new(keys.md5_key.trim_start_matches("text:").into())],
@@ -167,6 +168,7 @@ fn loggers_address(headend: &HeadEnd) -> anyhow::Result<SocketAddr> {
 fn loggers(args: &DemoArgs, keys: LoggerKeys, address: SocketAddr) -> LoggerArgs {
     LoggerArgs {
         to: simulate::Address::Tcp { host: address.ip().to_string(), port: address.port() },
+        proxy: None,
         tls: false,
         ca: None,
         dialect: "all".to_owned(),

@@ -27,7 +27,9 @@ use std::task::Waker;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use loggerhead_headend::outgoing::upstream_named;
 use loggerhead_model::Timestamp;
+use loggerhead_protocols::relay::upstream::Upstream;
 use loggerhead_protocols::{Limits, Opening, Protocol};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -132,6 +134,9 @@ pub(crate) struct LoggerArgs {
     /// Where the head-end listens: HOST:PORT, with an IPv6 address in brackets, or unix:PATH
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) to: Address,
+    /// Connect through this proxy: socks5://[USER:PASSWORD@]HOST:PORT, http://..., or environment for the one in ALL_PROXY
+    #[arg(long, value_name = "URL", value_parser = upstream_named)]
+    pub(crate) proxy: Option<Upstream>,
     /// Speak TLS
     #[arg(long)]
     pub(crate) tls: bool,
@@ -264,7 +269,7 @@ pub(crate) fn launch(args: &LoggerArgs, patience: Duration) -> anyhow::Result<Fl
     let plan = plan(args, wall)?;
     let births = births(args, protocol, &plan)?;
     let shared = Shared {
-        target: Target { address: args.to.clone(), tls },
+        target: Target { address: args.to.clone(), tls, proxy: args.proxy.clone() },
         meters: Meters::new(args.meters, args.functions),
         journal,
         window: args.window as usize,

@@ -1,5 +1,7 @@
 //! The relay with clients of other makers: curl, ncat, nc and PySocks.
 
+mod chaining;
+
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Output};

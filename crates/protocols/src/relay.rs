@@ -3,8 +3,11 @@
 //! The session reads who is wanted and by which rules; the head-end resolves names, shows each address to the rules,
 //! connects, and joins the two streams. A session never sees the other one's bytes.
 
+pub mod upstream;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +38,27 @@ impl From<SocketAddr> for Destination {
     }
 }
 
+/// A text that is no `HOST:PORT`.
+#[derive(Debug, thiserror::Error)]
+#[error("it is no destination: write HOST:PORT or [IPV6]:PORT")]
+pub struct DestinationError;
+
+impl FromStr for Destination {
+    type Err = DestinationError;
+
+    fn from_str(text: &str) -> Result<Self, DestinationError> {
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(address.into());
+        }
+        let (host, port) = text.rsplit_once(':').ok_or(DestinationError)?;
+        let port = port.parse().map_err(|_| DestinationError)?;
+        if host.is_empty() || host.len() > HOST_BYTES_MAX || host.contains([':', '[', ']', '/', '@']) {
+            return Err(DestinationError);
+        }
+        Ok(Self { host: Host::Name(host.into()), port })
+    }
+}
+
 impl fmt::Display for Destination {
     /// `example.org:443`, `[2001:db8::1]:443`. What a terminal would obey is escaped.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,6 +83,8 @@ pub struct Place {
 pub struct Route {
     /// From which of the machine's addresses; none: as the system finds right.
     pub outgoing: Option<IpAddr>,
+    /// Through which proxy of others; none: straight.
+    pub upstream: Option<Arc<upstream::Upstream>>,
 }
 
 /// Says whether the peer may be led to a place that it asked for by this name or address, and by which way.

@@ -1,11 +1,12 @@
 //! Turns the tree of a configuration into its types, and finds everything that is wrong with it.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use loggerhead_model::{DeviceId, Identity, Site};
+use loggerhead_protocols::relay::upstream::Upstream;
 use loggerhead_protocols::{ALL, DeviceSettings, Protocol, Transport, hint};
 use loggerhead_store::{FrameKeeping, Limits, Login, Retention, Secret};
 
@@ -17,10 +18,13 @@ use super::secret::{self, parse_secret};
 use super::section::{Findings, Section};
 use super::sockets::{socket_files, sockets};
 use super::types::{Address, Config, DataPorts, Device, Enroll, Files, Listener, Log, LogFormat, Tls, Web, WebSocket};
+use crate::outgoing::upstream_named;
 use crate::tls::Clients;
 
 /// Longest name of a listener.
 const NAME_BYTES_MAX: usize = 64;
+/// Longest path of a socket: what the system takes, less the end of a text and the sign of one that is being made.
+const SOCKET_PATH_BYTES_MAX: usize = 106;
 
 /// Reads the whole tree.
 pub(super) fn config(tree: &Node, findings: &Findings) -> Config {
@@ -287,6 +291,7 @@ fn listener(section: &Section<'_>, devices: &[(Device, Section<'_>)]) -> Option<
         enroll,
         secrets: secrets(section),
         proxies: proxies(section),
+        call_through: call_through(section),
         connections_max: bounded("connections_max"),
         connections_per_address_max: bounded("connections_per_address_max"),
         connections_per_device_max: bounded("connections_per_device_max"),
@@ -305,6 +310,12 @@ fn listener(section: &Section<'_>, devices: &[(Device, Section<'_>)]) -> Option<
         (protocol.acceptor)(settings, &mut theirs).map(|_| ())
     });
     Some(Listener { settings, ..listener })
+}
+
+/// The proxy through which peers are called. Its text is never shown, for a password stands in it.
+fn call_through(section: &Section<'_>) -> Option<Upstream> {
+    let text = section.secret_text("call_through")?;
+    upstream_named(text).map_err(|error| section.error("call_through", error.to_string())).ok()
 }
 
 fn proxies(section: &Section<'_>) -> Vec<IpAddr> {
@@ -346,9 +357,14 @@ fn data_ports(section: &Section<'_>) -> Option<DataPorts> {
 
 fn addresses(section: &Section<'_>, protocol: &Protocol) -> Vec<Address> {
     let right = match protocol.transport {
-        Transport::Streams => "127.0.0.1:36829, [::1]:36829, unix:/path or call:192.0.2.7:7000",
-        Transport::Either => "127.0.0.1:2020, [::1]:2020, udp:127.0.0.1:2020, unix:/path or call:192.0.2.7:7000",
-        Transport::Datagrams => "udp:127.0.0.1:49152 or udp:[::1]:49152",
+        Transport::Streams => {
+            "127.0.0.1:36829, [::1]:36829, localhost:36829, unix:/path, unix:@name, fd:NAME or call:192.0.2.7:7000"
+        }
+        Transport::Either => {
+            "127.0.0.1:2020, [::1]:2020, localhost:2020, udp:127.0.0.1:2020, unix:/path, unix:@name, fd:NAME or \
+             call:192.0.2.7:7000"
+        }
+        Transport::Datagrams => "udp:127.0.0.1:49152, udp:[::1]:49152 or fd:NAME",
         Transport::Called => "call:192.0.2.7:7000",
     };
     let everywhere = SocketAddr::from(([0, 0, 0, 0], protocol.port));
@@ -365,8 +381,8 @@ fn addresses(section: &Section<'_>, protocol: &Protocol) -> Vec<Address> {
     let written = section.list("address", right);
     let mut addresses = Vec::with_capacity(written.len());
     for (text, place) in &written {
-        let address = match text.split_once(':') {
-            Some(("unix", path)) => Some(path).filter(|path| !path.is_empty()).map(|path| Address::Unix(path.into())),
+        let mut found: Vec<_> = match text.split_once(':') {
+            Some(("unix", path)) => is_socket_path(path).then(|| Address::Unix(path.into())).into_iter().collect(),
             Some((kind @ ("udp" | "call"), _)) if section.node.entry("tls").is_some() => {
                 section.error_at(place, "address", format!("{kind} has no TLS"));
                 continue;
@@ -375,21 +391,22 @@ fn addresses(section: &Section<'_>, protocol: &Protocol) -> Vec<Address> {
                 section.error_at(place, "address", format!("{kind} has no WebSocket"));
                 continue;
             }
-            Some(("call", rest)) => Some(rest).filter(|to| is_peer(to)).map(|to| Address::Call(to.to_owned())),
-            Some(("udp", rest)) => rest.parse().ok().map(Address::Udp),
-            _ => text.parse().ok().map(Address::Tcp),
+            Some(("call", rest)) => is_peer(rest).then(|| Address::Call(rest.to_owned())).into_iter().collect(),
+            Some(("fd", which)) => (!which.is_empty()).then(|| Address::Passed(which.to_owned())).into_iter().collect(),
+            Some(("udp", rest)) => own_addresses(rest).into_iter().map(Address::Udp).collect(),
+            _ => own_addresses(text).into_iter().map(Address::Tcp).collect(),
         };
-        let fits = |address: &Address| match address {
+        found.retain(|address| match address {
             Address::Udp(_) => protocol.transport.takes_datagrams(),
             Address::Tcp(_) | Address::Unix(_) => protocol.transport.takes_streams(),
+            Address::Passed(_) => protocol.transport.takes_streams() || protocol.transport.takes_datagrams(),
             Address::Call(_) => protocol.transport.takes_calls(),
-        };
-        if let Some(address) = address.filter(fits) {
-            addresses.push(address);
-        } else {
+        });
+        if found.is_empty() {
             let text = format!("{text:?} is no address: write {right}");
             section.error_at(place, "address", text);
         }
+        addresses.append(&mut found);
     }
     if written.is_empty() {
         section.error("address", format!("a listener needs an address: {right}"));
@@ -401,6 +418,21 @@ fn addresses(section: &Section<'_>, protocol: &Protocol) -> Vec<Address> {
         section.place("address"),
     );
     addresses
+}
+
+/// What is listened on by an address and a port, or by a name, which is looked up once, and a port.
+fn own_addresses(text: &str) -> Vec<SocketAddr> {
+    let is_name = text.starts_with(|first: char| first.is_ascii_alphabetic());
+    match text.parse() {
+        Ok(address) => vec![address],
+        Err(_) if is_name => text.to_socket_addrs().map(Iterator::collect).unwrap_or_default(),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Whether the system can have a socket there: its paths are short.
+fn is_socket_path(path: &str) -> bool {
+    !matches!(path, "" | "@") && path.len() <= SOCKET_PATH_BYTES_MAX
 }
 
 /// Whether `text` is `HOST:PORT` or `[IPV6]:PORT`.

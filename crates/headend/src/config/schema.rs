@@ -252,7 +252,7 @@ pub(super) const LISTENER: Keys = &[
         Kind::Texts,
         None,
         "[\"0.0.0.0:36829\", \"[::]:36829\", \"unix:/run/loggerhead/loggers.sock\"]",
-        "where it listens; udp:... where the protocol takes datagrams; call:HOST:PORT connects there instead; default: the protocol's port on every IPv4 address",
+        "where it listens; unix:@NAME: a name instead of a file; fd:NAME: what the service manager opened; udp:... where the protocol takes datagrams; call:HOST:PORT connects there instead; default: the protocol's port on every IPv4 address",
     ),
     key(
         "v6_only",
@@ -281,6 +281,13 @@ pub(super) const LISTENER: Keys = &[
         None,
         "[\"10.0.0.5\"]",
         "proxies in front of it: connections from these addresses begin with a PROXY header that says who connected there",
+    ),
+    key(
+        "call_through",
+        Kind::Secret,
+        None,
+        "\"socks5://user:password@10.0.0.9:1080\"",
+        "the proxy through which call:HOST:PORT connects: socks5:// or http://; environment: the one in ALL_PROXY",
     ),
     count("connections_max", 1, CONNECTIONS_LIMIT, CONNECTIONS_DEFAULT, "connections at once"),
     count(
@@ -374,6 +381,29 @@ pub(super) const SOCKET: Keys = &[
         BUFFER_BYTES_MAX,
         0,
         "bytes that the kernel takes to send for a connection; 0: as it finds right",
+    ),
+    key(
+        "reuse_port",
+        Kind::Flag,
+        Some(Default::Flag(false)),
+        "",
+        "other processes of this user may listen on the same port, as during a change to another version",
+    ),
+    key("interface", Kind::Text, None, "\"eth0\"", "packets come and go by this network interface alone"),
+    count("type_of_service", 0, 255, 0, "the type of service, or traffic class, of what is sent; 184: at once"),
+    count(
+        "defer_accept_s",
+        0,
+        WAIT_S_MAX,
+        0,
+        "a connection is accepted when its first bytes are there, or after about so many seconds; 0: at once",
+    ),
+    count(
+        "fast_open",
+        0,
+        BACKLOG_MAX,
+        0,
+        "connections at once that may bring bytes with their first packet (TCP Fast Open); 0: none",
     ),
 ];
 

@@ -7,8 +7,11 @@ use super::problem::Place;
 use super::schema;
 use super::section::{Findings, Section};
 
+/// Longest name of a network interface. Source: netdevice(7), IFNAMSIZ.
+const INTERFACE_BYTES_MAX: usize = 15;
+
 /// Options of a listener's TCP sockets and of the connections that it accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sockets {
     /// Connections that may wait to be accepted; the kernel caps it.
     pub backlog: i32,
@@ -22,6 +25,16 @@ pub struct Sockets {
     pub receive_buffer: Option<usize>,
     /// Bytes that the kernel takes to send; none: as the system finds right.
     pub send_buffer: Option<usize>,
+    /// Other processes may listen on the same port.
+    pub reuse_port: bool,
+    /// The one network interface by which packets come and go; none: every one.
+    pub interface: Option<String>,
+    /// Type of service or traffic class of what is sent; none: as the system finds right.
+    pub type_of_service: Option<u32>,
+    /// How long a connection without bytes is kept from us; none: not at all.
+    pub defer_accept: Option<Duration>,
+    /// Connections that may bring bytes with their first packet; none: none.
+    pub fast_open: Option<i32>,
 }
 
 /// How the kernel finds out that a silent peer is gone.
@@ -81,7 +94,21 @@ pub(super) fn sockets(listener: &Section<'_>) -> Sockets {
         nodelay: section.flag("nodelay"),
         receive_buffer: bytes("receive_buffer_bytes"),
         send_buffer: bytes("send_buffer_bytes"),
+        reuse_port: section.flag("reuse_port"),
+        interface: section.text("interface").filter(|name| is_interface(&section, name)),
+        type_of_service: u32::try_from(section.count("type_of_service")).ok().filter(|&class| class > 0),
+        defer_accept: Some(seconds("defer_accept_s")).filter(|wait| !wait.is_zero()),
+        fast_open: i32::try_from(section.count("fast_open")).ok().filter(|&waiting| waiting > 0),
     }
+}
+
+/// Whether a network interface can have that name.
+fn is_interface(section: &Section<'_>, name: &str) -> bool {
+    let can_be = (1..=INTERFACE_BYTES_MAX).contains(&name.len()) && !name.contains(['/', '\0']);
+    if !can_be {
+        section.error("interface", format!("{name:?} is no network interface: write one such as \"eth0\""));
+    }
+    can_be
 }
 
 /// Reads the table `unix` of a listener.

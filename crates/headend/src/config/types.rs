@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use loggerhead_model::{DeviceId, Identity, Site};
+use loggerhead_protocols::relay::upstream::Upstream;
 use loggerhead_store::{FrameKeeping, Limits, Login, Options, Retention, Secret};
 
 use super::schema;
@@ -134,8 +135,10 @@ pub enum Address {
     Tcp(SocketAddr),
     /// The same for UDP, where the protocol goes over datagrams.
     Udp(SocketAddr),
-    /// A socket file.
+    /// A socket file; with `@` in front a name that is no file, in the network namespace of the process.
     Unix(PathBuf),
+    /// Sockets that the service manager has opened: all of that name, or the one of that number.
+    Passed(String),
     /// A peer that is called instead, as `HOST:PORT`.
     Call(String),
 }
@@ -147,6 +150,7 @@ impl fmt::Display for Address {
             Self::Tcp(address) => address.fmt(formatter),
             Self::Udp(address) => write!(formatter, "udp:{address}"),
             Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
+            Self::Passed(which) => write!(formatter, "fd:{which}"),
             Self::Call(to) => write!(formatter, "call:{to}"),
         }
     }
@@ -212,6 +216,8 @@ pub struct Listener {
     pub secrets: Vec<Secret>,
     /// Proxies in front of it, whose connections begin with a PROXY header.
     pub proxies: Vec<IpAddr>,
+    /// The proxy through which peers are called.
+    pub call_through: Option<Upstream>,
     /// Connections at once.
     pub connections_max: usize,
     /// Connections at once from one address.

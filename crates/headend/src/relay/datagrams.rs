@@ -96,7 +96,9 @@ impl Association {
         let (to, content) = (self.packing.unpack)(datagram).filter(|_| is_peer)?;
         self.port = Some(from.port());
         let address = self.address(core, &to).await?;
-        (self.wanted.permit)(&to.host, Place { address, is_own: is_own(address) })?;
+        // Datagrams do not go through a proxy of others.
+        (self.wanted.permit)(&to.host, Place { address, is_own: is_own(address) })
+            .filter(|route| route.upstream.is_none())?;
         if self.others.len() >= OTHERS_MAX && !self.others.contains(&address) {
             return None;
         }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use loggerhead_model::DeviceId;
 use loggerhead_protocols::relay::{Manner, Reach, Unreached};
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
@@ -85,7 +86,7 @@ impl Drop for Grant {
 /// By which way somebody is reached.
 enum Way {
     Stream(TcpStream),
-    Door(Door),
+    Door(Box<Door>),
     Datagrams(Box<Association>),
 }
 
@@ -119,6 +120,8 @@ pub(crate) struct Onward {
     /// Who is wanted, for texts.
     wanted: String,
     idle: Duration,
+    /// The peer has ended its side before somebody was reached, which was told.
+    is_hung_up: bool,
 }
 
 /// What became of it.
@@ -146,16 +149,16 @@ impl Onward {
             Manner::Await(_) => format!("from {}", wanted.to),
             Manner::Datagrams(_) => "datagrams".to_owned(),
         };
-        let options = guest.pass.listener().settings().sockets;
+        let options = guest.pass.listener().settings().sockets.clone();
         let reaching = reach::reach(Arc::clone(&guest.core), owner, wanted, ends, options);
-        Self { stage: Stage::Reaching(Box::pin(reaching)), wanted: text, idle }
+        Self { stage: Stage::Reaching(Box::pin(reaching)), wanted: text, idle, is_hung_up: false }
     }
 
     /// Waits for who is to come.
     pub(crate) fn await_arrival(&mut self) {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Nobody) {
             Stage::Reached(Reached { way: Way::Door(door), grant, .. }) => {
-                Stage::Reaching(Box::pin(reach::arrival(door, grant)))
+                Stage::Reaching(Box::pin(reach::arrival(*door, grant)))
             }
             Stage::Reached(_) | Stage::Reaching(_) | Stage::Joined { .. } | Stage::Nobody => {
                 Stage::Reaching(Box::pin(std::future::ready(Err(Unreached::Failed))))
@@ -178,6 +181,24 @@ impl Onward {
                 true
             }
             Stage::Reaching(_) | Stage::Joined { .. } | Stage::Nobody => false,
+        }
+    }
+
+    /// Whether the peer ends its side while somebody is being reached. Nothing is read: what it sent waits for the other side.
+    pub(crate) fn poll_hang_up(&mut self, context: &mut Context<'_>, peer: &TcpStream) -> Poll<io::Result<()>> {
+        if self.is_hung_up || !matches!(self.stage, Stage::Reaching(_)) {
+            return Poll::Pending;
+        }
+        let mut first = [0; 1];
+        let mut buffer = ReadBuf::new(&mut first);
+        match ready!(peer.poll_peek(context, &mut buffer)) {
+            // It has sent something, which may be all that it had to say.
+            Ok(1..) => Poll::Pending,
+            Ok(0) => {
+                self.is_hung_up = true;
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => Poll::Ready(Err(error)),
         }
     }
 

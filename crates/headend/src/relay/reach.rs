@@ -14,15 +14,9 @@ use super::datagrams::Association;
 use super::{Grant, Owner, Reached, Relays, Way};
 use crate::config::Sockets;
 use crate::core::Core;
+use crate::outgoing::{through, why};
 use crate::socket::tune;
 
-/// What an error of the system says of who was to be reached.
-const WHY: [(io::ErrorKind, Unreached); 4] = [
-    (io::ErrorKind::ConnectionRefused, Unreached::Refused),
-    (io::ErrorKind::TimedOut, Unreached::TimedOut),
-    (io::ErrorKind::NetworkUnreachable, Unreached::Network),
-    (io::ErrorKind::HostUnreachable, Unreached::Host),
-];
 /// Addresses of one name that are looked at: more than anybody has who wants to be reached.
 const ADDRESSES_MAX: usize = 16;
 
@@ -61,12 +55,12 @@ pub(super) async fn reach(
         let addresses = resolve(&core.relays, &wanted.to).await?;
         connect(&wanted, &addresses).await
     };
-    let stream = timeout(wanted.limits.reach, reaching).await.unwrap_or(Err(Unreached::TimedOut))?;
+    let (stream, address) = timeout(wanted.limits.reach, reaching).await.unwrap_or(Err(Unreached::TimedOut))?;
     let told = || {
         tune(&stream, &options)?;
-        Ok((stream.peer_addr()?, stream.local_addr()?))
+        stream.local_addr()
     };
-    let (address, own) = told().map_err(|error: io::Error| why(&error))?;
+    let own = told().map_err(|error: io::Error| why(&error))?;
     Ok(Reached { way: Way::Stream(stream), address, own, grant })
 }
 
@@ -80,7 +74,9 @@ async fn listen(
     grant: Grant,
 ) -> Result<Reached, Unreached> {
     let found = timeout(wanted.limits.reach, resolve(&core.relays, &wanted.to)).await;
-    let addresses = allowed(&wanted, &found.unwrap_or(Err(Unreached::TimedOut))?);
+    let mut addresses = allowed(&wanted, &found.unwrap_or(Err(Unreached::TimedOut))?);
+    // Nobody comes here by a proxy of others.
+    addresses.retain(|(_, route)| route.upstream.is_none());
     let (address, _) = addresses.first().ok_or(Unreached::Forbidden)?;
     let listening = async {
         let own = towards(*address).or(ends.own).ok_or(io::ErrorKind::AddrNotAvailable)?;
@@ -89,7 +85,7 @@ async fn listen(
     };
     let (own, listener) = listening.await.map_err(|error: io::Error| why(&error))?;
     let from = addresses.iter().map(|(address, _)| address.ip()).collect();
-    Ok(Reached { address: *address, own, way: Way::Door(Door { listener, from, within, options }), grant })
+    Ok(Reached { address: *address, own, way: Way::Door(Box::new(Door { listener, from, within, options })), grant })
 }
 
 /// Which of our addresses packets to `address` come from.
@@ -149,7 +145,7 @@ fn allowed(wanted: &Reach, addresses: &[SocketAddr]) -> Vec<(SocketAddr, Route)>
 
 /// Connects to the first of the addresses that the rules allow and that answers. An address that they do not allow is not
 /// connected to, whatever the others are.
-async fn connect(wanted: &Reach, addresses: &[SocketAddr]) -> Result<TcpStream, Unreached> {
+async fn connect(wanted: &Reach, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Unreached> {
     let allowed = allowed(wanted, addresses);
     let mut failed = if addresses.is_empty() { Unreached::Unresolved } else { Unreached::Forbidden };
     // One that never answers leaves time for the next.
@@ -157,15 +153,24 @@ async fn connect(wanted: &Reach, addresses: &[SocketAddr]) -> Result<TcpStream, 
     let each: Duration = wanted.limits.reach / count;
     for (address, route) in allowed {
         match timeout(each, dial(address, &route)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => failed = why(&error),
+            Ok(Ok(stream)) => return Ok((stream, address)),
+            Ok(Err(why)) => failed = why,
             Err(_) => failed = Unreached::TimedOut,
         }
     }
     Err(failed)
 }
 
-async fn dial(address: SocketAddr, route: &Route) -> io::Result<TcpStream> {
+/// Connects to an address, by a proxy of others where the route says so: the proxy is asked for the address that the rules were
+/// shown, and never for a name.
+async fn dial(address: SocketAddr, route: &Route) -> Result<TcpStream, Unreached> {
+    match &route.upstream {
+        Some(upstream) => through(upstream, &address.into()).await,
+        None => dial_straight(address, route).await.map_err(|error| why(&error)),
+    }
+}
+
+async fn dial_straight(address: SocketAddr, route: &Route) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if let Some(outgoing) = route.outgoing {
         socket.bind(SocketAddr::new(outgoing, 0))?;
@@ -176,11 +181,6 @@ async fn dial(address: SocketAddr, route: &Route) -> io::Result<TcpStream> {
 /// Whether an address is one of this machine: only then can a socket have it.
 pub(super) fn is_own(address: SocketAddr) -> bool {
     UdpSocket::bind(SocketAddr::new(address.ip(), 0)).is_ok()
-}
-
-fn why(error: &io::Error) -> Unreached {
-    let known = WHY.iter().find(|(kind, _)| *kind == error.kind());
-    known.map_or(Unreached::Failed, |(_, why)| *why)
 }
 
 #[cfg(test)]
@@ -218,7 +218,8 @@ mod tests {
             (place.address == allowed).then(Route::default)
         }));
         let mapped = SocketAddr::new(format!("::ffff:{}", allowed.ip()).parse().expect("an address"), allowed.port());
-        let stream = connect(&wanted, &[address(&bad), mapped]).await.expect("one is allowed");
+        let (stream, told) = connect(&wanted, &[address(&bad), mapped]).await.expect("one is allowed");
+        assert_eq!(told, allowed);
         assert_eq!(stream.peer_addr().expect("it is connected"), allowed, "as IPv4, as it was shown");
         let place = |address| Place { address, is_own: true };
         assert_eq!(*shown.lock().expect("nobody panics"), [place(address(&bad)), place(allowed)]);

@@ -6,7 +6,9 @@ use std::task::Waker;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use loggerhead_headend::outgoing::upstream_named;
 use loggerhead_model::{DeviceId, Identity, Timestamp};
+use loggerhead_protocols::relay::upstream::Upstream;
 use loggerhead_protocols::{Limits, Opening, Protocol};
 use tokio::time::Instant;
 
@@ -28,6 +30,9 @@ pub(crate) struct CrowdArgs {
     /// Where the head-end listens: HOST:PORT, with an IPv6 address in brackets, or unix:PATH
     #[arg(long, value_name = "ADDRESS")]
     to: Address,
+    /// Connect through this proxy: socks5://[USER:PASSWORD@]HOST:PORT, http://..., or environment for the one in ALL_PROXY
+    #[arg(long, value_name = "URL", value_parser = upstream_named)]
+    proxy: Option<Upstream>,
     /// How they name themselves, with their number behind it [default: robot- or camera-]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -107,7 +112,7 @@ pub(super) fn launch(args: &CrowdArgs, crowd: Crowd, patience: Duration) -> anyh
     let births =
         (1..=crowd.count).map(|number| birth(args, &crowd, protocol, &plan, number)).collect::<Result<_, _>>()?;
     let shared = Shared {
-        target: Target { address: args.to.clone(), tls: None },
+        target: Target { address: args.to.clone(), tls: None, proxy: args.proxy.clone() },
         meters: crowd.meters,
         journal,
         window: WINDOW,

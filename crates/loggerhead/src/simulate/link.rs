@@ -1,14 +1,19 @@
 //! The socket of a simulated device: TCP, TLS over TCP, UDP, or a Unix socket.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use loggerhead_headend::outgoing::connect_through;
+use loggerhead_protocols::relay::upstream::Upstream;
+use loggerhead_protocols::relay::{Destination, Host};
 use loggerhead_protocols::{Carrier, Protocol};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -33,7 +38,7 @@ pub(crate) enum Address {
         /// Port.
         port: u16,
     },
-    /// `unix:PATH`.
+    /// `unix:PATH`; `unix:@NAME` is no file.
     Unix(PathBuf),
 }
 
@@ -102,6 +107,8 @@ pub(crate) struct Target {
     pub(crate) address: Address,
     /// Speaks TLS when there is one.
     pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
+    /// Through which proxy; none on a Unix socket.
+    pub(crate) proxy: Option<Upstream>,
 }
 
 /// A connection that stands.
@@ -123,7 +130,10 @@ impl Target {
     /// Whatever the system or TLS says.
     pub(crate) async fn connect(self) -> io::Result<Stream> {
         match self.address {
-            Address::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+            Address::Unix(_) | Address::Udp { .. } if self.proxy.is_some() => {
+                Err(io::Error::new(io::ErrorKind::Unsupported, "a proxy leads to HOST:PORT alone"))
+            }
+            Address::Unix(path) => UnixStream::connect(socket_path(path)).await.map(Stream::Unix),
             Address::Udp { host, port } => {
                 let to = lookup_host((host.as_str(), port)).await?.next().ok_or(io::ErrorKind::NotFound)?;
                 let any: IpAddr =
@@ -133,7 +143,14 @@ impl Target {
                 Ok(Stream::Udp(socket))
             }
             Address::Tcp { host, port } => {
-                let stream = TcpStream::connect((host.as_str(), port)).await?;
+                let stream = match &self.proxy {
+                    Some(proxy) => {
+                        let named = |_| Host::Name(host.as_str().into());
+                        let to = Destination { host: host.parse().map_or_else(named, Host::Address), port };
+                        connect_through(proxy, &to).await?
+                    }
+                    None => TcpStream::connect((host.as_str(), port)).await?,
+                };
                 stream.set_nodelay(true)?;
                 let Some(tls) = self.tls else { return Ok(Stream::Tcp(stream)) };
                 let name = ServerName::try_from(host).map_err(io::Error::other)?;
@@ -141,6 +158,14 @@ impl Target {
                 Ok(Stream::Tls(Box::new(stream)))
             }
         }
+    }
+}
+
+/// A path that begins with `@` is a name and no file, which the system writes with a zero byte.
+fn socket_path(path: PathBuf) -> PathBuf {
+    match path.as_os_str().as_bytes() {
+        [b'@', name @ ..] => OsString::from_vec([b"\0", name].concat()).into(),
+        _ => path,
     }
 }
 

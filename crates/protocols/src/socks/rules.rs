@@ -2,9 +2,12 @@
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use super::area::{Area, Kind, Network};
 use super::message::Command;
+use super::settings::Settings;
+use crate::relay::upstream::Upstream;
 use crate::relay::{Host, Place, Route};
 
 /// Most rules of a listener: all of them are looked at for every address.
@@ -33,6 +36,8 @@ pub(super) struct Rule {
     pub(super) ports: Vec<RangeInclusive<u16>>,
     /// From which of our addresses.
     pub(super) outgoing: Option<IpAddr>,
+    /// Through which proxy of others; none: straight.
+    pub(super) upstream: Option<Arc<Upstream>>,
 }
 
 /// Who asks for what.
@@ -45,11 +50,14 @@ pub(super) struct Asked {
 }
 
 /// By which way a place may be reached; none where it may not.
-pub(super) fn decide(rules: &[Rule], asked: &Asked, host: &Host, place: Place) -> Option<Route> {
-    match rules.iter().find(|rule| rule.fits(asked, host, place)) {
+pub(super) fn decide(settings: &Settings, asked: &Asked, host: &Host, place: Place) -> Option<Route> {
+    match settings.rules.iter().find(|rule| rule.fits(asked, host, place)) {
         Some(Rule { action: Action::Deny, .. }) => None,
-        Some(rule) => Some(Route { outgoing: rule.outgoing }),
-        None => Area::Kind(Kind::Public).allows(place).then(Route::default),
+        Some(rule) => Some(Route { outgoing: rule.outgoing, upstream: rule.upstream.clone() }),
+        None => {
+            let usual = || Route { outgoing: None, upstream: settings.upstream.clone() };
+            Area::Kind(Kind::Public).allows(place).then(usual)
+        }
     }
 }
 
@@ -131,7 +139,7 @@ to = ['own', '127.0.0.0/8']
         };
         let asked_for = host.parse().map_or(Host::Name(host.into()), Host::Address);
         let place = Place { address: place.parse().expect("an address"), is_own: place.starts_with("10.9.") };
-        assert_eq!(decide(&settings.rules, &asked, &asked_for, place).is_some(), allowed, "{user} {host} {place:?}");
+        assert_eq!(decide(&settings, &asked, &asked_for, place).is_some(), allowed, "{user} {host} {place:?}");
     }
 
     #[test]

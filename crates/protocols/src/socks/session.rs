@@ -290,7 +290,7 @@ impl HeadEnd {
         }
         let asked = Asked { user: self.user.clone(), from: self.from, command };
         let settings = Arc::clone(&self.settings);
-        let permit = Arc::new(move |host: &Host, place| decide(&settings.rules, &asked, host, place));
+        let permit = Arc::new(move |host: &Host, place| decide(&settings, &asked, host, place));
         let manner = match command {
             Command::Connect => Manner::Connect,
             Command::Bind => Manner::Await(self.settings.arrival),
@@ -367,7 +367,9 @@ impl Session for HeadEnd {
                 Ok(())
             }
             Input::Eof => {
-                if self.wants_bytes() {
+                // One who waits for the other side, and has sent nothing for it, is gone.
+                let waits = matches!(self.stage, Stage::Reaching(..) | Stage::Awaiting(_)) && self.held.is_empty();
+                if waits || self.wants_bytes() {
                     self.close(CloseReason::PeerDone);
                 }
                 Ok(())

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -10,6 +11,7 @@ use super::area::Kind;
 use super::message::Command;
 use super::rules::{Action, RULES_MAX, Rule};
 use crate::relay::RelayLimits;
+use crate::relay::upstream::{Upstream, UpstreamError};
 use crate::settings::read;
 use crate::{SettingsError, none_of};
 
@@ -43,6 +45,8 @@ pub(super) struct Settings {
     pub(super) arrival: Duration,
     pub(super) commands: Vec<Command>,
     pub(super) rules: Vec<Rule>,
+    /// Through which proxy of others what no rule speaks of; none: straight.
+    pub(super) upstream: Option<Arc<Upstream>>,
 }
 
 /// As it is written.
@@ -55,6 +59,7 @@ struct Written {
     idle_s: u32,
     relays_per_user_max: u32,
     commands: Vec<String>,
+    upstream: String,
     rule: Vec<WrittenRule>,
 }
 
@@ -67,6 +72,7 @@ impl Default for Written {
             idle_s: 600,
             relays_per_user_max: 1_000,
             commands: vec!["connect".to_owned()],
+            upstream: String::new(),
             rule: Vec::new(),
         }
     }
@@ -83,6 +89,7 @@ struct WrittenRule {
     to: Vec<String>,
     ports: Vec<String>,
     outgoing: String,
+    upstream: Option<String>,
 }
 
 /// What is set for one user.
@@ -113,13 +120,15 @@ impl Settings {
         if written.rule.len() > RULES_MAX {
             return Err(wrong("rule", format!("{} rules over {RULES_MAX}", written.rule.len())));
         }
-        let rules = written.rule.iter().enumerate().map(|(index, written)| rule(index, written));
+        let usual = upstream("upstream", &written.upstream)?;
+        let rules = written.rule.iter().enumerate().map(|(index, written)| rule(index, written, usual.as_ref()));
         Ok(Self {
             entry,
             limits,
             arrival: within("arrival_s", written.arrival_s, ARRIVAL_S_MAX)?,
             commands: commands("commands", &written.commands)?,
             rules: rules.collect::<Result<_, _>>()?,
+            upstream: usual,
         })
     }
 
@@ -164,7 +173,15 @@ fn commands(path: &str, written: &[String]) -> Result<Vec<Command>, SettingsErro
     written.iter().enumerate().map(command).collect()
 }
 
-fn rule(index: usize, written: &WrittenRule) -> Result<Rule, SettingsError> {
+/// The proxy of others that a text names; an empty one and `straight` name none.
+fn upstream(path: &str, text: &str) -> Result<Option<Arc<Upstream>>, SettingsError> {
+    if matches!(text, "" | "straight") {
+        return Ok(None);
+    }
+    text.parse().map(Arc::new).map(Some).map_err(|error: UpstreamError| wrong(path, error.to_string()))
+}
+
+fn rule(index: usize, written: &WrittenRule, usual: Option<&Arc<Upstream>>) -> Result<Rule, SettingsError> {
     let path = |key: &str| format!("rule[{index}].{key}");
     let action = match written.action.as_str() {
         "allow" => Action::Allow,
@@ -189,6 +206,10 @@ fn rule(index: usize, written: &WrittenRule) -> Result<Rule, SettingsError> {
             .map(|Ports(range)| range)
             .collect(),
         outgoing,
+        upstream: match &written.upstream {
+            Some(text) => upstream(&path("upstream"), text)?,
+            None => usual.cloned(),
+        },
     })
 }
 

@@ -82,6 +82,7 @@ fn settings(directory: &TempDir) -> Config {
         addresses: vec![config::Address::Unix(directory.path().join("loggers.sock"))],
         v6_only: true,
         sockets: config::Sockets::default(),
+        call_through: None,
         socket_files: config::SocketFiles::default(),
         enroll: config::Enroll::Refuse,
         secrets: Vec::new(),
