@@ -154,8 +154,8 @@ const ROWS: [Settings; 27] = [
     Settings {
         protocol: "raw",
         listener: "line_bytes_max = 512\nignore = ['^#']\nclock = 'unix_s'",
-        device: "answer = '{sequence};\n'\nchannels = { value = '1/p' }",
-        simulated: "answer = '{sequence};\n'\nreconnect_ms = 10",
+        device: "answer = \"{sequence};\\n\"\nchannels = { value = '1/p' }",
+        simulated: "answer = \"{sequence};\\n\"\nreconnect_ms = 10",
         checks: Checks::Absent,
     },
     Settings { protocol: "upload", listener: "", device: "", simulated: "", checks: Checks::Absent },

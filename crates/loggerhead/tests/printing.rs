@@ -70,12 +70,15 @@ fn print_datagram(address: &str, line: &str) -> String {
     answer
 }
 
-/// Device, meter, function and value of what was stored.
+/// Device, meter, function and value of what was stored, in the order of the alphabet.
 fn stored(head_end: HeadEnd) -> Vec<String> {
     let data = head_end.data();
     assert!(head_end.stop().success());
     let readings = exported(&data).into_iter();
-    readings.map(|((device, meter, function, _), value)| format!("{device} {meter} {function} {value}")).collect()
+    let mut lines: Vec<_> =
+        readings.map(|((device, meter, function, _), value)| format!("{device} {meter} {function} {value}")).collect();
+    lines.sort_unstable();
+    lines
 }
 
 #[test]
@@ -100,10 +103,10 @@ fn lines_of_scripts_become_readings_over_tcp_udp_and_unix_sockets() {
         "cellar 1 humidity 81",
         "cellar 1 temperature 5.0",
         "cellar 1 temperature 5.5",
+        "shed 1 humidity 38",
+        "shed 1 humidity 39",
         "shed 1 humidity 40",
         "shed 1 humidity 41",
-        "shed 1 humidity 39",
-        "shed 1 humidity 38",
         "shed 1 temperature 21.50",
         "shed 1 temperature 21.75",
         "shed 1 temperature 22.0",

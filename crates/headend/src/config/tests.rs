@@ -46,7 +46,7 @@ fn every_problem_is_named_at_once_with_its_line() {
         "3: store.frames: \"yes\" cannot be; it takes true or false",
         "5: store.retention.frames_days: -1 cannot be; it takes a whole number from 0 to 36500",
         "7: log.format: \"jsn\" is none of text, json; did you mean \"json\"?",
-        "9: listener[0].address: \"nowhere\" is no address: write 127.0.0.1:36829, [::1]:36829, unix:/path or call:192.0.2.7:7000",
+        "9: listener[0].address: \"nowhere\" is no address: write 127.0.0.1:36829, [::1]:36829, localhost:36829, unix:/path, unix:@name, fd:NAME or call:192.0.2.7:7000",
         "10: listener[0].enrol: there is no such key; did you mean \"enroll\"?",
     ];
     assert_eq!(found, expected);

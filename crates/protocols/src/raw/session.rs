@@ -15,8 +15,8 @@ use super::readings::report;
 use super::settings::{SEQUENCE_PLACE, Settings, Word};
 use crate::peer::address;
 use crate::{
-    Answer, Carrier, Claim, CloseReason, Company, Fault, FaultKind, Form, Input, Now, Opening, Output, Proof, Question, Session,
-    Verdict,
+    Answer, Carrier, Claim, CloseReason, Company, Fault, FaultKind, Form, Input, Now, Opening, Output, Proof, Question,
+    Session, Verdict,
 };
 
 /// Lines that wait for the store: more are left with the transport, which slows the device down.
