@@ -10,7 +10,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{Backlog, listen};
 
 use super::{Relay, ask, configuration, curl, web};
-use crate::support::{Api, HeadEnd, PATIENCE, json};
+use crate::support::{Api, HeadEnd, PATIENCE, json, outcome};
 
 /// How many streams at once.
 const STREAMS: usize = 1_000;
@@ -89,6 +89,36 @@ fn a_relay_leads_on_through_a_proxy_of_http() {
     assert!(head.starts_with(&format!("CONNECT {server} HTTP/1.1\r\n")), "{head}");
     assert!(head.contains("Proxy-Authorization: Basic dXNlcjpwQHNz\r\n"), "{head}");
     answering.join().expect("nothing panics there");
+}
+
+#[test]
+fn nobody_is_led_past_a_proxy_by_what_it_cannot_do() {
+    let all = through("socks5://user:secret@127.0.0.1:1")
+        .replace("login = \"nobody\"", "login = \"nobody\"\ncommands = [\"connect\", \"bind\"]");
+    let relay = Relay::start(&all);
+    for (command, reply) in [(1, 5), (2, 2)] {
+        let mut client = TcpStream::connect(&relay.address).expect("the relay listens");
+        client.set_read_timeout(Some(PATIENCE)).expect("a socket of this test");
+        client.write_all(&[5, 1, 0, 5, command, 0, 1, 127, 0, 0, 1, 0, 9]).expect("the relay reads");
+        let mut answer = [0; 2 + 10];
+        client.read_exact(&mut answer).expect("an answer");
+        assert_eq!(answer[3], reply, "nobody listens at the proxy's port, and who would come comes by no proxy");
+    }
+}
+
+#[test]
+fn the_password_of_a_proxy_is_shown_nowhere() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let calling = "[[listener]]\nprotocol = \"varproxy\"\naddress = [\"call:192.0.2.1:7000\"]\n\
+                   call_through = \"socks5://user:hush-hush@127.0.0.1:1\"\n";
+    let relaying = through("http://user:hush-hush@127.0.0.1:1");
+    HeadEnd::configure(directory.path(), &format!("{calling}{relaying}"));
+    let file = directory.path().join("loggerhead.toml").display().to_string();
+    let output = outcome(&["check", "--config", &file]);
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("call_through") && !said.contains("hush"), "{said}");
 }
 
 #[test]
