@@ -1,6 +1,7 @@
 //! Devices without a protocol, as shell scripts are: nc and socat over TCP, UDP and Unix sockets.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
 use std::process::{Command, Stdio};
 
 use crate::support::{HeadEnd, PATIENCE, Signal, exported, loggerhead, outcome, signal};
@@ -203,4 +204,28 @@ fn names_that_are_no_files_take_connections() {
     let head_end = HeadEnd::start(directory.path(), &CONFIGURATION.replace("PATH", &format!("@{name}")));
     assert_eq!(print("socat", &["-t", "60", "-", &format!("ABSTRACT-CONNECT:{name}")], "5.5C 81% #2"), "OK 2\n");
     assert!(head_end.stop().success());
+}
+
+#[test]
+fn a_device_behind_a_proxy_is_known_by_its_own_address_in_both_versions_of_the_header() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let configuration = "[[listener]]\nname = \"printers\"\nprotocol = \"raw\"\naddress = [\"127.0.0.1:0\"]\n\
+                         proxies = [\"127.0.0.1\"]\n\
+                         [[device]]\nid = \"far\"\nprotocol = \"raw\"\nidentity = \"192.0.2.9\"\nlogin = \"name\"\n";
+    let head_end = HeadEnd::start(directory.path(), configuration);
+    let address = head_end.addresses_of("printers").first().expect("it listens").clone();
+    let second = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x09\x7f\0\0\x01\x12\x34\x0f\xa1";
+    let first = b"PROXY TCP4 192.0.2.9 127.0.0.1 4660 4001\r\n";
+    for (number, header) in [&first[..], second, b""].into_iter().enumerate() {
+        let mut proxy = TcpStream::connect(&address).expect("it listens");
+        proxy.set_read_timeout(Some(PATIENCE)).expect("a socket of this test");
+        let line = format!("{{\"sequence\":{number},\"power\":{number}}}\n");
+        proxy.write_all(&[header, line.as_bytes()].concat()).expect("it reads");
+        proxy.shutdown(Shutdown::Write).expect("it is open");
+        let mut answer = String::new();
+        // One that sends no header may be cut off with its bytes unread.
+        let is_answered = proxy.read_to_string(&mut answer).is_ok() && !answer.is_empty();
+        assert_eq!(is_answered, !header.is_empty(), "{answer}");
+    }
+    assert_eq!(stored(head_end), ["far  power 0", "far  power 1"]);
 }
