@@ -114,6 +114,7 @@ mod tests {
             "simulate camera --to 127.0.0.1:2021 --cameras 3 --rate 0.1 --seconds 60",
             "decode kuka --hex 3c412f3e",
             "send 1.jpg log.txt --to [::1]:5002 --device T1 --secret-file f --json",
+            "send 1.jpg --to [::1]:5002 --secret-file f --prove md5-hex",
             "mqtt pub plant/boiler on --qos 1 --retain --user admin --password-file f",
             "mqtt sub loggerhead/+/alarms plant/# --count 1 --json --to [::1]:1883 --tls",
             "simulate mqtt --publishers 100 --subscribers 1 --qos 1 --rate 100 --json",

@@ -1,6 +1,6 @@
 //! `send`: files to a head-end, with the line broken as often as it likes.
 //!
-//! A file is found again by what is in it: it goes on where it broke off, also when this program was ended in between.
+//! A file is found again by its name and what is in it: it goes on where it broke off, also when this program was ended in between.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use indicatif::ProgressBar;
 use loggerhead_protocols::FileSums;
 use loggerhead_protocols::upload::frame::{HEAD_BYTES_MAX, LENGTH_BYTES, with_length};
+use loggerhead_protocols::upload::legitimacy::{Auth, HELLO, NONCE_BYTES};
 use loggerhead_protocols::upload::message::{FileHead, Told, digits};
 use sha2::{Digest as _, Sha256};
 
@@ -26,7 +27,9 @@ const PIECE_BYTES: usize = 256 * 1024;
 const SILENCE: Duration = Duration::from_mins(2);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Hex digits of a sum by which a file is found again.
+/// The word of a head-end that has no place for another file now.
+const BUSY: &str = "busy";
+/// Hex digits by which a file is found again.
 const ID_DIGITS: usize = 32;
 
 /// Options of `send`.
@@ -46,14 +49,27 @@ pub(crate) struct SendArgs {
     #[arg(long, value_name = "IDENTITY")]
     device: Option<String>,
     /// A file with the secret that proves it; the last line end does not count
-    #[arg(long, value_name = "FILE", requires = "device")]
+    #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
-    /// Give up after so many seconds without a byte taken
+    /// Answer a listener that challenges its senders: hmac-md5, md5-hex or hmac-sha256
+    #[arg(long, value_name = "FORM", requires = "secret_file", value_parser = Auth::of_word)]
+    prove: Option<Auth>,
+    /// Give up after so many seconds without a byte taken, once the head-end has answered
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     patience: u64,
     /// Print what was kept as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Who sends to whom.
+struct Sender<'a> {
+    to: &'a Address,
+    /// How a challenge is answered, and with which secret.
+    proof: Option<(Auth, String)>,
+    patience: Duration,
+    /// Whether the head-end has ever answered: until then, waiting would hide a mistake.
+    is_heard: bool,
 }
 
 /// A file that is to be sent.
@@ -82,25 +98,27 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
         }
         None => None,
     };
+    let proof = args.prove.zip(secret.clone());
+    // What answers a challenge is not told besides.
+    let secret = secret.filter(|_| args.prove.is_none());
+    let mut sender = Sender { to: &args.to, proof, patience: Duration::from_secs(args.patience), is_heard: false };
     let mut kept = Vec::new();
-    for path in &args.files {
+    let sent = args.files.iter().try_for_each(|path| {
         let item = Item { path, head: head(args, secret.clone(), path)? };
-        let name = send(args, &item)?;
+        let name = sender.send(&item)?;
         let sum = item.head.sums.sha256.map(|sum| digits(&sum)).unwrap_or_default();
         if args.json {
             kept.push(serde_json::json!({ "file": path, "name": name, "bytes": item.head.size, "sha256": sum }));
         } else {
-            terminal::say(format_args!(
-                "{} is kept as {name}, {} bytes, sha256 {sum}",
-                path.display(),
-                item.head.size
-            ))?;
+            let bytes = item.head.size;
+            terminal::say(format_args!("{} is kept as {name}, {bytes} bytes, sha256 {sum}", path.display()))?;
         }
-    }
+        anyhow::Ok(())
+    });
     if args.json {
         terminal::say_json(&kept)?;
     }
-    Ok(ExitCode::SUCCESS)
+    sent.map(|()| ExitCode::SUCCESS)
 }
 
 /// Reads a file once, and says what it is.
@@ -122,7 +140,8 @@ fn head(args: &SendArgs, secret: Option<String>, path: &Path) -> anyhow::Result<
     }
     bar.finish_and_clear();
     let sum: [u8; 32] = hash.finalize().into();
-    let mut id = digits(&sum);
+    // With the name, so that a copy under another one is a file of its own.
+    let mut id = digits(&Sha256::new().chain_update(name).chain_update([0]).chain_update(sum).finalize());
     id.truncate(ID_DIGITS);
     Ok(FileHead {
         name: name.to_owned(),
@@ -136,50 +155,72 @@ fn head(args: &SendArgs, secret: Option<String>, path: &Path) -> anyhow::Result<
     })
 }
 
-/// Sends a file, in as many attempts as it takes; gives the name under which it is kept.
-fn send(args: &SendArgs, item: &Item<'_>) -> anyhow::Result<String> {
-    let bar = terminal::byte_bar("sending");
-    bar.set_length(item.head.size);
-    let patience = Duration::from_secs(args.patience);
-    let (mut moved_at, mut furthest) = (Instant::now(), 0);
-    loop {
-        let error = match attempt(&args.to, item, &bar) {
-            Ok(Attempt::Kept(name)) => {
-                bar.finish_and_clear();
-                return Ok(name);
+impl Sender<'_> {
+    /// Sends a file, in as many attempts as it takes; gives the name under which it is kept.
+    fn send(&mut self, item: &Item<'_>) -> anyhow::Result<String> {
+        let bar = terminal::byte_bar("sending");
+        bar.set_length(item.head.size);
+        let (mut moved_at, mut furthest) = (Instant::now(), 0);
+        let failure = loop {
+            let error = match self.attempt(item, &bar) {
+                Ok(Attempt::Kept(name)) => {
+                    bar.finish_and_clear();
+                    return Ok(name);
+                }
+                Ok(Attempt::Refused(reason)) => {
+                    break Failure::new(Exit::Failed, format!("{} is not kept: {reason}", item.path.display()));
+                }
+                Err(error) => error,
+            };
+            if bar.position() > furthest {
+                (moved_at, furthest) = (Instant::now(), bar.position());
             }
-            Ok(Attempt::Refused(reason)) => {
-                bar.finish_and_clear();
-                let text = format!("{} is not kept: {reason}", item.path.display());
-                return Err(Failure::new(Exit::Failed, text).into());
+            if !self.is_heard || moved_at.elapsed() >= self.patience {
+                let text = format!("{} is not sent to {}: {error:#}", item.path.display(), self.to);
+                break Failure::new(Exit::Unreachable, text);
             }
-            Err(error) => error,
+            std::thread::sleep(PAUSE);
         };
-        if bar.position() > furthest {
-            (moved_at, furthest) = (Instant::now(), bar.position());
+        bar.finish_and_clear();
+        Err(failure.into())
+    }
+
+    /// Sends what the head-end has not, over one connection.
+    fn attempt(&mut self, item: &Item<'_>, bar: &ProgressBar) -> anyhow::Result<Attempt> {
+        let Address::Tcp { host, port } = self.to else {
+            return Ok(Attempt::Refused("files are sent to HOST:PORT".to_owned()));
+        };
+        let mut stream = TcpStream::connect((host.as_str(), *port)).context("connecting")?;
+        stream.set_read_timeout(Some(SILENCE))?;
+        stream.set_write_timeout(Some(SILENCE))?;
+        if let Some((auth, secret)) = &self.proof
+            && !prove(&mut stream, *auth, secret)?
+        {
+            return Ok(Attempt::Refused("the head-end does not take the proof".to_owned()));
         }
-        if moved_at.elapsed() >= patience {
-            bar.finish_and_clear();
-            let text = format!("{} is not sent to {}: {error:#}", item.path.display(), args.to);
-            return Err(Failure::new(Exit::Unreachable, text).into());
+        stream.write_all(&with_length(&item.head.write()))?;
+        let answer = told(&mut stream)?;
+        self.is_heard = true;
+        match answer {
+            Told::Offset { offset } => send_from(offset, &mut stream, item, bar),
+            Told::Outcome { error, reason, .. } if error == BUSY => anyhow::bail!(reason),
+            Told::Outcome { reason, .. } => Ok(Attempt::Refused(reason)),
         }
-        std::thread::sleep(PAUSE);
     }
 }
 
-/// Sends what the head-end has not, over one connection.
-fn attempt(to: &Address, item: &Item<'_>, bar: &ProgressBar) -> anyhow::Result<Attempt> {
-    let Address::Tcp { host, port } = to else {
-        return Ok(Attempt::Refused("files are sent to HOST:PORT".to_owned()));
-    };
-    let mut stream = TcpStream::connect((host.as_str(), *port)).context("connecting")?;
-    stream.set_read_timeout(Some(SILENCE))?;
-    stream.set_write_timeout(Some(SILENCE))?;
-    stream.write_all(&with_length(&item.head.write()))?;
-    let offset = match told(&mut stream)? {
-        Told::Offset { offset } => offset,
-        Told::Outcome { reason, .. } => return Ok(Attempt::Refused(reason)),
-    };
+/// Answers a challenge; false when the answer is not taken.
+fn prove(stream: &mut TcpStream, auth: Auth, secret: &str) -> anyhow::Result<bool> {
+    let mut nonce = [0; NONCE_BYTES];
+    stream.read_exact(&mut nonce).context("waiting for the challenge")?;
+    stream.write_all(&auth.answer(&nonce, secret.as_bytes()))?;
+    let mut hello = [0; HELLO.len()];
+    // Who is not known hears nothing but the end.
+    Ok(stream.read_exact(&mut hello).is_ok() && hello == *HELLO)
+}
+
+/// Sends the bytes from `offset` on, and waits for the outcome.
+fn send_from(offset: u64, stream: &mut TcpStream, item: &Item<'_>, bar: &ProgressBar) -> anyhow::Result<Attempt> {
     let mut file = File::open(item.path).with_context(|| item.path.display().to_string())?;
     file.seek(SeekFrom::Start(offset))?;
     bar.set_position(offset);
@@ -193,7 +234,7 @@ fn attempt(to: &Address, item: &Item<'_>, bar: &ProgressBar) -> anyhow::Result<A
         };
         if let Err(error) = stream.write_all(bytes) {
             // Who stops reading has said why.
-            return match told(&mut stream) {
+            return match told(stream) {
                 Ok(Told::Outcome { reason, .. }) => Ok(Attempt::Refused(reason)),
                 Ok(Told::Offset { .. }) | Err(_) => Err(error.into()),
             };
@@ -201,9 +242,8 @@ fn attempt(to: &Address, item: &Item<'_>, bar: &ProgressBar) -> anyhow::Result<A
         left -= bytes.len() as u64;
         bar.inc(bytes.len() as u64);
     }
-    match told(&mut stream)? {
+    match told(stream)? {
         Told::Outcome { status, name, .. } if status == "ok" => Ok(Attempt::Kept(name)),
-        // Another one of this program goes on with it.
         Told::Outcome { reason, .. } => Ok(Attempt::Refused(reason)),
         Told::Offset { .. } => anyhow::bail!("the head-end says where to begin, at the end"),
     }
@@ -216,7 +256,10 @@ fn told(stream: &mut TcpStream) -> anyhow::Result<Told> {
         .read_exact(&mut length)
         .context("the head-end ended the connection, as it does when it does not know a sender")?;
     let length = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
-    anyhow::ensure!(length <= HEAD_BYTES_MAX, "an answer of {length} bytes: is this a head-end for files?");
+    anyhow::ensure!(
+        length <= HEAD_BYTES_MAX,
+        "an answer of {length} bytes: it challenges its senders, which takes --prove and --secret-file, or takes no files"
+    );
     let mut json = vec![0; length];
     stream.read_exact(&mut json)?;
     Ok(Told::parse(&json)?)

@@ -9,16 +9,16 @@ use super::message::digits;
 use crate::{Check, Form};
 
 /// Bytes of the challenge.
-pub(super) const NONCE_BYTES: usize = 16;
+pub const NONCE_BYTES: usize = 16;
 /// What a sender that answered right is told.
-pub(super) const HELLO: &[u8] = b"hello";
+pub const HELLO: &[u8; 5] = b"hello";
 /// Bytes of a block of MD5 and of SHA-256.
 const BLOCK_BYTES: usize = 64;
 
 /// Which answers are taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Auth {
+pub enum Auth {
     /// Nobody is asked.
     #[default]
     None,
@@ -33,6 +33,29 @@ pub(super) enum Auth {
 }
 
 impl Auth {
+    /// The proof of this name, for a sender that has to choose one.
+    ///
+    /// # Errors
+    /// What there is, where it is none of them.
+    pub fn of_word(word: &str) -> Result<Self, String> {
+        match word {
+            "hmac-md5" => Ok(Self::HmacMd5),
+            "md5-hex" => Ok(Self::Md5Hex),
+            "hmac-sha256" => Ok(Self::HmacSha256),
+            _ => Err("hmac-md5, md5-hex or hmac-sha256".to_owned()),
+        }
+    }
+
+    /// What a sender answers to a challenge.
+    #[must_use]
+    pub fn answer(self, nonce: &[u8], secret: &[u8]) -> Vec<u8> {
+        match self {
+            Self::HmacSha256 => hmac::<Sha256>(secret, nonce),
+            Self::Md5Hex => md5_hex(secret, nonce).into_bytes(),
+            Self::None | Self::Any | Self::HmacMd5 => hmac::<Md5>(secret, nonce),
+        }
+    }
+
     /// How many bytes the answer has that begins with these; `None`: wait for more.
     ///
     /// Sixteen bytes of an HMAC are all hex digits once in 2^64 times, so what comes tells which form it is, and nobody is
@@ -53,12 +76,12 @@ impl Auth {
     /// Whether an answer fits challenge and secret.
     pub(super) fn check(self) -> Check {
         match self {
-            Self::HmacSha256 => |nonce, answer, secret| fits(answer, &hmac::<Sha256>(secret, nonce)),
-            Self::HmacMd5 => |nonce, answer, secret| fits(answer, &hmac::<Md5>(secret, nonce)),
-            Self::Md5Hex => |nonce, answer, secret| fits(answer, md5_hex(secret, nonce).as_bytes()),
+            Self::HmacSha256 => |nonce, answer, secret| fits(answer, &Self::HmacSha256.answer(nonce, secret)),
+            Self::HmacMd5 => |nonce, answer, secret| fits(answer, &Self::HmacMd5.answer(nonce, secret)),
+            Self::Md5Hex => |nonce, answer, secret| fits(answer, &Self::Md5Hex.answer(nonce, secret)),
             Self::None | Self::Any => |nonce, answer, secret| {
-                let (hmac, hex) = (hmac::<Md5>(secret, nonce), md5_hex(secret, nonce));
-                fits(answer, &hmac).or_else(|| fits(answer, hex.as_bytes()))
+                let [hmac, hex] = [Self::HmacMd5, Self::Md5Hex].map(|form| form.answer(nonce, secret));
+                fits(answer, &hmac).or_else(|| fits(answer, &hex))
             },
         }
     }

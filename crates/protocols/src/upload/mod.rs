@@ -3,12 +3,12 @@
 mod acceptor;
 mod answer;
 mod device;
-mod legitimacy;
 mod session;
 mod settings;
 
 pub mod explain;
 pub mod frame;
+pub mod legitimacy;
 pub mod message;
 
 use crate::{Limits, Protocol, Transport};
