@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use crate::support::{Api, HeadEnd, json, loggerhead};
+use crate::support::{Api, HeadEnd, assert_fails, json, loggerhead};
 
 use super::{FILES, address, content, kept, names};
 
@@ -42,6 +42,36 @@ fn send_goes_on_after_a_kill_and_sends_nothing_twice() {
     }
     assert!(kept(&head_end.data()) == [bytes]);
     assert!(head_end.stop().success());
+}
+
+#[test]
+fn send_proves_the_secret_and_says_what_is_wrong_at_once() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let configuration = FILES.replace("login = \"name\"", "");
+    let head_end = HeadEnd::start(directory.path(), &configuration);
+    let (proven, plain) = (address(&head_end, "proven"), address(&head_end, "plain"));
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).expect("a directory of this test");
+        path.to_str().expect("text").to_owned()
+    };
+    let (one, other) = (write("one.txt", "same"), write("other.txt", "same"));
+    let (right, wrong) = (write("right", "password\n"), write("wrong", "Password\n"));
+    for form in ["hmac-md5", "md5-hex"] {
+        let sent = json(&["send", &one, &other, "--to", &proven, "--secret-file", &right, "--prove", form, "--json"]);
+        assert_eq!((sent[0]["name"].as_str(), sent[1]["name"].as_str()), (Some("one.txt"), Some("other.txt")));
+    }
+    assert_eq!(kept(&head_end.data()), [b"same", b"same"], "the same is kept once, and a copy is a file of its own");
+    assert_fails(
+        &["send", &one, "--to", &proven, "--secret-file", &wrong, "--prove", "hmac-md5"],
+        1,
+        "does not take the proof",
+    );
+    assert_fails(&["send", &one, "--to", &proven], 4, "--prove");
+    assert_fails(&["send", &one, "--to", &plain], 4, "does not know a sender");
+    assert!(head_end.stop().success());
+    assert_fails(&["send", &one, "--to", &plain], 4, "connecting");
+    assert_fails(&["send", "/nowhere/file", "--to", &plain], 1, "/nowhere/file");
 }
 
 /// Runs curl against the private socket of a head-end.
@@ -198,7 +228,9 @@ fn tus_is_spoken_as_its_standard_says() {
         told.head.contains("tus-extension: creation,creation-with-upload,checksum,expiration,termination"),
         "{told:?}"
     );
-    assert_eq!(api.ask("POST", uploads, "Upload-Length: 5\r\n", "").status, 412, "without a version");
+    let without = api.ask("POST", uploads, "Upload-Length: 5\r\n", "");
+    assert_eq!((without.status, header(&without.head, "tus-version")), (412, Some("1.0.0".to_owned())), "{without:?}");
+    assert_eq!(header(&without.head, "tus-resumable"), Some("1.0.0".to_owned()), "errors say it as well");
     let version = "Tus-Resumable: 1.0.0\r\n";
     let named = format!("{version}Upload-Length: 5\r\nUpload-Metadata: filename YQ==\r\n");
     assert_eq!(api.ask("POST", uploads, &format!("{version}Upload-Metadata: filename YQ==\r\n"), "").status, 400);

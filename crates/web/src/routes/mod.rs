@@ -71,8 +71,10 @@ pub(crate) fn describe() -> (Router<Api>, OpenApi) {
         .routes(routes!(files::list))
         .routes(routes!(files::show, files::remove))
         .routes(routes!(files::content))
-        .routes(routes!(uploads::describe, uploads::begin))
-        .routes(routes!(uploads::show, uploads::go_on, uploads::end))
+        .routes(routes!(uploads::describe, uploads::begin).layer(middleware::map_response(uploads::tell_version)))
+        .routes(
+            routes!(uploads::show, uploads::go_on, uploads::end).layer(middleware::map_response(uploads::tell_version)),
+        )
         .routes(routes!(commands::list))
         .routes(routes!(commands::show))
         .routes(routes!(commands::give))

@@ -40,6 +40,7 @@ const SILENCE: Duration = Duration::from_mins(1);
 const METADATA_BYTES_MAX: usize = 1024;
 
 const RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
+const VERSIONS: HeaderName = HeaderName::from_static("tus-version");
 const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 const LENGTH: HeaderName = HeaderName::from_static("upload-length");
 const METADATA: HeaderName = HeaderName::from_static("upload-metadata");
@@ -65,6 +66,15 @@ pub(crate) fn override_method<B>(request: &mut Request<B>) {
     }
 }
 
+/// Says which version is spoken, in every answer (tus 1.0.0, `Tus-Resumable` and `Tus-Version`).
+pub(crate) async fn tell_version(mut response: Response) -> Response {
+    put(&mut response, RESUMABLE, VERSION);
+    if response.status() == StatusCode::PRECONDITION_FAILED {
+        put(&mut response, VERSIONS, VERSION);
+    }
+    response
+}
+
 /// What tus can do here.
 #[utoipa::path(
     options,
@@ -76,13 +86,8 @@ pub(crate) fn override_method<B>(request: &mut Request<B>) {
 pub(crate) async fn describe(State(api): State<Api>) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let max = api.headend().files().bytes_max().to_string();
-    let told = [
-        ("tus-resumable", VERSION),
-        ("tus-version", VERSION),
-        ("tus-extension", EXTENSIONS),
-        ("tus-max-size", &max),
-        ("tus-checksum-algorithm", ALGORITHMS),
-    ];
+    put(&mut response, VERSIONS, VERSION);
+    let told = [("tus-extension", EXTENSIONS), ("tus-max-size", &max), ("tus-checksum-algorithm", ALGORITHMS)];
     for (name, value) in told {
         put(&mut response, HeaderName::from_static(name), value);
     }
@@ -160,7 +165,7 @@ pub(crate) async fn begin(
     let mut response = StatusCode::CREATED.into_response();
     let address = format!("{UPLOADS}/{}?device={}", record.number, crate::console::encoded(record.device.as_str()));
     put(&mut response, header::LOCATION, &address);
-    tell(&api, &mut response, record.number, Some(offset));
+    tell(&api, &mut response, record.number, offset);
     Ok(noted(format!("{} {} {}", record.number, record.device, record.name), response))
 }
 
@@ -191,7 +196,7 @@ pub(crate) async fn show(
         put(&mut response, METADATA, metadata);
     }
     put(&mut response, header::CACHE_CONTROL, "no-store");
-    tell(&api, &mut response, number, Some(status.here));
+    tell(&api, &mut response, number, status.here);
     Ok(response)
 }
 
@@ -243,7 +248,7 @@ pub(crate) async fn go_on(
     let taken = tokio::spawn(take(upload, Some(body), sum)).await;
     let offset = taken.map_err(|_| Problem::new(ProblemKind::Store, "the server is stopping"))??;
     let mut response = StatusCode::NO_CONTENT.into_response();
-    tell(&api, &mut response, number, Some(offset));
+    tell(&api, &mut response, number, offset);
     Ok(response)
 }
 
@@ -272,9 +277,7 @@ pub(crate) async fn end(
     let files = api.headend().files();
     let record = find(files, number, &of)?.record;
     files.remove(number).await?;
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    put(&mut response, RESUMABLE, VERSION);
-    Ok(noted(format!("{number} {} {}", record.device, record.name), response))
+    Ok(noted(format!("{number} {} {}", record.device, record.name), StatusCode::NO_CONTENT.into_response()))
 }
 
 /// The part that is known, offered once more by who goes on with it.
@@ -334,11 +337,8 @@ async fn next(pieces: &mut Option<BodyDataStream>) -> Result<Option<bytes::Bytes
     }
 }
 
-fn tell(api: &Api, response: &mut Response, number: u64, offset: Option<u64>) {
-    put(response, RESUMABLE, VERSION);
-    if let Some(offset) = offset {
-        put(response, OFFSET, &offset.to_string());
-    }
+fn tell(api: &Api, response: &mut Response, number: u64, offset: u64) {
+    put(response, OFFSET, &offset.to_string());
     let files = api.headend().files();
     if let Some(status) = files.status(number).filter(|status| status.record.state == FileState::Partial) {
         put(response, EXPIRES, &http_date(files.kept_until(&status.record)));
