@@ -1,5 +1,7 @@
 //! The camera platform as its own process: apps over real sockets, data connections, alarms, and kills.
 
+mod wording;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 

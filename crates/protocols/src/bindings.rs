@@ -26,6 +26,11 @@ use crate::Now;
 /// Pushes that wait for one connection: what an app reads at once; the oldest goes, and that is counted.
 const PUSHES_MAX: usize = 256;
 
+/// Alarms that wait for an account that is not there; the oldest goes. As many as one connection is told at once.
+const MISSED_MAX: usize = PUSHES_MAX;
+/// Longest type of an alarm that is told; the rest of it is cut off.
+const ALARM_BYTES_MAX: usize = 1_024;
+
 /// The function whose readings are alarms, of a camera or of the device that speaks for it.
 pub const ALARM: &str = "alarm";
 /// The function whose readings say whether a camera is there: `true`, `false`, anything else for unknown.
@@ -130,6 +135,8 @@ struct Account {
     last: Option<Visit>,
     bindings: BTreeMap<Arc<str>, Arc<Binding>>,
     connections: BTreeMap<u64, Outbox>,
+    /// Alarms that came while it had no connection, and when.
+    missed: VecDeque<(Duration, Push)>,
 }
 
 struct Outbox {
@@ -172,6 +179,8 @@ pub(crate) struct Inside {
     /// Cameras whose state was told too short a while ago, and when they may be told of again.
     unsettled: BTreeMap<Arc<str>, Duration>,
     pub(crate) settle_after: Duration,
+    /// How long an alarm waits for an account that is not there.
+    pub(crate) missed_for: Duration,
     connections: u64,
     wakers: Vec<Waker>,
     orphans: Vec<Draft>,
@@ -255,6 +264,14 @@ impl Inside {
         if let Some(account) = self.accounts.get_mut(&place.account) {
             account.connections.remove(&place.connection);
         }
+    }
+
+    /// The alarms that an account missed and that are not too old; they are told once.
+    pub(crate) fn missed(&mut self, account: &str, now: Duration) -> Vec<Push> {
+        let missed_for = self.missed_for;
+        let missed = self.accounts.get_mut(account).map(|account| std::mem::take(&mut account.missed));
+        let missed = missed.into_iter().flatten().filter(|(at, _)| now < *at + missed_for);
+        missed.map(|(_, push)| push).collect()
     }
 
     /// What a connection is to be told, and how much was dropped before it.
@@ -421,7 +438,7 @@ impl Inside {
         }
         self.unsettled.remove(name);
         camera.told = Some((state, now));
-        self.push(name, &Push::State(Arc::clone(name), state));
+        self.push(now, name, &Push::State(Arc::clone(name), state));
     }
 
     /// Tells what has settled; when there will be more.
@@ -435,17 +452,24 @@ impl Inside {
     }
 
     /// A device raised an alarm.
-    pub(crate) fn alarm(&mut self, device: &DeviceId, what: &str) {
-        let what: Arc<str> = what.into();
+    pub(crate) fn alarm(&mut self, now: Now, device: &DeviceId, what: &str) {
+        let what: Arc<str> = what.get(..what.floor_char_boundary(ALARM_BYTES_MAX)).unwrap_or_default().into();
         for camera in self.speakers.get(device).cloned().unwrap_or_default() {
-            self.push(&camera, &Push::Alarm(Arc::clone(&camera), Arc::clone(&what)));
+            self.push(now.elapsed, &camera, &Push::Alarm(Arc::clone(&camera), Arc::clone(&what)));
         }
     }
 
-    fn push(&mut self, camera: &Arc<str>, push: &Push) {
+    fn push(&mut self, now: Duration, camera: &Arc<str>, push: &Push) {
         let Some(camera) = self.cameras.get(camera) else { return };
         for account in &camera.accounts {
             let Some(account) = self.accounts.get_mut(account) else { continue };
+            let waits = account.connections.is_empty() && !self.missed_for.is_zero();
+            if waits && matches!(push, Push::Alarm(..)) {
+                if account.missed.len() >= MISSED_MAX {
+                    account.missed.pop_front();
+                }
+                account.missed.push_back((now, push.clone()));
+            }
             for outbox in account.connections.values_mut() {
                 if outbox.pushes.len() >= PUSHES_MAX {
                     outbox.pushes.pop_front();

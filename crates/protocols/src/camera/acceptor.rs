@@ -70,6 +70,7 @@ impl Exchange for Shared {
         self.registry.with(|inside| {
             inside.know(cameras);
             inside.settle_after = settings.settle;
+            inside.missed_for = settings.missed_alarms;
         });
         Ok(Box::new(CameraAcceptor { registry: Arc::clone(&self.registry), settings: Arc::new(settings) }))
     }
@@ -93,7 +94,7 @@ impl Exchange for Shared {
             News::Reading(reading) if reading.function == ALARM => {
                 let age_ms = now.wall.unix_ms().saturating_sub(reading.measured_at.unix_ms());
                 if age_ms <= ALARM_AGE_MS_MAX {
-                    self.registry.with(|inside| inside.alarm(device, &reading.value.to_string()));
+                    self.registry.with(|inside| inside.alarm(now, device, &reading.value.to_string()));
                 }
             }
             News::Reading(_) | News::Event(_) | News::Command { .. } => {}

@@ -1,5 +1,7 @@
 //! Cutting commands from a stream, and putting them into one.
 
+use std::borrow::Cow;
+
 use memchr::memmem;
 
 use crate::wire::Reader;
@@ -47,6 +49,21 @@ impl Framing {
             Self::Nul => Mark::End(b"\0"),
             Self::LengthLe => Mark::Length(u32::from_le_bytes),
             Self::LengthBe => Mark::Length(u32::from_be_bytes),
+        }
+    }
+
+    /// The text without what would end its command early: alarms come by other protocols as well, and passwords by listeners
+    /// whose commands end otherwise.
+    #[must_use]
+    pub fn harmless(self, text: &str) -> Cow<'_, str> {
+        const ENDS: [char; 3] = ['\r', '\n', '\0'];
+        match self {
+            Self::CrLf | Self::Lf | Self::Nul if text.contains(ENDS) => Cow::Owned(text.replace(ENDS, "_")),
+            Self::Hashes if text.contains("##") || text.ends_with('#') => {
+                let text = text.replace("##", "__");
+                Cow::Owned(text.strip_suffix('#').map_or_else(|| text.clone(), |rest| format!("{rest}_")))
+            }
+            Self::CrLf | Self::Lf | Self::Nul | Self::Hashes | Self::LengthLe | Self::LengthBe => Cow::Borrowed(text),
         }
     }
 
@@ -186,6 +203,20 @@ mod tests {
                 framing.put(body, &mut bytes);
             }
             check(&bytes, framing, BareLf::Data, &bodies);
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_told_ends_its_command_early() {
+        for (text, framing, told) in [
+            ("a\r\nb\nc\0d#", Framing::CrLf, "a__b_c_d#"),
+            ("a#b##c###d#", Framing::Hashes, "a#b__c__#d_"),
+            ("a\r\nb##", Framing::LengthBe, "a\r\nb##"),
+        ] {
+            assert_eq!(framing.harmless(text), told, "{framing:?}");
+            let mut bytes = Vec::new();
+            framing.put(told.as_bytes(), &mut bytes);
+            check(&bytes, framing, BareLf::Ends, &[told.as_bytes()]);
         }
     }
 

@@ -144,8 +144,9 @@ impl HeadEnd {
     /// Sends a command.
     fn say(&mut self, command: Command, body: &str) {
         let mut line = Vec::new();
-        self.settings.style.write(command, self.spelling, body, &mut line);
-        self.settings.framing.put(&line, &mut self.out);
+        let framing = self.settings.framing;
+        self.settings.style.write(command, self.spelling, &framing.harmless(body), &mut line);
+        framing.put(&line, &mut self.out);
         if self.out.len() >= WRITE_BYTES {
             self.flush();
         }
@@ -190,8 +191,11 @@ impl HeadEnd {
             Ok(Some(body)) => {
                 self.has_command = true;
                 let text = settings.style.encoding.decode(&body);
-                let (key, body) = settings.style.split(&text);
-                self.command(key, body);
+                // Whatever else proves somebody alive has no answer.
+                if !is_heartbeat(&text) {
+                    let (key, body) = settings.style.split(&text);
+                    self.command(key, body);
+                }
                 true
             }
             Ok(None) => false,
@@ -205,10 +209,6 @@ impl HeadEnd {
     }
 
     fn command(&mut self, key: &str, body: &str) {
-        // Whatever else proves somebody alive has no answer.
-        if key.is_empty() || key.eq_ignore_ascii_case("HB") {
-            return;
-        }
         let Some((command, spelling)) = self.settings.style.find(key) else {
             return self.unknown("a command that nobody knows");
         };
@@ -293,7 +293,8 @@ impl HeadEnd {
     /// Sends what is to be told unasked. False when there is nothing.
     fn deliver(&mut self) -> bool {
         let Side::App(place, _) = &self.side else { return false };
-        if !std::mem::take(&mut self.may_have_pushes) {
+        // Nobody is told anything before it is told that it is in.
+        if matches!(self.waiting, Waiting::Visit(_)) || !std::mem::take(&mut self.may_have_pushes) {
             return false;
         }
         let (pushes, dropped) = self.registry.with(|inside| inside.pushes(place));
@@ -301,15 +302,18 @@ impl HeadEnd {
             self.fault(FaultKind::TooSlow, format!("{dropped} states and alarms came faster than it reads"));
         }
         for push in &pushes {
-            match push {
-                Push::State(camera, state) => {
-                    let body = format!("{camera}:{}", state_word(*state));
-                    self.say(Command::PrushCaramerOnlineStatus, &body);
-                }
-                Push::Alarm(camera, what) => self.say(Command::PrushCaramerAlarmInfo, &format!("{camera}:{what}")),
-            }
+            self.push(push);
         }
         !pushes.is_empty()
+    }
+
+    fn push(&mut self, push: &Push) {
+        match push {
+            Push::State(camera, state) => {
+                self.say(Command::PrushCaramerOnlineStatus, &format!("{camera}:{}", state_word(*state)));
+            }
+            Push::Alarm(camera, what) => self.say(Command::PrushCaramerAlarmInfo, &format!("{camera}:{what}")),
+        }
     }
 
     /// Says what is left to say, and closes.
@@ -371,6 +375,12 @@ impl HeadEnd {
             self.registry.with(|inside| inside.detach(&place));
         }
     }
+}
+
+/// Whether a command says only that somebody is there. Source: \[1\] §1.3.
+fn is_heartbeat(text: &str) -> bool {
+    let word = text.split_once(|sign: char| !sign.is_alphanumeric()).map_or(text, |(word, _)| word);
+    text.is_empty() || word.eq_ignore_ascii_case("HB")
 }
 
 /// That somebody of this name has this password.

@@ -43,6 +43,8 @@ pub(super) struct Settings {
     pub(super) data_idle: Duration,
     pub(super) camera_silent: Duration,
     pub(super) settle: Duration,
+    /// How long an alarm waits for an account that is not there; zero: not at all.
+    pub(super) missed_alarms: Duration,
 }
 
 #[derive(Debug, Deserialize)]
@@ -70,6 +72,7 @@ struct Written {
     data_idle_s: u32,
     camera_silent_s: u32,
     settle_s: u32,
+    missed_alarms_s: u32,
 }
 
 impl Default for Written {
@@ -98,6 +101,8 @@ impl Default for Written {
             data_idle_s: 60,
             camera_silent_s: 60,
             settle_s: 5,
+            // An alarm that comes late is a wrong one.
+            missed_alarms_s: 0,
         }
     }
 }
@@ -124,12 +129,16 @@ impl Settings {
             ("data_idle_s", written.data_idle_s, 1),
             ("camera_silent_s", written.camera_silent_s, 1),
             ("settle_s", written.settle_s, 0),
+            ("missed_alarms_s", written.missed_alarms_s, 0),
         ] {
             within(key, usize::try_from(seconds).unwrap_or(usize::MAX), min, wait_max)?;
         }
         if written.utc_offset_min.abs() > UTC_OFFSET_MIN_MAX {
             let reason = format!("{} is over {UTC_OFFSET_MIN_MAX} minutes", written.utc_offset_min);
             return Err(wrong("utc_offset_min", reason));
+        }
+        if written.framing == Framing::Hashes && written.key_separator == KeySeparator::Hash {
+            return Err(wrong("key_separator", "cannot be # where ## ends a command".to_owned()));
         }
         let mut aliases = BTreeMap::new();
         for (key, name) in written.aliases {
@@ -159,6 +168,7 @@ impl Settings {
             data_idle: seconds(written.data_idle_s),
             camera_silent: seconds(written.camera_silent_s),
             settle: seconds(written.settle_s),
+            missed_alarms: seconds(written.missed_alarms_s),
         })
     }
 }

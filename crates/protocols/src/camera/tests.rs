@@ -1,6 +1,7 @@
 //! Conversations in memory: apps and cameras that the tests play, a store that they script, and restarts.
 
 mod apps;
+mod interrupted;
 mod syncing;
 mod telling;
 
@@ -197,6 +198,7 @@ fn every_setting_that_cannot_be_is_named() {
         ("aliases = { 1 = 'Nothing' }", "aliases.1"),
         ("accounts_per_camera_max = 0", "accounts_per_camera_max"),
         ("utc_offset_min = 900", "utc_offset_min"),
+        ("framing = '##'\nkey_separator = '#'", "key_separator"),
         ("door_s = 0", "door_s"),
         ("nonsense = 1", "nonsense"),
     ] {

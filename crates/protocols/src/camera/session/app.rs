@@ -5,7 +5,7 @@ use std::sync::Arc;
 use loggerhead_model::{DeviceId, Identity, Timestamp};
 
 use super::{HeadEnd, Side, Upload, Waiting, Wish, admitted, claim};
-use crate::bindings::{BindingLimits, Draft, Full, Visit, keeping};
+use crate::bindings::{BindingLimits, Draft, Full, Push, Visit, keeping};
 use crate::camera::message::{
     self, ACCOUNT_FULL, CAMERA_FULL, Command, NO_CAMERA, NO_MATCH, NOT_STORED, WRONG_PARAMETERS, WRONG_PASSWORD,
     state_word,
@@ -63,20 +63,26 @@ impl HeadEnd {
         self.store(keeping(device, now.wall, vec![note]));
     }
 
-    pub(super) fn logged_in(&mut self, _now: Now, before: Option<Visit>) {
+    pub(super) fn logged_in(&mut self, now: Now, before: Option<Visit>) {
         let Side::App(place, _) = &self.side else { return };
         self.failures = 0;
-        let cameras = self.registry.with(|inside| inside.cameras_of(&place.account));
+        let (cameras, missed) = self
+            .registry
+            .with(|inside| (inside.cameras_of(&place.account), inside.missed(&place.account, now.elapsed)));
         let offset_ms = self.settings.utc_offset_ms;
         let (at, address) = before.map(|visit| (local_time(visit.at, offset_ms), visit.address)).unwrap_or_default();
         self.say(Command::LoginOk, &format!("{}|{at}|{address}", cameras.len()));
         if self.settings.states_at_login {
             for binding in cameras {
                 let state = self.registry.with(|inside| inside.state(&binding.camera));
-                let body = format!("{}:{}", binding.camera, state_word(state));
-                self.say(Command::PrushCaramerOnlineStatus, &body);
+                self.push(&Push::State(Arc::clone(&binding.camera), state));
             }
         }
+        for alarm in &missed {
+            self.push(alarm);
+        }
+        // What came while the login was being stored.
+        self.may_have_pushes = true;
     }
 
     pub(super) fn not_logged_in(&mut self) {

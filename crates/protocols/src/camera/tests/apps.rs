@@ -95,6 +95,19 @@ fn unknown_commands_are_counted_and_have_no_answer_and_too_many_close() {
 }
 
 #[test]
+fn a_heartbeat_is_one_whatever_parts_its_words() {
+    for separator in [" ", ":", "|", "#"] {
+        let mut house = House::with(&format!("unknown_max = 1\nkey_separator = '{separator}'"));
+        let line = house.open();
+        for beat in ["HB R".to_owned(), format!("hb{separator}R"), String::new()] {
+            assert_eq!(house.ask(line, &beat), [""; 0], "{beat}");
+        }
+        let heard = house.ask(line, &format!("Login{separator}u1|a|b"));
+        assert_eq!(heard, [format!("LoginOk{separator}0||")], "and neither counted nor closed");
+    }
+}
+
+#[test]
 fn a_login_that_the_store_does_not_keep_is_no_login() {
     let mut house = House::with("");
     house.pair.fate = Fate::Fail;

@@ -96,6 +96,53 @@ fn an_alarm_of_a_camera_is_stored_acknowledged_and_told_and_never_as_an_old_one(
 }
 
 #[test]
+fn an_alarm_waits_for_an_account_that_is_away_only_where_it_is_set_and_only_for_a_while() {
+    for (settings, away, expected) in [
+        ("", 1, &[][..]),
+        ("missed_alarms_s = 30", 1, &["PrushCaramerAlarmInfo c1:motion"]),
+        ("missed_alarms_s = 30", 30, &[]),
+    ] {
+        let mut house = House::with(settings);
+        let app = house.app("u1", "a|b");
+        house.say(app, "UploadCaramer c1|k1|1|1");
+        house.pair.hang_up(app);
+        let camera = house.open();
+        house.say(camera, "CameraLogin c1|k1");
+        let now_ms = house.pair.now().wall.unix_ms();
+        house.say(camera, &format!("CameraAlarm 1|motion|{now_ms}"));
+        tell_readings(&mut house, Duration::ZERO);
+        house.wait(Duration::from_secs(away));
+        let app = house.open();
+        let heard = house.ask(app, "Login u1|a|b");
+        assert!(heard[0].starts_with("LoginOk 1|"), "{heard:?}");
+        assert_eq!(heard[1..], *expected, "{settings} {away}");
+        let again = house.open();
+        assert_eq!(house.ask(again, "Login u1|a|b").len(), 1, "told once");
+    }
+}
+
+#[test]
+fn alarms_that_wait_have_a_limit_and_so_has_their_length() {
+    let mut house = House::with("missed_alarms_s = 30");
+    let app = house.app("u1", "a|b");
+    house.say(app, "UploadCaramer c1|k1|1|1");
+    house.pair.hang_up(app);
+    let device = DeviceId::new("c1").expect("a name");
+    for number in 0..300 {
+        let what = format!("{number}\r\n{}", "长".repeat(1_000));
+        let now = house.pair.now();
+        let records = bindings::said(&device, bindings::ALARM, &what, now.wall, now.wall).expect("a reading");
+        let report = records.report.expect("a reading");
+        report.readings().for_each(|reading| house.exchange.told(now, &device, News::Reading(&reading)));
+    }
+    let app = house.open();
+    let heard = house.ask(app, "Login u1|a|b");
+    assert_eq!(heard.len(), 1 + 256, "those before were dropped");
+    assert!(heard[1].starts_with("PrushCaramerAlarmInfo c1:44__长"), "{}", heard[1]);
+    assert!(heard.iter().all(|line| line.len() < 1_100));
+}
+
+#[test]
 fn of_a_presence_and_what_is_said_of_a_camera_the_later_word_counts() {
     let mut house = House::with("settle_s = 0");
     let app = house.app("u1", "a|b");
