@@ -218,6 +218,9 @@ impl<S: Stream> Connection<S> {
     fn happened(&mut self, happened: Happened) -> Result<(), Ending> {
         match happened {
             Happened::Fed(taken) => self.take(taken),
+            Happened::Eof if !self.guest.pass.listener().settings().sockets.half_open => {
+                return Err(Ending::Closed(CloseReason::PeerDone));
+            }
             Happened::Eof => {
                 self.peer_ended = true;
                 self.end_within(FINISH_WITHIN, CloseReason::PeerDone);

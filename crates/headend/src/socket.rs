@@ -303,6 +303,7 @@ mod tests {
             receive_buffer: Some(16 * 1024),
             send_buffer: Some(32 * 1024),
             reuse_port: true,
+            half_open: true,
             interface: Some("lo".to_owned()),
             type_of_service: Some(184),
             defer_accept: None,

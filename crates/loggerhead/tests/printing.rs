@@ -221,11 +221,27 @@ fn a_device_behind_a_proxy_is_known_by_its_own_address_in_both_versions_of_the_h
         proxy.set_read_timeout(Some(PATIENCE)).expect("a socket of this test");
         let line = format!("{{\"sequence\":{number},\"power\":{number}}}\n");
         proxy.write_all(&[header, line.as_bytes()].concat()).expect("it reads");
-        proxy.shutdown(Shutdown::Write).expect("it is open");
+        // One that sends no header may be cut off already, with its bytes unread.
         let mut answer = String::new();
-        // One that sends no header may be cut off with its bytes unread.
-        let is_answered = proxy.read_to_string(&mut answer).is_ok() && !answer.is_empty();
+        let ended = proxy.shutdown(Shutdown::Write).and_then(|()| proxy.read_to_string(&mut answer));
+        let is_answered = ended.is_ok() && !answer.is_empty();
         assert_eq!(is_answered, !header.is_empty(), "{answer}");
     }
     assert_eq!(stored(head_end), ["far  power 0", "far  power 1"]);
+}
+
+#[test]
+fn one_that_ends_its_side_is_answered_unless_settings_say_that_it_is_gone() {
+    for (setting, is_answered) in [("half_open = true", true), ("half_open = false", false)] {
+        let directory = tempfile::tempdir().expect("a directory for this test");
+        let path = directory.path().join("printers.sock").display().to_string();
+        let configuration = CONFIGURATION.replace("PATH", &path);
+        let configuration =
+            configuration.replacen("[listener.raw]", &format!("[listener.socket]\n{setting}\n[listener.raw]"), 1);
+        let head_end = HeadEnd::start(directory.path(), &configuration);
+        let address = head_end.addresses_of("printers").first().expect("it listens").clone();
+        let (host, port) = address.rsplit_once(':').expect("an address has a port");
+        assert_eq!(print("nc", &["-N", host, port], "21.50C 40% #1") == "OK 1\n", is_answered);
+        assert_eq!(stored(head_end).is_empty(), !is_answered);
+    }
 }

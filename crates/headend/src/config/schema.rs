@@ -389,6 +389,13 @@ pub(super) const SOCKET: Keys = &[
         "",
         "other processes of this user may listen on the same port, as during a change to another version",
     ),
+    key(
+        "half_open",
+        Kind::Flag,
+        Some(Default::Flag(true)),
+        "",
+        "who ends its side is answered to the end; false: it is gone, with what was not answered",
+    ),
     key("interface", Kind::Text, None, "\"eth0\"", "packets come and go by this network interface alone"),
     count("type_of_service", 0, 255, 0, "the type of service, or traffic class, of what is sent; 184: at once"),
     count(

@@ -27,6 +27,8 @@ pub struct Sockets {
     pub send_buffer: Option<usize>,
     /// Other processes may listen on the same port.
     pub reuse_port: bool,
+    /// Who has ended its side is still answered.
+    pub half_open: bool,
     /// The one network interface by which packets come and go; none: every one.
     pub interface: Option<String>,
     /// Type of service or traffic class of what is sent; none: as the system finds right.
@@ -95,6 +97,7 @@ pub(super) fn sockets(listener: &Section<'_>) -> Sockets {
         receive_buffer: bytes("receive_buffer_bytes"),
         send_buffer: bytes("send_buffer_bytes"),
         reuse_port: section.flag("reuse_port"),
+        half_open: section.flag("half_open"),
         interface: section.text("interface").filter(|name| is_interface(&section, name)),
         type_of_service: u32::try_from(section.count("type_of_service")).ok().filter(|&class| class > 0),
         defer_accept: Some(seconds("defer_accept_s")).filter(|wait| !wait.is_zero()),
