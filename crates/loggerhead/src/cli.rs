@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    backup, check, command, decode, demo, device, exit, export, mqtt, send, serve, simulate, token, user, verify,
+    backup, check, command, decode, demo, device, exit, export, find, mqtt, send, serve, simulate, token, user, verify,
 };
 
 /// The head-end for data loggers and other field devices: connect, prove, store, acknowledge, see.
@@ -47,6 +47,8 @@ enum Verb {
     /// Publish to an MQTT broker, and see what it passes on
     #[command(subcommand, after_help = "Example: loggerhead mqtt sub 'loggerhead/+/alarms' --user admin")]
     Mqtt(mqtt::MqttVerb),
+    /// Look for KUKA robots with a variable proxy, on a host or a whole network
+    Find(find::FindArgs),
     /// Pretend to be many devices, and say how the head-end took it
     #[command(subcommand, after_help = "Example: loggerhead simulate logger --to 127.0.0.1:36829 --packets 10")]
     Simulate(simulate::Simulate),
@@ -73,6 +75,7 @@ impl Cli {
             Verb::Verify(args) => verify::run(&args),
             Verb::Send(args) => send::run(&args),
             Verb::Mqtt(verb) => mqtt::run(verb).await,
+            Verb::Find(args) => find::run(&args).await,
             Verb::Simulate(what) => simulate::run(what).await,
             Verb::Demo(args) => demo::run(args).await,
         }

@@ -12,6 +12,7 @@ mod demo;
 mod device;
 mod exit;
 mod export;
+mod find;
 mod limits;
 mod logging;
 mod mqtt;

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::process::Stdio;
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 
@@ -213,19 +213,94 @@ fn value_of(api: &Api, function: &str) -> String {
     }
 }
 
+/// A simulated robot with a variable proxy, which ends with this.
+struct Proxy {
+    process: Child,
+    said: BufReader<ChildStdout>,
+}
+
+impl Proxy {
+    fn start(options: &[&str]) -> Self {
+        let mut command = loggerhead();
+        command.args(["simulate", "kuka-proxy", "--listen", "127.0.0.1:0"]).args(options);
+        let mut process =
+            command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().expect("the binary was built for this test");
+        let said = BufReader::new(process.stdout.take().expect("it is piped"));
+        Self { process, said }
+    }
+
+    /// The address at the end of the next line that it says.
+    fn address(&mut self) -> String {
+        let mut line = String::new();
+        self.said.read_line(&mut line).expect("it says where it listens");
+        line.trim_end().rsplit(' ').next().expect("an address").to_owned()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ended = self.process.kill().and_then(|()| self.process.wait());
+    }
+}
+
+/// A client of another maker, which `check` installs; see there.
+const OPENSHOWVAR: &str = r##"
+import sys
+from py_openshowvar import openshowvar
+client = openshowvar("127.0.0.1", int(sys.argv[1]))
+assert client.can_connect
+def told(value):
+    return None if value is None else value.decode()
+for name in ["$OV_PRO", "$AXIS_ACT", "$MODE_OP", "$NOT_THERE"]:
+    print(name, told(client.read(name, debug=False)))
+print("written", told(client.write("$OV_PRO", "42", debug=False)), told(client.read("$OV_PRO", debug=False)))
+print("refused", told(client.write("$MODE_OP", "#T1", debug=False)), told(client.read("$MODE_OP", debug=False)))
+client.close()
+"##;
+
+#[test]
+fn a_client_of_another_maker_reads_and_writes_the_variables_of_a_simulated_robot() {
+    let library = concat!(env!("CARGO_TARGET_TMPDIR"), "/../tools/python");
+    for (kind, unknown) in [("simple", ""), ("c3", "None")] {
+        let mut robot = Proxy::start(&["--kind", kind, "--writable", "$OV_PRO"]);
+        let to = robot.address();
+        let port = to.rsplit(':').next().expect("a port");
+        let client = Command::new("python3").env("PYTHONPATH", library).args(["-c", OPENSHOWVAR, port]).output();
+        let client = client.expect("python3 is installed by check");
+        assert!(client.status.success(), "{kind}: {}", String::from_utf8_lossy(&client.stderr));
+        let said = String::from_utf8(client.stdout).expect("text");
+        let lines: Vec<&str> = said.lines().map(str::trim_end).collect();
+        assert_eq!(lines.first(), Some(&"$OV_PRO 100"), "{kind}: {said}");
+        assert!(lines.get(1).is_some_and(|line| line.starts_with("$AXIS_ACT {E6AXIS: A1 ")), "{kind}: {said}");
+        assert_eq!(lines.get(3), Some(&format!("$NOT_THERE {unknown}").trim_end()), "{kind}: {said}");
+        assert_eq!(lines.get(4), Some(&"written 42 42"), "{kind}: {said}");
+        let mode = lines.get(2).and_then(|line| line.strip_prefix("$MODE_OP ")).expect("a mode");
+        assert_eq!(lines.get(5), Some(&format!("refused None {mode}").as_str()), "{kind}: {said}");
+    }
+}
+
+#[test]
+fn robots_with_a_proxy_are_found() {
+    // A C3 Bridge answers to where it is asked from, if it is asked at its own port.
+    let mut robot = Proxy::start(&["--kind", "c3", "--discovery", "127.0.0.1:0"]);
+    let (own, finder) = (robot.address(), robot.address());
+    let found = json(&["find", "--to", &own, "--answers", "127.0.0.1:0", "--count", "1", "--seconds", "60", "--json"]);
+    let expected = serde_json::json!({"address": "127.0.0.1", "model": "KR6R900 SIXX", "serial": "000000", "more": ""});
+    assert_eq!(found, expected);
+    // Every proxy answers at port 7000 of who asks. An address of this host that nobody else has.
+    let said = run(&["find", "--to", &finder, "--answers", "127.0.70.99:7000", "--count", "1", "--seconds", "60"]);
+    assert!(said.contains("127.0.0.1  KR6R900 SIXX  000000"), "{said}");
+    let nobody = outcome(&["find", "--to", &finder, "--answers", "127.0.70.98:0", "--seconds", "0.1"]);
+    assert_eq!(nobody.status.code(), Some(1), "the answer goes to another port");
+}
+
 #[test]
 fn the_variables_of_a_robot_that_is_called_are_read_and_written() {
     let directory = tempfile::tempdir().expect("a directory for this test");
     for kind in ["c3", "simple"] {
-        let mut robot = loggerhead();
-        robot.args(["simulate", "kuka-proxy", "--listen", "127.0.0.1:0", "--kind", kind, "--writable", "$OV_PRO"]);
-        let mut robot =
-            robot.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().expect("the binary was built for this test");
-        let mut line = String::new();
-        BufReader::new(robot.stdout.as_mut().expect("it is piped"))
-            .read_line(&mut line)
-            .expect("it says where it listens");
-        let to = line.trim_end().rsplit(' ').next().expect("an address").to_owned();
+        let mut robot = Proxy::start(&["--kind", kind, "--writable", "$OV_PRO"]);
+        let to = robot.address();
         let directory = directory.path().join(kind);
         std::fs::create_dir(&directory).expect("a directory of this test");
         let settings = "[device.varproxy]\npoll_ms = 50\nwritable = [\"$OV_PRO\", \"$BASE\"]\n";
@@ -240,7 +315,6 @@ fn the_variables_of_a_robot_that_is_called_are_read_and_written() {
             assert!(began.elapsed() < PATIENCE, "{kind}: it was not written");
         }
         assert!(head_end.stop().success());
-        robot.kill().and_then(|()| robot.wait()).expect("it runs");
     }
 }
 

@@ -8,6 +8,7 @@ use std::task::Waker;
 
 use anyhow::Context as _;
 use loggerhead_model::Timestamp;
+use loggerhead_protocols::varproxy::discovery::{ANSWER_PORT, Found, QUESTION};
 use loggerhead_protocols::{Carrier, Input, Limits, Now, Opening, Output, Protocol, Session};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -18,12 +19,10 @@ use tokio::time::Instant;
 const CLIENTS_MAX: usize = 10;
 /// What one read takes at most.
 const READ_BYTES: usize = 16 * 1024;
-/// Who looks for proxies sends this to each host.
-const WHERE: &[u8] = b"WHEREAREYOU?";
-/// The port of the sender at which the answer is expected, wherever the question came from.
-const ANSWER_PORT: u16 = 7000;
-/// Who the robot is: maker, model, number.
-const HERE: &[u8] = b"KUKA|KR6R900 SIXX|000000";
+/// Which robot it is.
+const MODEL: &str = "KR6R900 SIXX";
+/// Its number.
+const SERIAL: &str = "000000";
 
 /// Options of `simulate kuka-proxy`.
 #[derive(Clone, Debug, clap::Args)]
@@ -37,7 +36,7 @@ pub(crate) struct ProxyArgs {
     /// A variable that clients may write; may stand more than once. Without it none may be written
     #[arg(long, value_name = "NAME")]
     writable: Vec<String>,
-    /// Also answer those who look for proxies on UDP, commonly at port 6999
+    /// Also answer those who look for proxies on UDP, commonly at port 6999; of the kind c3 at the port of --listen as well
     #[arg(long, value_name = "ADDRESS")]
     discovery: Option<SocketAddr>,
     /// How long to go on; without it until it is stopped
@@ -66,14 +65,16 @@ pub(super) async fn run(args: &ProxyArgs) -> anyhow::Result<ExitCode> {
     settings.insert("writable".to_owned(), args.writable.clone().into());
     let door = TcpListener::bind(args.listen).await.with_context(|| format!("--listen {}", args.listen))?;
     let here = door.local_addr()?;
-    let finder = match args.discovery {
-        Some(address) => Some(UdpSocket::bind(address).await.with_context(|| format!("--discovery {address}"))?),
-        None => None,
-    };
+    let finder = open(args.discovery).await?;
+    let near = open(args.discovery.filter(|_| args.kind == Kind::C3).map(|_| here)).await?;
     writeln!(std::io::stdout(), "a robot with a variable proxy listens on {here}")?;
+    if let Some(finder) = &finder {
+        writeln!(std::io::stdout(), "it answers who looks for it at {}", finder.local_addr()?)?;
+    }
     tokio::select! {
         served = serve(&door, protocol, Arc::new(settings)) => served?,
-        found = answer_finders(finder.as_ref()) => found?,
+        found = answer_finders(finder.as_ref(), Some(ANSWER_PORT)) => found?,
+        found = answer_finders(near.as_ref(), None) => found?,
         () = super::sleep_or_forever(seconds) => {}
         interrupted = tokio::signal::ctrl_c() => interrupted.context("waiting for Ctrl-C")?,
     }
@@ -147,16 +148,23 @@ fn hear(session: &mut dyn Session, began: Instant, input: Input<'_>) {
     let _fault = session.handle(now, input);
 }
 
-/// Tells who looks for proxies that there is one here; for ever, or until the socket fails.
-async fn answer_finders(socket: Option<&UdpSocket>) -> anyhow::Result<()> {
+async fn open(address: Option<SocketAddr>) -> anyhow::Result<Option<UdpSocket>> {
+    let Some(address) = address else { return Ok(None) };
+    Ok(Some(UdpSocket::bind(address).await.with_context(|| format!("--discovery: UDP at {address}"))?))
+}
+
+/// Tells who looks for proxies that there is one here: at this port of theirs, or else where they ask from. For ever, or until
+/// the socket fails.
+async fn answer_finders(socket: Option<&UdpSocket>, port: Option<u16>) -> anyhow::Result<()> {
     let Some(socket) = socket else { return std::future::pending().await };
     let mut question = [0; 64];
     loop {
         let (count, from) = socket.recv_from(&mut question).await.context("--discovery")?;
-        if question.get(..count) == Some(WHERE) {
-            let to = SocketAddr::new(from.ip(), ANSWER_PORT);
+        if question.get(..count) == Some(QUESTION) {
+            let here = Found { model: MODEL.to_owned(), serial: SERIAL.to_owned(), more: String::new() };
+            let to = SocketAddr::new(from.ip(), port.unwrap_or(from.port()));
             // Who does not listen there is not told.
-            let _sent = socket.send_to(HERE, to).await;
+            let _sent = socket.send_to(here.write().as_bytes(), to).await;
         }
     }
 }

@@ -6,6 +6,7 @@ mod configuration;
 mod device;
 mod orders;
 mod readings;
+mod redaction;
 mod session;
 mod settings;
 

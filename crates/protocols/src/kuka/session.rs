@@ -16,6 +16,7 @@ use super::frame::{Cut, Cutter, DOCUMENT_BYTES_MAX, Framing};
 use super::message::{Document, read};
 use super::orders;
 use super::readings::report;
+use super::redaction::without_secret;
 use super::settings::{SEQUENCE_PLACE, Settings};
 use crate::peer::address;
 use crate::{
@@ -153,7 +154,7 @@ impl HeadEnd {
             (Stage::Strange, document) => self.introduce(frame, document.as_ref()),
             (Stage::In(device), Some(document)) => {
                 let device = device.clone();
-                self.document(now, device, frame, &document)
+                self.document(now, device, &frame, &document)
             }
             (Stage::In(device), None) => {
                 let device = device.clone();
@@ -210,7 +211,7 @@ impl HeadEnd {
     }
 
     /// Keeps what a document of a known robot says.
-    fn document(&mut self, now: Now, device: DeviceId, frame: Bytes, document: &Document) -> Result<(), Fault> {
+    fn document(&mut self, now: Now, device: DeviceId, frame: &Bytes, document: &Document) -> Result<(), Fault> {
         let settings = Arc::clone(&self.settings);
         let measured_at = match document.value(&settings.time).map(|time| Timestamp::parse(time.trim())) {
             Some(Ok(time)) => time,
@@ -240,7 +241,6 @@ impl HeadEnd {
             self.outputs.push_back(Output::Fault(Fault::new(FaultKind::OutOfOrder, reason)));
         }
         self.faults = 0;
-        let is_secret = document.value(&settings.secret).is_some();
         let answer = self.answer_due(sequence);
         let report = report(&values, measured_at).expect("a document has fewer values than a report may have");
         self.store(
@@ -248,8 +248,8 @@ impl HeadEnd {
                 device,
                 received_at: now.wall,
                 report: (!report.is_empty()).then_some(report),
-                // A secret is in no frame that can be looked at.
-                frame: (!is_secret).then_some(RawFrame { direction: Direction::In, bytes: frame }),
+                frame: without_secret(frame, document, &settings.secret)
+                    .map(|bytes| RawFrame { direction: Direction::In, bytes }),
                 events,
                 notes: Vec::new(),
             },
@@ -332,10 +332,19 @@ impl HeadEnd {
     }
 
     /// Writes what an operator asks for, where the settings let it.
-    fn command(&mut self, command: &Command) {
+    fn command(&mut self, now: Now, command: &Command) {
         let state = match (&self.stage, orders::document(&command.order, &self.settings.writable)) {
-            (Stage::In(_), Ok(document)) => {
-                self.outputs.push_back(Output::Send(document.into()));
+            (Stage::In(device), Ok(document)) => {
+                let document = Bytes::from(document);
+                let written = Records {
+                    device: device.clone(),
+                    received_at: now.wall,
+                    report: None,
+                    frame: Some(RawFrame { direction: Direction::Out, bytes: document.clone() }),
+                    events: Vec::new(),
+                    notes: Vec::new(),
+                };
+                self.outputs.extend([Output::Send(document), Output::Keep(written)]);
                 self.outputs.push_back(Output::Command(command.id, CommandState::Sent));
                 CommandState::Answered("written; the robot confirms nothing by itself".to_owned())
             }
@@ -405,7 +414,7 @@ impl Session for HeadEnd {
             Input::Answer(Answer::Verdict(verdict)) => self.verdict(now, verdict)?,
             Input::Stored(receipt) => self.stored(receipt),
             Input::NotStored(ticket) => drop(self.waiting.remove(&ticket)),
-            Input::Command(command) => self.command(&command),
+            Input::Command(command) => self.command(now, &command),
             Input::Shutdown(reason) => match reason {
                 CloseReason::Stopping | CloseReason::Reconfigured => self.wind_up(now, reason),
                 CloseReason::TakenOver

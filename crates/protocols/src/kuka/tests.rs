@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use loggerhead_model::{
-    Command, CommandId, CommandState, ControlLine, DeviceId, Identity, Learnt, Order, Origin, Quality, Reading, Report,
-    ReportBuilder, Ticket, Timestamp, Value,
+    Command, CommandId, CommandState, ControlLine, DeviceId, Direction, Identity, Learnt, Order, Origin, Quality,
+    Reading, Report, ReportBuilder, Ticket, Timestamp, Value,
 };
 
 use super::PROTOCOL;
@@ -100,7 +100,9 @@ fn a_robot_reports_and_is_answered_after_the_commit() {
     assert_eq!(pair.delivered(), (1..=40).map(Ticket).collect::<Vec<_>>());
     assert_eq!(kept(&pair).len(), 80);
     assert_eq!(kept(&pair)[0], "R1 Robot AxisAct/@A1 2026-01-01T00:00:00.001Z 1.5");
-    assert!(pair.kept.iter().all(|records| records.frame.is_none()), "a document with a secret is not kept as it came");
+    let first = pair.kept[0].frame.as_ref().expect("a frame").bytes.clone();
+    let first = String::from_utf8(first.to_vec()).expect("text");
+    assert!(first.starts_with("<Robot><Identity>R1</Identity><Secret>***</Secret><Sequence>1</Sequence>"), "{first}");
     assert!(faults(&pair).is_empty());
 }
 
@@ -291,6 +293,11 @@ fn only_what_is_allowed_is_written_into_a_robot() {
     pair.command(Command { id: CommandId(2), order: order("Server/Override") });
     pair.command(Command { id: CommandId(3), order: order("Server/Speed") });
     assert_eq!(received(&mut pair, line), "<Server><Override>50</Override></Server>");
+    let written = &pair.kept.last().expect("what was written is kept").frame.as_ref().expect("as it went out");
+    assert_eq!(
+        (written.direction, &*written.bytes),
+        (Direction::Out, &b"<Server><Override>50</Override></Server>"[..])
+    );
     let state =
         |what: &Happening| if let Happening::Command(id, state) = what { Some((id.0, state.clone())) } else { None };
     let states: Vec<_> = pair.happenings().filter_map(state).collect();

@@ -182,6 +182,7 @@ impl HeadEnd {
             self.outputs.push_back(Output::Fault(fault));
             return;
         }
+        let mut said = None;
         if !self.settings.only_send {
             if self.rate.take(now.elapsed, ANSWERS_PER_SECOND_MAX).is_err() {
                 let reason = format!("over {ANSWERS_PER_SECOND_MAX} states in a second: not answered");
@@ -189,11 +190,12 @@ impl HeadEnd {
                 return;
             }
             let answer = self.corrections.answer(&state.ipoc, &self.settings, now.elapsed);
-            self.outputs.push_back(Output::Send(answer));
+            self.outputs.push_back(Output::Send(answer.clone()));
+            said = Some(answer);
         }
         if now.elapsed >= self.record_at {
             self.record_at = (self.record_at + self.settings.record).max(now.elapsed);
-            self.record(now, device, datagram, state);
+            self.record(now, device, datagram, state, said);
         }
     }
 
@@ -263,8 +265,8 @@ impl HeadEnd {
         }
     }
 
-    /// Hands a state to the store, unless that is busy: a cycle waits for nothing.
-    fn record(&mut self, now: Now, device: DeviceId, datagram: &[u8], state: &State) {
+    /// Hands a state to the store, unless that is busy: a cycle waits for nothing. Its answer goes with it where answers can correct.
+    fn record(&mut self, now: Now, device: DeviceId, datagram: &[u8], state: &State, said: Option<Bytes>) {
         if self.recording.is_some() {
             self.figures.unrecorded += 1;
             return;
@@ -281,16 +283,23 @@ impl HeadEnd {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.recording = Some(ticket);
-        let frame = RawFrame { direction: Direction::In, bytes: Bytes::copy_from_slice(datagram) };
-        let records = Records {
+        let records = |device, report, direction, bytes| Records {
             device,
             received_at: now.wall,
-            report: Some(report),
-            frame: Some(frame),
+            report,
+            frame: Some(RawFrame { direction, bytes }),
             events: Vec::new(),
             notes: Vec::new(),
         };
-        self.outputs.push_back(Output::Sample(ticket, records));
+        let answer = said.filter(|_| !self.settings.corrections.is_empty());
+        let answer = answer.map(|bytes| records(device.clone(), None, Direction::Out, bytes));
+        let state = records(device, Some(report), Direction::In, Bytes::copy_from_slice(datagram));
+        self.outputs.push_back(Output::Sample(ticket, state));
+        if let Some(answer) = answer {
+            // Nobody waits for what becomes of it.
+            self.tickets += 1;
+            self.outputs.push_back(Output::Sample(Ticket(self.tickets), answer));
+        }
     }
 
     fn not_stored(&mut self, ticket: Ticket) {

@@ -7,6 +7,7 @@ mod session;
 mod settings;
 mod text;
 
+pub mod discovery;
 pub mod explain;
 pub mod frame;
 pub mod message;

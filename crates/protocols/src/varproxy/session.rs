@@ -7,7 +7,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use loggerhead_model::{Command, CommandId, CommandState, DeviceId, Identity, Learnt, Order, Receipt, Records, Ticket};
+use bytes::{Bytes, BytesMut};
+use loggerhead_model::{
+    Command, CommandId, CommandState, DeviceId, Direction, Identity, Learnt, Order, RawFrame, Receipt, Records, Report,
+    Ticket,
+};
 
 use super::frame::{Cutter, Frame, frame};
 use super::message::{ErrorCode, Request, Response};
@@ -25,6 +29,8 @@ const VERSION: &str = "@PROXY_VERSION";
 const BATCH_MAX: usize = 64;
 /// Orders that wait for their turn: an operator's, not a program's.
 const ORDERS_MAX: usize = 16;
+/// Bytes of the answers of a round that are kept as they came: what an inspector shows at once.
+const ROUND_BYTES_MAX: usize = 64 * 1024;
 /// Under which word the version of a proxy is remembered.
 const LEARNT: &str = "proxy";
 
@@ -72,6 +78,8 @@ pub(super) struct HeadEnd {
     next: usize,
     /// What the round has found.
     found: Vec<(String, String)>,
+    /// The answers of the round as they came.
+    heard: BytesMut,
     /// When the next round begins.
     round_at: Duration,
     /// The report that the store has not answered for.
@@ -105,6 +113,7 @@ impl HeadEnd {
             knows_many: None,
             next: 0,
             found: Vec::new(),
+            heard: BytesMut::new(),
             round_at: now.elapsed,
             storing: None,
             tickets: 0,
@@ -173,6 +182,9 @@ impl HeadEnd {
     fn ask(&mut self, now: Now, asked: Asked, request: &Request) {
         self.request = self.request.wrapping_add(1);
         let bytes = frame(self.request, &request.write()).expect("names and values of settings and orders are short");
+        if matches!(asked, Asked::Write) {
+            self.keep(now, RawFrame { direction: Direction::Out, bytes: bytes.clone() });
+        }
         self.outputs.push_back(Output::Send(bytes));
         self.asked = Some((asked, now.elapsed + self.settings.answer));
     }
@@ -185,6 +197,7 @@ impl HeadEnd {
         }
         let response = Response::read(&frame.body)?;
         let Some((asked, _)) = self.asked.take() else { return Ok(()) };
+        self.hear(now, &asked, frame);
         match asked {
             Asked::Version => self.version(&response),
             Asked::One(place) => self.value(place, response.is_success.then(|| first(response))),
@@ -205,6 +218,40 @@ impl HeadEnd {
         }
         self.work(now);
         Ok(())
+    }
+
+    /// Keeps an answer for those who look: of a round with its values, of something written at once.
+    fn hear(&mut self, now: Now, asked: &Asked, answer: &Frame) {
+        let Some(bytes) = frame(answer.id, &answer.body) else { return };
+        match asked {
+            Asked::Version => {}
+            Asked::One(_) | Asked::Many(..) => {
+                if self.heard.len() + bytes.len() <= ROUND_BYTES_MAX {
+                    self.heard.extend_from_slice(&bytes);
+                }
+            }
+            Asked::Write => self.keep(now, RawFrame { direction: Direction::In, bytes }),
+        }
+    }
+
+    /// Keeps what nobody waits for.
+    fn keep(&mut self, now: Now, frame: RawFrame) {
+        if let Some(records) = self.records(now, None, frame) {
+            self.outputs.push_back(Output::Keep(records));
+        }
+    }
+
+    fn records(&self, now: Now, report: Option<Report>, frame: RawFrame) -> Option<Records> {
+        let Stage::In(device) = &self.stage else { return None };
+        let device = device.clone();
+        Some(Records {
+            device,
+            received_at: now.wall,
+            report,
+            frame: Some(frame),
+            events: Vec::new(),
+            notes: Vec::new(),
+        })
     }
 
     /// The simple proxies answer with an empty value: they do not have the variable.
@@ -235,8 +282,7 @@ impl HeadEnd {
     fn end_round(&mut self, now: Now) {
         self.next = 0;
         let found = std::mem::take(&mut self.found);
-        let Stage::In(device) = &self.stage else { return };
-        let device = device.clone();
+        let heard: Bytes = std::mem::take(&mut self.heard).freeze();
         let report = match report(&found, now.wall) {
             Ok(report) if !report.is_empty() => report,
             Ok(_) => return,
@@ -245,17 +291,11 @@ impl HeadEnd {
                 return;
             }
         };
+        let frame = RawFrame { direction: Direction::In, bytes: heard };
+        let Some(records) = self.records(now, Some(report), frame) else { return };
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.storing = Some(ticket);
-        let records = Records {
-            device,
-            received_at: now.wall,
-            report: Some(report),
-            frame: None,
-            events: Vec::new(),
-            notes: Vec::new(),
-        };
         self.outputs.push_back(Output::Store(ticket, records));
     }
 

@@ -38,7 +38,7 @@ fn attach(pair: &mut Pair, settings: &str) {
 
 /// The committed readings of one report, a line.
 fn kept(pair: &Pair, place: usize) -> String {
-    let report = pair.kept.get(place).and_then(|records| records.report.as_ref());
+    let report = pair.kept.iter().filter_map(|records| records.report.as_ref()).nth(place);
     let shown =
         report.into_iter().flat_map(Report::readings).map(|reading| format!("{}={}", reading.function, reading.value));
     shown.collect::<Vec<_>>().join(" ")
@@ -163,6 +163,12 @@ fn only_what_both_sides_allow_is_written() {
     assert!(ends[1].1.contains("may not be written"), "{ends:?}");
     assert_eq!(ends[2], (3, "the robot says: access denied".to_owned()));
     assert_eq!(kept(&pair, 1), "$OV_PRO=42");
+    // What was written, and what the robot answered, can be looked at beside the answers of the rounds.
+    let frames: Vec<_> = pair.kept.iter().filter_map(|records| records.frame.as_ref()).collect();
+    let written: Vec<_> = frames.iter().filter(|frame| frame.direction == loggerhead_model::Direction::Out).collect();
+    assert_eq!(written.len(), 2, "{frames:?}");
+    assert!(written.first().is_some_and(|frame| frame.bytes.ends_with(b"$OV_PRO\0\x0242")), "{written:?}");
+    assert!(frames.first().is_some_and(|frame| frame.bytes.ends_with(b"1\x000\x000\x00\x00\x01\x01")), "{frames:?}");
 }
 
 #[test]
