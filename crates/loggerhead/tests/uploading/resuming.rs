@@ -157,7 +157,7 @@ while one.offset < one.stop_at:
 
 /// Starts that client; `upload` is where to go on, `pause` the offset behind which it waits.
 fn client(head_end: &HeadEnd, token: &str, path: &Path, upload: &str, pause: &str) -> Child {
-    let tools = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("tools").join("tuspy");
+    let tools = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("tools").join("python");
     let mut command = Command::new("/usr/bin/python3");
     command.env("PYTHONPATH", tools).args(["-c", CLIENT, &head_end.api_address(), token]);
     command.arg(path).args([upload, pause]).stdin(Stdio::piped()).stdout(Stdio::piped());
