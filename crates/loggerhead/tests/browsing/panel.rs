@@ -1,7 +1,7 @@
 //! A page of somebody else that speaks MQTT, with the library most pages use for it.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 
 use serde_json::json;
 
@@ -41,15 +41,25 @@ const CONVERSATION: &str = r#"new Promise((done, failed) => {
 fn serve_page() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("its port").port();
-    let page = format!("<!doctype html><title>panel</title><script>{PAHO}</script>");
     std::thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n", page.len());
-            // Whoever hangs up early asks again.
-            let _ = stream.read(&mut [0; 4096]).and_then(|_| stream.write_all(format!("{head}{page}").as_bytes()));
+        // A browser opens connections ahead, on which it may say nothing: none waits for another.
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || answer(stream));
         }
     });
     port
+}
+
+/// Answers one request. Whoever hangs up early asks again.
+fn answer(mut stream: TcpStream) -> io::Result<()> {
+    let page = format!("<!doctype html><title>panel</title><script>{PAHO}</script>");
+    let length = page.len();
+    for line in BufReader::new(&stream).lines() {
+        if line?.is_empty() {
+            break;
+        }
+    }
+    write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}\r\n\r\n{page}")
 }
 
 #[test]
