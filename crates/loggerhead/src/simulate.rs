@@ -134,7 +134,7 @@ pub(crate) struct LoggerArgs {
     /// Where the head-end listens: HOST:PORT, with an IPv6 address in brackets, or unix:PATH
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) to: Address,
-    /// Connect through this proxy: socks5://[USER:PASSWORD@]HOST:PORT, http://..., or environment for the one in ALL_PROXY
+    /// Connect through this proxy: socks5://USER:PASSWORD@HOST:PORT, http://..., or environment for the one in ALL_PROXY
     #[arg(long, value_name = "URL", value_parser = upstream_named)]
     pub(crate) proxy: Option<Upstream>,
     /// Speak TLS

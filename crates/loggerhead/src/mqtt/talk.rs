@@ -33,7 +33,7 @@ pub(crate) struct Access {
     /// Where the broker listens: HOST:PORT, with an IPv6 address in brackets, or unix:PATH
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1883")]
     to: Address,
-    /// Connect through this proxy: socks5://[USER:PASSWORD@]HOST:PORT, http://..., or environment for the one in ALL_PROXY
+    /// Connect through this proxy: socks5://USER:PASSWORD@HOST:PORT, http://..., or environment for the one in ALL_PROXY
     #[arg(long, value_name = "URL", value_parser = upstream_named)]
     proxy: Option<Upstream>,
     /// Speak TLS

@@ -30,7 +30,7 @@ pub(crate) struct CrowdArgs {
     /// Where the head-end listens: HOST:PORT, with an IPv6 address in brackets, or unix:PATH
     #[arg(long, value_name = "ADDRESS")]
     to: Address,
-    /// Connect through this proxy: socks5://[USER:PASSWORD@]HOST:PORT, http://..., or environment for the one in ALL_PROXY
+    /// Connect through this proxy: socks5://USER:PASSWORD@HOST:PORT, http://..., or environment for the one in ALL_PROXY
     #[arg(long, value_name = "URL", value_parser = upstream_named)]
     proxy: Option<Upstream>,
     /// How they name themselves, with their number behind it [default: robot- or camera-]
