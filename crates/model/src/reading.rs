@@ -155,6 +155,23 @@ pub struct Reading<'a> {
     pub attributes: &'a str,
 }
 
+impl<'a> Reading<'a> {
+    /// A value that came with nothing beside it: no classification, no code and no attributes, so it is good.
+    #[must_use]
+    pub fn plain(meter: &'a str, function: &'a str, value: &'a str, measured_at: Timestamp) -> Self {
+        Self {
+            meter,
+            function,
+            coding: "",
+            code: "",
+            quality: Quality::Good,
+            measured_at,
+            value: Value::parse(value),
+            attributes: "",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Decimal, Value};

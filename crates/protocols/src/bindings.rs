@@ -13,9 +13,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
-use loggerhead_model::{
-    DeviceId, Evidence, Note, Origin, Presence, Quality, Reading, Records, ReportBuilder, Timestamp, Value,
-};
+use loggerhead_model::{DeviceId, Evidence, Note, Origin, Presence, Reading, Records, ReportBuilder, Timestamp};
 
 pub use desk::{AccountStatus, CameraStatus, Unbinding};
 pub(crate) use seal::NonceBytes;
@@ -46,16 +44,7 @@ pub fn said(device: &DeviceId, function: &str, what: &str, at: Timestamp, receiv
     }
     let mut builder = ReportBuilder::new(Origin::Live, what.len() + METER.len() + function.len(), 1);
     builder.meter(METER, "").ok()?;
-    let reading = Reading {
-        meter: METER,
-        function,
-        coding: "",
-        code: "",
-        quality: Quality::Good,
-        measured_at: at,
-        value: Value::parse(what),
-        attributes: "",
-    };
+    let reading = Reading::plain(METER, function, what, at);
     builder.reading(&reading).ok()?;
     let report = Some(builder.finish());
     Some(Records { device: device.clone(), received_at, report, frame: None, events: Vec::new(), notes: Vec::new() })

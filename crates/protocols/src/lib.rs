@@ -3,7 +3,6 @@
 //! A protocol is one folder and one line in [`ALL`]. Nothing here opens a socket, reads a clock or makes a random number:
 //! bytes, time and entropy come in through [`Session::handle`], bytes and requests go out through [`Session::poll`].
 
-mod base64;
 mod encoding;
 mod explain;
 mod fault;
@@ -12,12 +11,14 @@ mod peer;
 mod rate;
 mod reconnect;
 mod references;
+mod reporter;
 mod session;
 mod settings;
 #[cfg(test)]
 mod vectors;
 mod wire;
 
+pub mod base64;
 pub mod bindings;
 pub mod camera;
 pub mod chat;

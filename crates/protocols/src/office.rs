@@ -16,7 +16,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
-use loggerhead_model::{DeviceId, Note, Origin, Quality, Reading, Records, Report, ReportBuilder, Timestamp, Value};
+use loggerhead_model::{DeviceId, Note, Origin, Reading, Records, Report, ReportBuilder, Timestamp};
 
 pub use id::MessageId;
 pub use ledger::{MessageQuery, MessageState, Queue};
@@ -90,16 +90,7 @@ impl Message {
     pub(crate) fn report(&self) -> Option<Report> {
         let mut builder = ReportBuilder::new(Origin::Live, self.text.len() + self.to.len(), 1);
         builder.meter(METER, "").ok()?;
-        let reading = Reading {
-            meter: METER,
-            function: &self.to,
-            coding: "",
-            code: "",
-            quality: Quality::Good,
-            measured_at: self.at,
-            value: Value::parse(&self.text),
-            attributes: "",
-        };
+        let reading = Reading::plain(METER, &self.to, &self.text, self.at);
         builder.reading(&reading).ok()?;
         Some(builder.finish())
     }

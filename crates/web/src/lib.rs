@@ -11,6 +11,7 @@ mod console;
 mod course;
 pub mod export;
 mod extract;
+mod held;
 pub mod inspect;
 mod live;
 mod metrics;

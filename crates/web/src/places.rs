@@ -4,13 +4,12 @@
 //! taken, the connection that is idle for longest gives up its place.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 
-use axum::body::{Body, Bytes, HttpBody};
-use http_body::{Frame, SizeHint};
+use axum::body::Body;
 use tokio_util::sync::CancellationToken;
+
+use crate::held::Held;
 
 /// The places of one listener.
 #[derive(Clone)]
@@ -104,7 +103,7 @@ impl Drop for Place {
 impl Busy {
     /// Stays busy until the answer was sent or given up.
     pub(crate) fn until_sent(self, body: Body) -> Body {
-        Body::new(Sending { body, _busy: self })
+        Held::body(body, self)
     }
 }
 
@@ -112,32 +111,6 @@ impl Drop for Busy {
     fn drop(&mut self) {
         let key = self.0.places.taken().begin_idle(self.0.evicted.clone());
         *self.0.key() = Some(key);
-    }
-}
-
-/// An answer on its way.
-struct Sending {
-    body: Body,
-    _busy: Busy,
-}
-
-impl HttpBody for Sending {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

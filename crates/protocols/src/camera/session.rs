@@ -12,14 +12,13 @@ use std::task::Waker;
 use std::time::Duration;
 
 use loggerhead_model::{CommandState, DeviceId, Identity, Receipt, Records, Ticket};
-use subtle::ConstantTimeEq as _;
 
 use super::frame::Frames;
 use super::message::{Command, LOG_IN_FIRST, Spelling, state_word};
 use super::settings::Settings;
 use crate::bindings::{Binding, Draft, NonceBytes, Place, Push, Registry, Visit};
 use crate::{
-    Admission, Answer, Claim, CloseReason, Company, Fault, FaultKind, Form, Input, Limits, Now, Opening, Output, Proof,
+    Admission, Answer, Claim, CloseReason, Company, Fault, FaultKind, Input, Limits, Now, Opening, Output, Proof,
     Session, Verdict,
 };
 
@@ -385,11 +384,7 @@ fn is_heartbeat(text: &str) -> bool {
 
 /// That somebody of this name has this password.
 fn claim(identity: Identity, password: &str, company: Company) -> Claim {
-    let proof = Proof::Response {
-        challenge: Box::default(),
-        answer: password.as_bytes().into(),
-        check: |_, answer, secret| bool::from(answer.ct_eq(secret)).then(Form::default),
-    };
+    let proof = Proof::secret(password.as_bytes());
     Claim { identity, proof, remember: None, company }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use loggerhead_model::{Identity, Note, Records};
-use subtle::ConstantTimeEq as _;
 
 use super::legacy;
 use super::message::{
@@ -14,7 +13,7 @@ use super::message::{
 use super::session::{HeadEnd, Waiting};
 use super::settings::LegacyTexts;
 use crate::office::{Full, Letter, Message, MessageId, ROOM_START, Sent};
-use crate::{Fault, FaultKind, Form, Output, Proof};
+use crate::{Fault, FaultKind, Output, Proof};
 
 /// What who has logged in is told.
 pub(super) fn welcome(name: &str, rooms: &[(Arc<str>, u64)], partners: &BTreeSet<Arc<str>>, ping: Duration) -> Reply {
@@ -95,11 +94,7 @@ fn login(session: &mut HeadEnd, name: &str, secret: String) {
     let Some(identity) = Some(name).filter(|name| is_name(name)).and_then(|name| Identity::new(name).ok()) else {
         return session.not_proven();
     };
-    let proof = Proof::Response {
-        challenge: Box::default(),
-        answer: secret.into_bytes().into(),
-        check: |_, answer, secret| bool::from(answer.ct_eq(secret)).then(Form::default),
-    };
+    let proof = Proof::secret(secret.into_bytes());
     session.claim(identity, proof);
 }
 

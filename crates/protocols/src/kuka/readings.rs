@@ -3,7 +3,7 @@
 //! `Robot/ActPos/@X` is the function `ActPos/@X` of the meter `Robot`. A value that is a document of its own, such as
 //! `<Status>5</Status>`, is a function of the robot itself.
 
-use loggerhead_model::{Origin, Quality, Reading, Report, ReportBuilder, ReportFull, Timestamp, Value};
+use loggerhead_model::{Origin, Reading, Report, ReportBuilder, ReportFull, Timestamp};
 
 use super::frame::is_name;
 
@@ -24,16 +24,7 @@ pub(super) fn report(values: &[(String, String)], measured_at: Timestamp) -> Res
             builder.meter(meter, "")?;
             started = Some(meter);
         }
-        builder.reading(&Reading {
-            meter,
-            function,
-            coding: "",
-            code: "",
-            quality: Quality::Good,
-            measured_at,
-            value: Value::parse(value),
-            attributes: "",
-        })?;
+        builder.reading(&Reading::plain(meter, function, value, measured_at))?;
     }
     Ok(builder.finish())
 }

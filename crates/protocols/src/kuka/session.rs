@@ -9,7 +9,6 @@ use loggerhead_model::{
     Command, CommandState, DeviceId, Direction, Event, EventKind, Identity, RawFrame, Receipt, Records, Severity,
     Ticket, Timestamp,
 };
-use subtle::ConstantTimeEq as _;
 
 use super::answer;
 use super::frame::{Cut, Cutter, DOCUMENT_BYTES_MAX, Framing};
@@ -20,7 +19,7 @@ use super::redaction::without_secret;
 use super::settings::{SEQUENCE_PLACE, Settings};
 use crate::peer::address;
 use crate::{
-    Answer, Carrier, Claim, CloseReason, Company, Fault, FaultKind, Form, Input, Now, Opening, Output, Proof, Question,
+    Answer, Carrier, Claim, CloseReason, Company, Fault, FaultKind, Input, Now, Opening, Output, Proof, Question,
     Session, Verdict,
 };
 
@@ -174,11 +173,7 @@ impl HeadEnd {
             Err(error) => return self.fault(Fault::new(FaultKind::Malformed, format!("the robot's name: {error}"))),
         };
         let proof = match value(&self.settings.secret) {
-            Some(secret) => Proof::Response {
-                challenge: Box::default(),
-                answer: secret.as_bytes().into(),
-                check: |_, answer, secret| bool::from(answer.ct_eq(secret)).then(Form::default),
-            },
+            Some(secret) => Proof::secret(secret.as_bytes()),
             None => Proof::Name,
         };
         let claim = Claim { identity, proof, remember: None, company: Company::Alone };

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use loggerhead_model::Identity;
-use subtle::ConstantTimeEq as _;
 
 use super::access::filled;
 use super::broker::client::Will;
@@ -20,7 +19,7 @@ use super::reason::{Breach, Reason};
 use super::sending::Peer;
 use super::session::{HeadEnd, Stage, Waiting};
 use crate::scram;
-use crate::{Admission, Claim, CloseReason, Company, FaultKind, Form, Now, Output, Proof, Question};
+use crate::{Admission, Claim, CloseReason, Company, FaultKind, Now, Output, Proof, Question};
 
 /// Whom a client without a user name claims to be, and its password: it is let in where there is such a device.
 const ANONYMOUS: &str = "anonymous";
@@ -92,11 +91,7 @@ impl HeadEnd {
         };
         self.user = user.into();
         self.stage = Stage::Proving(Box::new(attempt));
-        let proof = Proof::Response {
-            challenge: Box::default(),
-            answer: password.into(),
-            check: |_, answer, secret| bool::from(answer.ct_eq(secret)).then(Form::default),
-        };
+        let proof = Proof::secret(password);
         let claim = Claim { identity, proof, remember: None, company: Company::Many };
         self.outputs.push_back(Output::Ask(Question::Prove(claim)));
         Ok(())

@@ -1,6 +1,6 @@
 //! Between lines and reports.
 
-use loggerhead_model::{Origin, Quality, Reading, Report, ReportBuilder, ReportFull, Timestamp, Value};
+use loggerhead_model::{Origin, Reading, Report, ReportBuilder, ReportFull, Timestamp};
 
 use super::message::Entry;
 use super::settings::{Settings, Word};
@@ -34,16 +34,7 @@ pub(super) fn report(
                 builder.meter(meter, "")?;
                 started = Some(meter.to_owned());
             }
-            builder.reading(&Reading {
-                meter,
-                function,
-                coding: "",
-                code: "",
-                quality: Quality::Good,
-                measured_at,
-                value: Value::parse(value),
-                attributes: "",
-            })?;
+            builder.reading(&Reading::plain(meter, function, value, measured_at))?;
         }
     }
     Ok(builder.finish())

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use loggerhead_model::{CommandState, DeviceId, Direction, Identity, RawFrame, Receipt, Records, Ticket, Timestamp};
-use subtle::ConstantTimeEq as _;
 
 use super::answer;
 use super::frame::{Cut, Cutter};
@@ -15,7 +14,7 @@ use super::readings::report;
 use super::settings::{SEQUENCE_PLACE, Settings, Word};
 use crate::peer::address;
 use crate::{
-    Answer, Carrier, Claim, CloseReason, Company, Fault, FaultKind, Form, Input, Now, Opening, Output, Proof, Question,
+    Answer, Carrier, Claim, CloseReason, Company, Fault, FaultKind, Input, Now, Opening, Output, Proof, Question,
     Session, Verdict,
 };
 
@@ -170,11 +169,7 @@ impl HeadEnd {
         };
         self.name = said.map(str::to_owned);
         let proof = match value(entries, self.settings.name_of(Word::Secret)) {
-            Some(secret) => Proof::Response {
-                challenge: Box::default(),
-                answer: secret.as_bytes().into(),
-                check: |_, answer, secret| bool::from(answer.ct_eq(secret)).then(Form::default),
-            },
+            Some(secret) => Proof::secret(secret.as_bytes()),
             None => Proof::Name,
         };
         let claim = Claim { identity, proof, remember: None, company: Company::Alone };

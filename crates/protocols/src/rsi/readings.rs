@@ -1,6 +1,6 @@
 //! Between states and reports: the values of a state are readings of the meter `Rob`, and what was counted of the meter `RSI`.
 
-use loggerhead_model::{Origin, Quality, Reading, Report, ReportBuilder, ReportFull, Timestamp, Value};
+use loggerhead_model::{Origin, Reading, Report, ReportBuilder, ReportFull, Timestamp};
 
 /// The meter of what robots send; the root of their documents.
 const ROBOT: &str = "Rob";
@@ -20,24 +20,11 @@ pub(super) fn report(
     let mut builder = ReportBuilder::new(Origin::Live, text_bytes, values.len() + figures.len());
     builder.meter(ROBOT, "")?;
     for (path, value) in values {
-        builder.reading(&reading(ROBOT, path, value, measured_at))?;
+        builder.reading(&Reading::plain(ROBOT, path, value, measured_at))?;
     }
     builder.meter(INTERFACE, "")?;
     for (name, figure) in figures {
-        builder.reading(&reading(INTERFACE, name, &figure.to_string(), measured_at))?;
+        builder.reading(&Reading::plain(INTERFACE, name, &figure.to_string(), measured_at))?;
     }
     Ok(builder.finish())
-}
-
-fn reading<'a>(meter: &'a str, function: &'a str, value: &'a str, measured_at: Timestamp) -> Reading<'a> {
-    Reading {
-        meter,
-        function,
-        coding: "",
-        code: "",
-        quality: Quality::Good,
-        measured_at,
-        value: Value::parse(value),
-        attributes: "",
-    }
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use loggerhead_model::{CommandState, Event, EventKind, Identity, Severity};
-use subtle::ConstantTimeEq as _;
 
 use super::frame::{self, MESSAGE_BYTES_MAX, VERSION_4, VERSION_5};
 use super::message::{self, Command, METHOD_NO, METHOD_NONE, METHOD_PASSWORD, Reply, Request};
@@ -17,7 +16,7 @@ use super::rules::{Asked, decide};
 use super::settings::{Entry, Settings};
 use crate::relay::{Host, Manner, Packing, Reach, RelayLimits, Unreached};
 use crate::{
-    Answer, Claim, CloseReason, Company, Fault, FaultKind, Form, Input, Now, Opening, Output, Proof, Question, Session,
+    Answer, Claim, CloseReason, Company, Fault, FaultKind, Input, Now, Opening, Output, Proof, Question, Session,
     Verdict,
 };
 
@@ -164,11 +163,7 @@ impl HeadEnd {
             self.send(message::login_answer(false).to_vec());
             return Err(Fault::new(FaultKind::NotProven, "a user whose name cannot be one"));
         };
-        let proof = Proof::Response {
-            challenge: Box::default(),
-            answer: login.password.into(),
-            check: |_, answer, secret| bool::from(answer.ct_eq(secret)).then(Form::default),
-        };
+        let proof = Proof::secret(login.password);
         self.prove(identity, proof);
         Ok(false)
     }

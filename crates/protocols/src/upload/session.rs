@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use loggerhead_model::{DeviceId, Event, EventKind, FileName, Identity, Severity, Ticket};
-use subtle::ConstantTimeEq as _;
 
 use super::answer;
 use super::frame::{HEAD_BYTES_MAX, Heads, LENGTH_BYTES};
@@ -17,7 +16,7 @@ use super::legitimacy::{Auth, HELLO, NONCE_BYTES};
 use super::message::FileHead;
 use super::settings::Settings;
 use crate::peer::address;
-use crate::session::{Claim, Company, Form, Proof, Question, Verdict};
+use crate::session::{Claim, Company, Proof, Question, Verdict};
 use crate::{
     Answer, CloseReason, Fault, FaultKind, FileFailure, FileNews, FileOffer, FileStep, Input, KeptFile, Now, Opening,
     Output, Session, Start,
@@ -176,11 +175,7 @@ impl HeadEnd {
             (None, None) => identity(&address(&self.peer))?,
         };
         let proof = match &head.secret {
-            Some(secret) => Proof::Response {
-                challenge: Box::default(),
-                answer: secret.as_bytes().into(),
-                check: |_, answer, secret| bool::from(answer.ct_eq(secret)).then_some(Form::ONLY),
-            },
+            Some(secret) => Proof::secret(secret.as_bytes()),
             None => Proof::Name,
         };
         self.prove(who, proof, Some(head));

@@ -2,7 +2,7 @@
 //!
 //! `$AXIS_ACT` = `{E6AXIS: A1 0.0, A2 -90.0}` is the functions `$AXIS_ACT.A1` and `$AXIS_ACT.A2` of the meter `KRL`.
 
-use loggerhead_model::{Origin, Quality, Reading, Report, ReportBuilder, ReportFull, Timestamp, Value};
+use loggerhead_model::{Origin, Reading, Report, ReportBuilder, ReportFull, Timestamp};
 
 /// The meter of a robot's variables.
 const METER: &str = "KRL";
@@ -22,16 +22,7 @@ pub(super) fn report(variables: &[(String, String)], measured_at: Timestamp) -> 
     let mut builder = ReportBuilder::new(Origin::Live, text_bytes, parts.len());
     builder.meter(METER, "")?;
     for (function, value) in &parts {
-        builder.reading(&Reading {
-            meter: METER,
-            function,
-            coding: "",
-            code: "",
-            quality: Quality::Good,
-            measured_at,
-            value: Value::parse(value),
-            attributes: "",
-        })?;
+        builder.reading(&Reading::plain(METER, function, value, measured_at))?;
     }
     Ok(builder.finish())
 }

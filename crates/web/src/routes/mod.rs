@@ -20,23 +20,21 @@ mod session;
 mod tokens;
 pub(crate) mod uploads;
 
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+use std::pin::pin;
+use std::sync::Arc;
 
-use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{Uri, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use http_body::{Frame, SizeHint};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
 use crate::api::{ProblemDescription, ProblemDetails, ProblemKinds};
 use crate::extract::Segment;
+use crate::held::Held;
 use crate::problem::{self, Problem, ProblemKind};
 use crate::state::Api;
 use crate::{access, console, live, metrics, openapi};
@@ -158,7 +156,10 @@ async fn limit(State(api): State<Api>, request: Request, next: Next) -> Result<R
     }
     let within = api.waits().answer;
     let (head, body) = request.into_parts();
-    let (body, awaited) = Awaited::watch(body);
+    // Its handler lets go of the body when it is there or is not wanted.
+    let held = Arc::new(());
+    let awaited = Arc::downgrade(&held);
+    let body = Held::body(body, held);
     let mut answering = pin!(next.run(Request::from_parts(head, body)));
     tokio::time::timeout(within, answering.as_mut()).await.map_err(|_| {
         if awaited.upgrade().is_some() {
@@ -167,41 +168,6 @@ async fn limit(State(api): State<Api>, request: Request, next: Next) -> Result<R
             Problem::new(ProblemKind::TooSlow, format!("no answer within {within:?}"))
         }
     })
-}
-
-/// The body of a request; its handler lets go of it when it is there or is not wanted.
-struct Awaited {
-    body: Body,
-    _held: Arc<()>,
-}
-
-impl Awaited {
-    /// The body, and what can be upgraded as long as somebody waits for it.
-    fn watch(body: Body) -> (Body, Weak<()>) {
-        let held = Arc::new(());
-        let awaited = Arc::downgrade(&held);
-        (Body::new(Self { body, _held: held }), awaited)
-    }
-}
-
-impl HttpBody for Awaited {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 /// Counts answers by route and status.

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
 use loggerhead_headend::files::Upload;
 use loggerhead_model::{FileName, FileRecord, FileState, Ticket, Timestamp};
-use loggerhead_protocols::{Collision, FileFailure, FileOffer, FileSums, Start};
+use loggerhead_protocols::{Collision, FileFailure, FileOffer, FileSums, Start, base64};
 use sha1::{Digest as _, Sha1};
 use sha2::Sha256;
 
@@ -398,37 +398,9 @@ fn name(headers: &HeaderMap) -> Result<FileName, Problem> {
     let value = named.next().map(|(_, value)| value.trim());
     let value =
         value.ok_or_else(|| wrong("Upload-Metadata has no filename: its value stands in base 64".to_owned()))?;
-    let decoded = decoded(value).and_then(|bytes| String::from_utf8(bytes).ok());
+    let decoded = base64::decode(value).and_then(|bytes| String::from_utf8(bytes).ok());
     let decoded = decoded.ok_or_else(|| wrong("the filename in Upload-Metadata is no text in base 64".to_owned()))?;
     FileName::of_sender(&decoded).map_err(|error| wrong(format!("the filename: {error}")))
-}
-
-/// What base 64 says (RFC 4648 §4, with padding); none where it is none.
-fn decoded(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=');
-    if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);
-    let (mut held, mut bits) = (0_u32, 0_u32);
-    for digit in digits.bytes() {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        held = held << 6 | u32::from(value);
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push(u8::try_from(held >> bits).ok()?);
-            held &= (1 << bits) - 1;
-        }
-    }
-    Some(bytes)
 }
 
 /// A sum that a client gave, and what came so far.
@@ -444,7 +416,7 @@ impl Sum {
         let wrong =
             || Problem::new(ProblemKind::BadRequest, format!("Upload-Checksum: ALGORITHM BASE64, one of {ALGORITHMS}"));
         let (algorithm, sum) = given.split_once(' ').ok_or_else(wrong)?;
-        let sum = decoded(sum.trim()).ok_or_else(wrong)?;
+        let sum = base64::decode(sum.trim()).ok_or_else(wrong)?;
         match algorithm {
             "sha1" => Ok(Some(Self::Sha1(Sha1::new(), sum))),
             "sha256" => Ok(Some(Self::Sha256(Sha256::new(), sum))),
@@ -485,18 +457,7 @@ fn refused(failure: &FileFailure) -> Problem {
 mod tests {
     use loggerhead_model::Timestamp;
 
-    use super::{decoded, http_date};
-
-    #[test]
-    fn base_64_is_that_of_the_standard() {
-        for (text, bytes) in [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYmFy", "foobar")] {
-            assert_eq!(decoded(text).as_deref(), Some(bytes.as_bytes()), "{text}");
-        }
-        assert_eq!(decoded("/+8="), Some(vec![0xff, 0xef]));
-        for bad in ["Zg", "Z===", "Zm9v!A==", "====", "Zg==Zg=="] {
-            assert_eq!(decoded(bad), None, "{bad}");
-        }
-    }
+    use super::http_date;
 
     #[test]
     fn a_moment_is_written_as_headers_have_it() {
