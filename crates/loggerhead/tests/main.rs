@@ -24,4 +24,5 @@ mod telling;
 mod texting;
 mod tidy;
 mod uploading;
+mod viewing;
 mod watching;

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, waits, or knows the name of a protocol. A protocol turns bytes into these values, the
 //! store keeps them, the hub passes them on.
 
+pub mod coding;
 mod command;
 mod cursor;
 mod device;

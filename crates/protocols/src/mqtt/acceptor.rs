@@ -8,8 +8,10 @@ use loggerhead_model::DeviceId;
 
 use super::broker::Broker;
 use super::broker::steward::Steward;
+use super::home_assistant::Discovery;
 use super::session::HeadEnd;
 use super::settings::Settings;
+use super::sparkplug::view::View;
 use super::{commands, news, readings};
 use crate::session::{Acceptor, Exchange, News, Opening, Session};
 use crate::{DeviceSettings, Now, SettingsError};
@@ -28,6 +30,12 @@ struct Shared {
 struct MqttAcceptor {
     broker: Arc<Broker>,
     settings: Arc<Settings>,
+}
+
+impl Shared {
+    fn has_views(&self) -> bool {
+        self.broker.with(|inside| inside.views.is_any())
+    }
 }
 
 impl Acceptor for MqttAcceptor {
@@ -57,33 +65,49 @@ impl Exchange for Shared {
                 reason: error.reason,
             })?;
         }
-        self.passes_readings.fetch_or(settings.readings, Ordering::Relaxed);
-        self.passes_news.fetch_or(settings.news, Ordering::Relaxed);
+        // Home Assistant shows what is passed on.
+        let needs_all = settings.home_assistant.is_some();
+        self.passes_readings.fetch_or(settings.readings || needs_all, Ordering::Relaxed);
+        self.passes_news.fetch_or(settings.news || needs_all, Ordering::Relaxed);
+        self.broker.with(|inside| {
+            let views = &mut inside.views;
+            if let (None, Some(group)) = (&views.sparkplug, &settings.sparkplug) {
+                views.sparkplug = Some(View::new(group));
+            }
+            if let (None, Some(prefix)) = (&views.home_assistant, &settings.home_assistant) {
+                views.home_assistant = Some(Discovery::new(prefix));
+            }
+        });
         Ok(Box::new(MqttAcceptor { broker: Arc::clone(&self.broker), settings: Arc::new(settings) }))
     }
 
     fn wants_readings(&self) -> bool {
-        self.passes_readings.load(Ordering::Relaxed)
+        self.passes_readings.load(Ordering::Relaxed) || self.has_views()
     }
 
     fn wants_news(&self) -> bool {
-        self.passes_news.load(Ordering::Relaxed)
+        self.passes_news.load(Ordering::Relaxed) || self.has_views()
     }
 
     fn told(&self, now: Now, device: &DeviceId, news: News<'_>) {
+        let (readings_too, news_too) =
+            (self.passes_readings.load(Ordering::Relaxed), self.passes_news.load(Ordering::Relaxed));
         match news {
             News::Reading(reading) => {
                 let topic = readings::topic_of(device, reading);
                 let measured_at = reading.measured_at;
                 self.broker.with(|inside| {
-                    inside.announce(&topic, measured_at, now.wall, || readings::write_one(reading));
+                    inside.show(device, news, now.wall);
+                    if readings_too {
+                        inside.announce(&topic, measured_at, now.wall, || readings::write_one(reading));
+                    }
                 });
             }
             News::Command { id, state, changed_at } => {
                 let payload = commands::written(device, id, state, changed_at);
                 let spoken = news::command(device, &payload);
                 self.broker.with(|inside| {
-                    if self.wants_news() {
+                    if news_too {
                         inside.proclaim(&spoken.publish(), now.wall);
                     }
                     if state.is_finished() {
@@ -94,7 +118,8 @@ impl Exchange for Shared {
             News::Presence(_) | News::Event(_) | News::Removed => {
                 let messages = news::messages(device, news);
                 self.broker.with(|inside| {
-                    for said in &messages {
+                    inside.show(device, news, now.wall);
+                    for said in messages.iter().filter(|_| news_too) {
                         inside.proclaim(&said.publish(), now.wall);
                     }
                     if matches!(news, News::Removed) {

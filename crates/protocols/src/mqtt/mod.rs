@@ -7,12 +7,15 @@ mod broker;
 mod commands;
 mod device;
 mod entering;
+mod home_assistant;
 mod news;
 mod readings;
 mod sending;
 mod session;
 mod settings;
+mod sparkplug;
 mod talk;
+mod views;
 
 pub mod decode;
 pub mod encode;

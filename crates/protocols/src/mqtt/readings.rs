@@ -1,8 +1,15 @@
-//! Readings in a message: `readings/METER/FUNCTION` with a value, or `readings` with JSON.
+//! Readings in a message: `readings/METER/FUNCTION` with a value, `readings` with JSON, or what edge nodes of Sparkplug B report.
 
-use loggerhead_model::{DeviceId, Origin, Quality, Reading, Report, ReportBuilder, Timestamp, Value};
+use loggerhead_model::{
+    DeviceId, Event, EventKind, Origin, Quality, Reading, Report, ReportBuilder, Severity, Timestamp, Value,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use super::broker::spoken;
+use super::session::HeadEnd;
+use super::sparkplug;
+use crate::{Fault, FaultKind, Now, Output};
 
 /// The first level of topics under which readings are published.
 const TOPIC: &str = "readings";
@@ -61,6 +68,44 @@ struct Written<'a> {
 
 fn good() -> Quality {
     Quality::Good
+}
+
+impl HeadEnd {
+    /// The readings in a message that may be published there; nothing where the topic is not for readings. What an edge node of
+    /// Sparkplug B is to do goes out as well.
+    pub(super) fn readings_in(
+        &mut self,
+        now: Now,
+        topic: &str,
+        payload: &[u8],
+    ) -> Option<Result<Option<Report>, NotReadings>> {
+        if let Some(named) = Named::of(topic) {
+            return Some(read(named, payload, now.wall).map(Some));
+        }
+        let topic = sparkplug::Topic::of(topic)?;
+        let edges = self.edges.get_or_insert_default();
+        let heard = match edges.hear(topic, payload, now.wall) {
+            Ok(heard) => heard,
+            Err(wrong) => return Some(Err(NotReadings(wrong))),
+        };
+        if let Some(complaint) = heard.complaint {
+            self.outputs.push_back(Output::Fault(Fault::new(FaultKind::OutOfOrder, complaint)));
+        }
+        if let Some(text) = heard.event {
+            self.outputs.push_back(Output::Event(Event {
+                at: now.wall,
+                severity: Severity::Info,
+                kind: EventKind::DeviceInfo,
+                device: self.device.clone(),
+                peer: None,
+                text: text.into(),
+            }));
+        }
+        if let Some((topic, payload)) = heard.rebirth {
+            self.broker.with(|inside| inside.proclaim(&spoken(&topic, &payload), now.wall));
+        }
+        Some(Ok(heard.report))
+    }
 }
 
 /// The readings in a message. A reading without a time was measured now.

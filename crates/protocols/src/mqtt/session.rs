@@ -24,6 +24,7 @@ use super::properties::{Id, Properties, Writer};
 use super::reason::{Breach, Reason};
 use super::sending::Peer;
 use super::settings::{CONNECT_BYTES_MAX, Settings};
+use super::sparkplug::edges::Edges;
 use crate::{Answer, CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session, Verdict};
 
 /// Requests of one connection that the store has not answered: while there are so many, no more is read.
@@ -104,6 +105,8 @@ pub(super) struct HeadEnd {
     pub(super) leaving: Leaving,
     pub(super) entropy: [u8; 32],
     pub(super) waker: Waker,
+    /// Edge nodes of Sparkplug B that report over it.
+    pub(super) edges: Option<Box<Edges>>,
     /// Whom its certificate names.
     pub(super) certified: Option<Identity>,
     gathering: Gathering,
@@ -142,6 +145,7 @@ impl HeadEnd {
             expiry_s: 0,
             expiry_at_end: None,
             authentication: None,
+            edges: None,
             leaving: Leaving::Abruptly,
             entropy: opening.entropy,
             waker: opening.waker,

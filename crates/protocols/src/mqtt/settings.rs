@@ -11,6 +11,7 @@ use super::frame::BODY_BYTES_MAX;
 use super::topic;
 use crate::SettingsError;
 use crate::settings::read;
+use crate::wire::hex;
 
 /// Longest packet, unless set otherwise: above what sensors and gateways send, below what a flood may take of memory.
 const PACKET_BYTES_DEFAULT: usize = 1024 * 1024;
@@ -63,6 +64,10 @@ pub(super) struct Settings {
     pub(super) readings: bool,
     /// Whether presence and events of all devices are passed on as well.
     pub(super) news: bool,
+    /// Under which group all devices are edge nodes of Sparkplug B; none for nowhere.
+    pub(super) sparkplug: Option<Box<str>>,
+    /// Under which topics Home Assistant looks for sensors; none where it is told of none.
+    pub(super) home_assistant: Option<Box<str>>,
     pub(super) queue: QueueLimits,
     /// Under which topic a client is to have answers, for those that ask.
     pub(super) response_information: Option<Box<str>>,
@@ -81,6 +86,8 @@ struct Written {
     version_3_1: bool,
     readings: bool,
     news: bool,
+    sparkplug: Option<String>,
+    home_assistant: Option<String>,
     queue_messages_max: usize,
     queue_bytes_max: usize,
     response_information: Option<String>,
@@ -100,6 +107,8 @@ impl Default for Written {
             version_3_1: true,
             readings: false,
             news: true,
+            sparkplug: None,
+            home_assistant: None,
             queue_messages_max: QUEUE_MESSAGES_DEFAULT,
             queue_bytes_max: QUEUE_BYTES_DEFAULT,
             response_information: None,
@@ -133,6 +142,12 @@ impl Settings {
         if let Some(Err(fault)) = written.response_information.as_deref().map(topic::check_name) {
             return Err(wrong("response_information", fault.reason.into_owned()));
         }
+        if written.sparkplug.as_deref().is_some_and(|group| group.contains('/') || topic::check_name(group).is_err()) {
+            return Err(wrong("sparkplug", "takes the name of a group: one level of a topic".to_owned()));
+        }
+        if let Some(Err(fault)) = written.home_assistant.as_deref().map(topic::check_name) {
+            return Err(wrong("home_assistant", fault.reason.into_owned()));
+        }
         if written.topic.len() > RULES_MAX {
             return Err(wrong("topic", format!("{} filters over {RULES_MAX}", written.topic.len())));
         }
@@ -154,6 +169,8 @@ impl Settings {
             accepts_v3: written.version_3_1,
             readings: written.readings,
             news: written.news,
+            sparkplug: written.sparkplug.map(Box::from),
+            home_assistant: written.home_assistant.map(Box::from),
             queue: QueueLimits { messages: written.queue_messages_max, bytes: written.queue_bytes_max },
             response_information: written.response_information.map(Box::from),
             topics: written.topic,
@@ -238,10 +255,10 @@ impl DeviceSide {
         if let Some(text) = self.secret.strip_prefix("text:") {
             return Ok(text.as_bytes().to_vec());
         }
-        let digits = self.secret.strip_prefix("hex:").map(str::as_bytes);
-        let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
-        let bytes = digits.and_then(|digits| digits.chunks(2).map(byte).collect::<Option<Vec<_>>>());
-        bytes.ok_or_else(|| wrong("secret", "write it as text:... or hex:...".to_owned()))
+        self.secret
+            .strip_prefix("hex:")
+            .and_then(hex)
+            .ok_or_else(|| wrong("secret", "write it as text:... or hex:...".to_owned()))
     }
 
     /// The pause before the first attempt to reconnect.

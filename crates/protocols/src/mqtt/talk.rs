@@ -9,10 +9,10 @@ use super::commands::device_of;
 use super::encode::{Acknowledged, Safe, acknowledge_held, encode, refuse};
 use super::message::{Ack, Kind, Level, Notice, Packet, Publish, Qos, SubAck, Subscribe, Unsubscribe};
 use super::properties::{Id, Properties};
-use super::readings::{self, Named};
 use super::reason::{Breach, Reason};
 use super::session::{Due, HeadEnd, Waiting};
 use super::settings::Durability;
+use super::sparkplug::NAMESPACE;
 use crate::{CloseReason, Fault, FaultKind, Now, Output};
 
 /// What follows on a PUBREC.
@@ -38,13 +38,23 @@ impl HeadEnd {
         if let Some(device) = device_of(topic) {
             return self.give(now, device, topic, publish);
         }
-        let allowed = self.rules.may_publish(topic, self.asker());
+        let allowed = self.rules.may_publish(topic, self.asker()) && !self.is_of_view(now, topic, publish.payload);
         match publish.qos {
             Qos::AtMostOnce if !allowed => self.denied(topic),
             Qos::AtMostOnce => self.publish_fleeting(now, topic, publish),
             Qos::AtLeastOnce | Qos::ExactlyOnce => return self.publish_safely(now, topic, publish, allowed),
         }
         Ok(())
+    }
+
+    /// Whether a topic is one under which our own view of Sparkplug B speaks. One that commands an edge node of it is obeyed on
+    /// the way.
+    fn is_of_view(&self, now: Now, topic: &str, payload: &[u8]) -> bool {
+        topic.starts_with(NAMESPACE)
+            && self.broker.with(|inside| {
+                inside.answer_command(topic, payload, now.wall);
+                inside.views.sparkplug.as_ref().is_some_and(|view| view.speaks_under(topic))
+            })
     }
 
     /// The topic that an alias stands for. `None` where the packet says it itself.
@@ -77,14 +87,14 @@ impl HeadEnd {
             self.broker.with(|inside| inside.publish_fleeting(topic, publish, publisher, now.wall))
         };
         self.keep(now, note.into_iter().collect());
-        let Some(named) = Named::of(topic) else { return };
-        match readings::read(named, publish.payload, now.wall) {
-            Ok(report) => {
-                if let Some(records) = self.records(now, Vec::new(), Some(report)) {
+        match self.readings_in(now, topic, publish.payload) {
+            None | Some(Ok(None)) => {}
+            Some(Ok(report)) => {
+                if let Some(records) = self.records(now, Vec::new(), report) {
                     self.outputs.push_back(Output::Keep(records));
                 }
             }
-            Err(wrong) => self.outputs.push_back(Output::Fault(Fault::new(FaultKind::Malformed, wrong.0))),
+            Some(Err(wrong)) => self.outputs.push_back(Output::Fault(Fault::new(FaultKind::Malformed, wrong.0))),
         }
     }
 
@@ -141,9 +151,9 @@ impl HeadEnd {
 
     fn publish_safely(&mut self, now: Now, topic: &str, publish: &Publish<'_>, allowed: bool) -> Result<(), Breach> {
         let Some(acknowledged) = self.acknowledged(publish)? else { return Ok(()) };
-        let report = match Named::of(topic).map(|named| readings::read(named, publish.payload, now.wall)) {
-            _ if !allowed => None,
-            Some(Ok(report)) => Some(report),
+        let found = if allowed { self.readings_in(now, topic, publish.payload) } else { None };
+        let report = match found {
+            Some(Ok(report)) => report,
             Some(Err(wrong)) if self.level == Level::V5 => {
                 self.outputs.push_back(Output::Fault(Fault::new(FaultKind::Malformed, wrong.0)));
                 self.refuse_message(Acknowledged { reason: Reason::PAYLOAD_FORMAT_INVALID, ..acknowledged });

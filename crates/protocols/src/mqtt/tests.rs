@@ -11,6 +11,7 @@ mod publishing;
 mod revoking;
 mod subscribing;
 mod telling;
+mod viewing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -4,19 +4,19 @@
 //! own. One code covers every function of a meter, so a unit is known only where the function has one of the numbers
 //! that loggers commonly use. Whatever is not known here is shown as it came.
 
+use loggerhead_model::coding::{ELECTRICITY, Quantity, WATER, is_of_class};
+
 use super::texts::Texts;
 
 /// The classes that the guideline and devices agree on.
 const CLASSES: [(&str, &str); 2] = [(ELECTRICITY, "energy.electricity"), (WATER, "energy.water")];
-const ELECTRICITY: &str = "01";
-const WATER: &str = "02";
 /// Items of electricity.
 const ITEMS: [(char, &str); 4] =
     [('A', "energy.lighting"), ('B', "energy.air"), ('C', "energy.power"), ('D', "energy.special")];
 
 /// Class and item of a code in words; nothing where it is not known.
 pub(super) fn meaning(texts: &Texts, coding: &str) -> Option<String> {
-    let class = CLASSES.iter().find(|(digits, _)| is_of(coding, digits)).map(|(_, key)| *key)?;
+    let class = CLASSES.iter().find(|(digits, _)| is_of_class(coding, digits)).map(|(_, key)| *key)?;
     let item = coding.chars().nth(2).and_then(|letter| ITEMS.iter().find(|(known, _)| *known == letter));
     Some(match item {
         Some((_, item)) => format!("{} · {}", texts.t(class), texts.t(item)),
@@ -24,32 +24,21 @@ pub(super) fn meaning(texts: &Texts, coding: &str) -> Option<String> {
     })
 }
 
-/// What a function measures, by the numbers that are common among loggers: the key of its name, and its unit.
-fn quantity(coding: &str, function: &str) -> Option<(&'static str, &'static str)> {
-    let number: u32 = function.parse().ok()?;
-    match number {
-        1 | 101 | 102 if is_of(coding, ELECTRICITY) => Some(("quantity.energy", "kWh")),
-        501..=599 if is_of(coding, ELECTRICITY) => Some(("quantity.voltage", "V")),
-        601..=699 if is_of(coding, ELECTRICITY) => Some(("quantity.current", "A")),
-        701..=799 if is_of(coding, ELECTRICITY) => Some(("quantity.power", "kW")),
-        1 | 2 | 201 if is_of(coding, WATER) => Some(("quantity.volume", "m³")),
-        _ => None,
-    }
-}
-
 /// What a function measures, in a word.
 pub(super) fn name<'a>(texts: &'a Texts, coding: &str, function: &str) -> Option<&'a str> {
-    quantity(coding, function).map(|(key, _)| texts.t(key))
+    let key = match Quantity::of(coding, function)? {
+        Quantity::Energy => "quantity.energy",
+        Quantity::Voltage => "quantity.voltage",
+        Quantity::Current => "quantity.current",
+        Quantity::Power => "quantity.power",
+        Quantity::Volume => "quantity.volume",
+    };
+    Some(texts.t(key))
 }
 
 /// The unit of a function.
 pub(super) fn unit(coding: &str, function: &str) -> Option<&'static str> {
-    quantity(coding, function).map(|(_, unit)| unit)
-}
-
-/// Whether a code is of the guideline's form and of this class; other codings are longer or shorter.
-fn is_of(coding: &str, class: &str) -> bool {
-    coding.len() == 5 && coding.is_ascii() && coding.starts_with(class)
+    Quantity::of(coding, function).map(Quantity::unit)
 }
 
 #[cfg(test)]

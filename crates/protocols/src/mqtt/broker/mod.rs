@@ -32,6 +32,7 @@ use super::message::{Options, Publish, Qos, RetainHandling};
 use super::properties::Properties;
 use super::reason::Reason;
 use super::topic::Shared;
+use super::views::Views;
 
 /// Subscriptions of all clients: each costs memory in the tree, and on disk for sessions that last.
 const SUBSCRIPTIONS_MAX: usize = 5_000_000;
@@ -83,6 +84,7 @@ pub(super) struct Inside {
     unreadable: u64,
     /// Reused for every message.
     found: Vec<Subscriber>,
+    pub(super) views: Views,
 }
 
 /// A message that is passed on once it is stored.
