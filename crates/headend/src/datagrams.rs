@@ -1,4 +1,5 @@
-//! UDP: each peer of a socket has a conversation of its own, like a connection, which ends by its silence.
+//! UDP: each peer of a socket has a conversation of its own, like a connection, which ends by its silence. A peer that speaks
+//! to two addresses of ours has two: it may not know that both are one head-end.
 //!
 //! A datagram is one read, and one write is one datagram. What finds no room is dropped, as on any network, and counted.
 
@@ -36,17 +37,23 @@ const DATAGRAM_BYTES_MAX: usize = 65_536;
 pub(crate) struct Datagrams {
     socket: Arc<UdpSocket>,
     counters: Arc<ProtocolCounters>,
-    peers: HashMap<SocketAddr, Peer>,
+    peers: HashMap<Path, Peer>,
     swept_at: Instant,
     buffer: Box<[u8]>,
+}
+
+/// Between whom datagrams go.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Path {
+    peer: SocketAddr,
+    /// The address of ours that is spoken to, and answers; none where the socket has but one.
+    own: Option<IpAddr>,
 }
 
 /// A datagram that came.
 struct Came {
     count: usize,
-    from: SocketAddr,
-    /// To which of our addresses; none where the socket has but one.
-    to: Option<IpAddr>,
+    path: Path,
     is_cut: bool,
 }
 
@@ -89,7 +96,7 @@ impl Datagrams {
             }
             let receiving = self.socket.async_io(Interest::READABLE, || receive(&self.socket, &mut self.buffer));
             let Ok(received) = timeout_at(sweep_at, receiving).await else { continue };
-            let Came { count, from, to, is_cut } = received?;
+            let Came { count, path, is_cut } = received?;
             if is_cut {
                 self.counters.datagrams_dropped.one_more();
                 continue;
@@ -97,22 +104,16 @@ impl Datagrams {
             // An empty one says nothing, and would look like the end of a stream.
             let bytes = Bytes::copy_from_slice(self.buffer.get(..count).unwrap_or_default());
             if !bytes.is_empty()
-                && let Some(conversation) = self.hand_over(from, to, bytes, peers_max)
+                && let Some(conversation) = self.hand_over(path, bytes, peers_max)
             {
-                return Ok((conversation, from));
+                return Ok((conversation, path.peer));
             }
         }
     }
 
-    fn hand_over(
-        &mut self,
-        from: SocketAddr,
-        to: Option<IpAddr>,
-        bytes: Bytes,
-        peers_max: usize,
-    ) -> Option<Conversation> {
+    fn hand_over(&mut self, path: Path, bytes: Bytes, peers_max: usize) -> Option<Conversation> {
         let now = Instant::now();
-        let bytes = match self.peers.get_mut(&from) {
+        let bytes = match self.peers.get_mut(&path) {
             None => bytes,
             Some(peer) => {
                 peer.heard_at = now;
@@ -127,15 +128,15 @@ impl Datagrams {
                 }
             }
         };
-        if self.peers.len() >= peers_max && !self.peers.contains_key(&from) {
+        if self.peers.len() >= peers_max && !self.peers.contains_key(&path) {
             self.counters.datagrams_dropped.one_more();
             return None;
         }
         let (inbox, waiting) = channel(WAITING_MAX);
-        self.peers.insert(from, Peer { inbox, heard_at: now });
+        self.peers.insert(path, Peer { inbox, heard_at: now });
         let socket = Arc::clone(&self.socket);
         let counters = Arc::clone(&self.counters);
-        Some(Conversation { socket, counters, peer: from, own: to, inbox: waiting, rest: bytes, is_over: false })
+        Some(Conversation { socket, counters, path, inbox: waiting, rest: bytes, is_over: false })
     }
 
     /// Forgets peers whose conversation is over, and ends that of those who are silent.
@@ -150,9 +151,7 @@ impl Datagrams {
 pub(crate) struct Conversation {
     socket: Arc<UdpSocket>,
     counters: Arc<ProtocolCounters>,
-    peer: SocketAddr,
-    /// From which of our addresses it is answered; none where there is no choice.
-    own: Option<IpAddr>,
+    path: Path,
     inbox: Receiver<Bytes>,
     /// The datagram that is being read.
     rest: Bytes,
@@ -179,9 +178,9 @@ impl AsyncRead for Conversation {
 impl AsyncWrite for Conversation {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         // All conversations share the socket, which wakes one task only, so nobody waits for room in it.
-        let sent = match self.own {
-            Some(own) => self.socket.try_io(Interest::WRITABLE, || send(&self.socket, bytes, self.peer, own)),
-            None => self.socket.try_send_to(bytes, self.peer),
+        let sent = match self.path.own {
+            Some(own) => self.socket.try_io(Interest::WRITABLE, || send(&self.socket, bytes, self.path.peer, own)),
+            None => self.socket.try_send_to(bytes, self.path.peer),
         };
         match sent {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -218,9 +217,9 @@ fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Came> {
         }
         _ => None,
     };
-    let to = received.cmsgs()?.find_map(address);
-    let from = received.address.as_ref().and_then(address_of).ok_or(io::ErrorKind::InvalidData)?;
-    Ok(Came { count: received.bytes, from, to, is_cut })
+    let own = received.cmsgs()?.find_map(address);
+    let peer = received.address.as_ref().and_then(address_of).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(Came { count: received.bytes, path: Path { peer, own }, is_cut })
 }
 
 fn address_of(storage: &SockaddrStorage) -> Option<SocketAddr> {
@@ -253,7 +252,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::UdpSocket;
 
-    use super::{Conversation, Datagrams, SILENCE, WAITING_MAX};
+    use super::{Conversation, Datagrams, Path, SILENCE, WAITING_MAX};
     use crate::metrics::ProtocolCounters;
 
     async fn socket() -> UdpSocket {
@@ -265,6 +264,10 @@ mod tests {
         let (ours, theirs) = (socket().await, socket().await);
         theirs.connect(ours.local_addr().expect("it is bound")).await.expect("UDP connects to anything");
         (Datagrams::new(ours, Arc::default()).expect("a socket"), theirs)
+    }
+
+    fn path_of(theirs: &UdpSocket) -> Path {
+        Path { peer: theirs.local_addr().expect("it is bound"), own: None }
     }
 
     async fn read(conversation: &mut Conversation) -> Vec<u8> {
@@ -313,27 +316,46 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_speaks_to_two_addresses_of_ours_has_two_conversations() {
+        let ours = UdpSocket::bind("0.0.0.0:0").await.expect("a free port");
+        let port = ours.local_addr().expect("it is bound").port();
+        let mut datagrams = Datagrams::new(ours, Arc::default()).expect("a socket");
+        let theirs = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
+        let mut conversations = Vec::new();
+        for asked in ["127.0.0.1", "127.0.0.2"] {
+            theirs.send_to(asked.as_bytes(), (asked, port)).await.expect("sent");
+            conversations.push((asked, datagrams.accept(2).await.expect("a peer").0));
+        }
+        for (asked, conversation) in conversations.iter_mut().rev() {
+            assert_eq!(read(conversation).await, asked.as_bytes());
+            conversation.write_all(b"answer").await.expect("sent");
+            let mut bytes = [0; 100];
+            let (_, from) = theirs.recv_from(&mut bytes).await.expect("it comes");
+            assert_eq!(from.to_string(), format!("{asked}:{port}"));
+        }
+    }
+
+    #[tokio::test]
     async fn what_finds_no_room_is_dropped_and_counted() {
         let (mut datagrams, theirs) = both().await;
         let counters: Arc<ProtocolCounters> = Arc::clone(&datagrams.counters);
-        let from = theirs.local_addr().expect("it is bound");
-        let first = datagrams.hand_over(from, None, "first".into(), 1);
+        let from = path_of(&theirs);
+        let first = datagrams.hand_over(from, "first".into(), 1);
         for _ in 0..=WAITING_MAX {
-            assert!(datagrams.hand_over(from, None, "more".into(), 1).is_none());
+            assert!(datagrams.hand_over(from, "more".into(), 1).is_none());
         }
         assert_eq!(counters.datagrams_dropped.value(), 1);
-        let other = "192.0.2.1:5".parse().expect("an address");
-        assert!(datagrams.hand_over(other, None, "no place".into(), 1).is_none());
+        let other = Path { peer: "192.0.2.1:5".parse().expect("an address"), own: None };
+        assert!(datagrams.hand_over(other, "no place".into(), 1).is_none());
         assert_eq!(counters.datagrams_dropped.value(), 2);
         drop(first);
-        assert!(datagrams.hand_over(from, None, "again".into(), 1).is_some(), "its conversation was over");
+        assert!(datagrams.hand_over(from, "again".into(), 1).is_some(), "its conversation was over");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_is_silent_is_forgotten_and_its_conversation_ends() {
         let (mut datagrams, theirs) = both().await;
-        let from = theirs.local_addr().expect("it is bound");
-        let mut conversation = datagrams.hand_over(from, None, "x".into(), 1).expect("the first one");
+        let mut conversation = datagrams.hand_over(path_of(&theirs), "x".into(), 1).expect("the first one");
         assert_eq!(read(&mut conversation).await, b"x");
         tokio::time::advance(SILENCE).await;
         datagrams.sweep();
