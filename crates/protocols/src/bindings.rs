@@ -123,12 +123,14 @@ pub(crate) struct BindingLimits {
 struct Account {
     last: Option<Visit>,
     bindings: BTreeMap<Arc<str>, Arc<Binding>>,
-    connections: BTreeMap<u64, Outbox>,
+    /// Few: a person has a phone and a computer.
+    connections: Vec<Outbox>,
     /// Alarms that came while it had no connection, and when.
     missed: VecDeque<(Duration, Push)>,
 }
 
 struct Outbox {
+    connection: u64,
     waker: Waker,
     pushes: VecDeque<Push>,
     dropped: u64,
@@ -243,15 +245,19 @@ impl Inside {
     /// A connection of an account that is to be told of what happens.
     pub(crate) fn attach(&mut self, account: &Arc<str>, waker: Waker) -> Place {
         self.connections += 1;
-        let outbox = Outbox { waker, pushes: VecDeque::new(), dropped: 0 };
-        self.accounts.entry(Arc::clone(account)).or_default().connections.insert(self.connections, outbox);
+        let outbox = Outbox { connection: self.connections, waker, pushes: VecDeque::new(), dropped: 0 };
+        let own = &mut self.accounts.entry(Arc::clone(account)).or_default().connections;
+        // Most accounts have one, and room for four would be the most of what it takes.
+        own.reserve_exact(1);
+        own.push(outbox);
         Place { account: Arc::clone(account), connection: self.connections }
     }
 
     /// It is gone.
     pub(crate) fn detach(&mut self, place: &Place) {
         if let Some(account) = self.accounts.get_mut(&place.account) {
-            account.connections.remove(&place.connection);
+            account.connections.retain(|outbox| outbox.connection != place.connection);
+            account.connections.shrink_to_fit();
         }
     }
 
@@ -266,8 +272,9 @@ impl Inside {
     /// What a connection is to be told, and how much was dropped before it.
     pub(crate) fn pushes(&mut self, place: &Place) -> (VecDeque<Push>, u64) {
         let account = self.accounts.get_mut(&place.account);
-        let outbox = account.and_then(|account| account.connections.get_mut(&place.connection));
-        outbox
+        let mut connections = account.into_iter().flat_map(|account| &mut account.connections);
+        connections
+            .find(|outbox| outbox.connection == place.connection)
             .map(|outbox| (std::mem::take(&mut outbox.pushes), std::mem::take(&mut outbox.dropped)))
             .unwrap_or_default()
     }
@@ -459,7 +466,7 @@ impl Inside {
                 }
                 account.missed.push_back((now, push.clone()));
             }
-            for outbox in account.connections.values_mut() {
+            for outbox in &mut account.connections {
                 if outbox.pushes.len() >= PUSHES_MAX {
                     outbox.pushes.pop_front();
                     outbox.dropped += 1;

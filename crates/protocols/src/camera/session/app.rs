@@ -224,7 +224,9 @@ impl HeadEnd {
             self.fault(FaultKind::TooLarge, reason.clone());
             return self.close(CloseReason::Fault(reason.into()));
         }
-        for some in ids.chunks(IDS_PER_REPLY) {
+        // Who asks for none is told of none, and does not wait for an answer that never comes.
+        let none = ids.is_empty().then_some(&ids[..]);
+        for some in ids.chunks(IDS_PER_REPLY).chain(none) {
             let states: Vec<_> = self
                 .registry
                 .with(|inside| some.iter().map(|id| format!("{id};{}", state_word(inside.state(id)))).collect());

@@ -20,6 +20,15 @@ fn a_state_is_true_false_or_null_and_pairs_have_their_own_separators() {
 }
 
 #[test]
+fn a_query_without_ids_is_answered_without_any() {
+    let mut house = House::with("");
+    let line = house.app("u1", "a|b");
+    for query in ["CheckCaramerOnlineStatus", "CheckCaramerOnlineStatus ", "CheckCaramerOnlineStatus ;;"] {
+        assert_eq!(house.ask(line, query), ["ReturnCaramerOnlineStatus "], "{query:?}");
+    }
+}
+
+#[test]
 fn more_than_twenty_ids_are_answered_by_twenties_and_far_too_many_close() {
     let mut house = House::with("ids_per_query_max = 45");
     let line = house.app("u1", "a|b");
