@@ -18,7 +18,7 @@ use crate::datagrams::{Conversation, Datagrams};
 use crate::guest::Peer;
 use crate::listener::{Listener, Pass};
 use crate::proxy::client_behind;
-use crate::socket::{SocketFile, tune};
+use crate::socket::{SocketFile, reset_at_close, tune};
 
 /// How long accepting pauses first when the process or the kernel is out of something. Trying again at once would use a
 /// whole core and help nobody.
@@ -153,6 +153,9 @@ fn welcome(
         Err(limit) => {
             listener.counters.limited(limit);
             tracing::debug!(listener = listener.name, peer = %peer.text, limit = limit.word(), "no room");
+            if let Arrived::Tcp(stream, _) = &arrived {
+                reset_at_close(stream);
+            }
             return;
         }
     };
@@ -186,6 +189,7 @@ async fn serve_proxied(core: Arc<Core>, mut pass: Pass, proxy: Peer, mut stream:
     if let Some(Err(limit)) = peer.address.map(|address| pass.comes_from(address)) {
         pass.listener().counters.limited(limit);
         tracing::debug!(listener = pass.listener().name, peer = %peer.text, limit = limit.word(), "no room");
+        reset_at_close(&stream);
         return;
     }
     match tls {

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::libc;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
@@ -87,10 +88,13 @@ fn prepare(socket: &Socket, address: SocketAddr, families: Families, options: &S
     if let Some(interface) = &options.interface {
         socket.bind_device(Some(interface.as_bytes()))?;
     }
-    match options.type_of_service {
-        Some(class) if address.is_ipv4() => socket.set_tos_v4(class)?,
-        Some(class) => socket.set_tclass_v6(class)?,
-        None => {}
+    if let Some(class) = options.type_of_service {
+        if address.is_ipv6() {
+            socket.set_tclass_v6(class)?;
+        }
+        if address.is_ipv4() || families == Families::Both {
+            socket.set_tos_v4(class)?;
+        }
     }
     set_buffers(socket, options)
 }
@@ -130,6 +134,13 @@ pub(crate) fn tune(stream: &TcpStream, options: &Sockets) -> io::Result<()> {
         }
     }
     socket.set_tcp_user_timeout(options.user_timeout)
+}
+
+/// Has a connection that nobody serves reset when it is dropped: a flood of them leaves nothing behind that the system would have to
+/// remember.
+pub(crate) fn reset_at_close(stream: &TcpStream) {
+    // One that is gone already leaves nothing either.
+    let _set = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
 /// A socket file that is ours; removed when it is dropped, if it is still ours.
@@ -313,6 +324,18 @@ mod tests {
         let none = Sockets { keepalive: None, user_timeout: None, nodelay: false, ..options };
         let none = Sockets { receive_buffer: None, send_buffer: None, reuse_port: false, ..none };
         check(Sockets { interface: None, type_of_service: None, fast_open: None, ..none }).await;
+    }
+
+    #[tokio::test]
+    async fn peers_of_both_families_get_packets_of_the_class_that_is_set() {
+        let options = Sockets { type_of_service: Some(184), ..Sockets::default() };
+        let any = (std::net::Ipv6Addr::UNSPECIFIED, 0).into();
+        let listener = listen_tcp(any, Families::Both, &options).expect("a free port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let _theirs = TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
+        let (ours, _) = listener.accept().await.expect("somebody connects");
+        assert_eq!(SockRef::from(&ours).tos_v4().expect("its packets are those of IPv4"), 184);
+        assert_eq!(SockRef::from(&ours).tclass_v6().expect("the socket is one of IPv6"), 184);
     }
 
     #[tokio::test]
