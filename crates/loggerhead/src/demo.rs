@@ -168,7 +168,7 @@ fn loggers_address(headend: &HeadEnd) -> anyhow::Result<SocketAddr> {
 fn loggers(args: &DemoArgs, keys: LoggerKeys, address: SocketAddr) -> LoggerArgs {
     LoggerArgs {
         to: simulate::Address::Tcp { host: address.ip().to_string(), port: address.port() },
-        proxy: None,
+        way: simulate::Way::default(),
         tls: false,
         ca: None,
         dialect: "all".to_owned(),

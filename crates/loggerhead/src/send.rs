@@ -18,7 +18,7 @@ use loggerhead_protocols::upload::message::{FileHead, Told, digits};
 use sha2::{Digest as _, Sha256};
 
 use crate::exit::{Exit, Failure};
-use crate::simulate::Address;
+use crate::simulate::{Address, Way};
 use crate::terminal;
 
 /// What is read and sent at a time.
@@ -45,6 +45,8 @@ pub(crate) struct SendArgs {
     /// Where the head-end takes files: HOST:PORT, with an IPv6 address in brackets
     #[arg(long, value_name = "ADDRESS")]
     to: Address,
+    #[command(flatten)]
+    way: Way,
     /// As which device
     #[arg(long, value_name = "IDENTITY")]
     device: Option<String>,
@@ -65,6 +67,7 @@ pub(crate) struct SendArgs {
 /// Who sends to whom.
 struct Sender<'a> {
     to: &'a Address,
+    way: &'a Way,
     /// How a challenge is answered, and with which secret.
     proof: Option<(Auth, String)>,
     patience: Duration,
@@ -101,7 +104,8 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
     let proof = args.prove.zip(secret.clone());
     // What answers a challenge is not told besides.
     let secret = secret.filter(|_| args.prove.is_none());
-    let mut sender = Sender { to: &args.to, proof, patience: Duration::from_secs(args.patience), is_heard: false };
+    let mut sender =
+        Sender { to: &args.to, way: &args.way, proof, patience: Duration::from_secs(args.patience), is_heard: false };
     let mut kept = Vec::new();
     let sent = args.files.iter().try_for_each(|path| {
         let item = Item { path, head: head(args, secret.clone(), path)? };
@@ -190,7 +194,7 @@ impl Sender<'_> {
         let Address::Tcp { host, port } = self.to else {
             return Ok(Attempt::Refused("files are sent to HOST:PORT".to_owned()));
         };
-        let mut stream = TcpStream::connect((host.as_str(), *port)).context("connecting")?;
+        let mut stream = self.way.connect(host, *port).context("connecting")?;
         stream.set_read_timeout(Some(SILENCE))?;
         stream.set_write_timeout(Some(SILENCE))?;
         if let Some((auth, secret)) = &self.proof

@@ -15,6 +15,7 @@ mod plan;
 mod proxy;
 mod robot;
 mod rsi;
+mod sensor;
 mod summary;
 mod tally;
 pub(crate) mod trust;
@@ -27,16 +28,14 @@ use std::task::Waker;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use loggerhead_headend::outgoing::upstream_named;
 use loggerhead_model::Timestamp;
-use loggerhead_protocols::relay::upstream::Upstream;
 use loggerhead_protocols::{Limits, Opening, Protocol};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::time::Instant;
 
 pub(crate) use self::fleet::Fleet;
-pub(crate) use self::link::{Address, Stream, Target};
+pub(crate) use self::link::{Address, Stream, Target, Way};
 pub(crate) use self::logger::LoggerKeys;
 pub(crate) use self::summary::Summary;
 pub(crate) use self::tally::Tally;
@@ -104,6 +103,14 @@ Examples:
 Example: loggerhead simulate camera --to 127.0.0.1:2021 --cameras 3 --rate 0.1 --seconds 60
 The head-end has to know them, as devices with kind = \"camera\".")]
     Camera(camera::CameraArgs),
+    /// Devices without a protocol: they print JSON, or lines of any form, which are to be answered
+    #[command(after_help = "\
+Examples:
+  loggerhead simulate raw --to 127.0.0.1:4001 --devices 3 --rate 2 --seconds 10
+  loggerhead simulate raw --to udp:127.0.0.1:4001 --line 'T={temperature} H={humidity} #{sequence}'
+  loggerhead simulate raw --to unix:/run/loggerhead/printers.sock --line '{temperature}C' --answer OK
+The head-end has to know them, or to enrol them by their secret; lines that do not say {device} are of the address that they come from.")]
+    Raw(sensor::SensorArgs),
     /// People who send messages to themselves by line commands
     #[command(after_help = "\
 Example: loggerhead simulate line --to 127.0.0.1:2020 --users 100 --rate 2 --seconds 10
@@ -134,9 +141,8 @@ pub(crate) struct LoggerArgs {
     /// Where the head-end listens: HOST:PORT, with an IPv6 address in brackets, or unix:PATH
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) to: Address,
-    /// Connect through this proxy: socks5://USER:PASSWORD@HOST:PORT, http://..., or environment for the one in ALL_PROXY
-    #[arg(long, value_name = "URL", value_parser = upstream_named)]
-    pub(crate) proxy: Option<Upstream>,
+    #[command(flatten)]
+    pub(crate) way: Way,
     /// Speak TLS
     #[arg(long)]
     pub(crate) tls: bool,
@@ -212,6 +218,7 @@ pub(crate) async fn run(simulate: Simulate) -> anyhow::Result<ExitCode> {
         Simulate::KukaRsi(args) => rsi::run(&args).await,
         Simulate::KukaProxy(args) => proxy::run(&args).await,
         Simulate::Camera(args) => run_crowd(&args.crowd, args.who()).await,
+        Simulate::Raw(args) => run_crowd(&args.crowd, args.who()?).await,
         Simulate::Line(args) => see_through(&args.course(), |patience| people::launch("line", &args, patience)).await,
         Simulate::Chat(args) => see_through(&args.course(), |patience| people::launch("chat", &args, patience)).await,
     }
@@ -269,7 +276,7 @@ pub(crate) fn launch(args: &LoggerArgs, patience: Duration) -> anyhow::Result<Fl
     let plan = plan(args, wall)?;
     let births = births(args, protocol, &plan)?;
     let shared = Shared {
-        target: Target { address: args.to.clone(), tls, proxy: args.proxy.clone() },
+        target: Target { address: args.to.clone(), tls, way: args.way.clone() },
         meters: Meters::new(args.meters, args.functions),
         journal,
         window: args.window as usize,

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::process::{Command, Stdio};
 
-use crate::support::{HeadEnd, PATIENCE, Signal, exported, loggerhead, outcome, signal};
+use crate::support::{HeadEnd, PATIENCE, Signal, assert_fails, exported, json, loggerhead, outcome, signal};
 
 /// What the tests listen on; `PATH` is a socket file.
 const CONFIGURATION: &str = r#"
@@ -134,6 +134,57 @@ fn documents_need_no_settings_and_who_proves_nothing_is_not_let_in() {
     assert_eq!(stored(head_end), expected);
 }
 
+#[test]
+fn simulated_devices_print_documents_and_lines_over_tcp_udp_and_unix_sockets() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let path = directory.path().join("printers.sock").display().to_string();
+    let configuration = format!(
+        r#"
+[[listener]]
+name = "documents"
+protocol = "raw"
+address = ["127.0.0.1:0"]
+enroll = "accept"
+secrets = ["text:IJKLMNOPQRSTUVWX"]
+
+[[listener]]
+name = "lines"
+protocol = "raw"
+address = ["udp:127.0.0.1:0", "unix:{path}"]
+[listener.raw]
+patterns = ['^(?<device>\S+) T=(?<temperature>[-0-9.]+) H=(?<humidity>[0-9.]+)( #(?<sequence>\d+))?$']
+
+[[device]]
+id = "shed"
+protocol = "raw"
+identity = "shed1"
+login = "name"
+"#
+    );
+    let head_end = HeadEnd::start(directory.path(), &configuration);
+    let documents = head_end.addresses_of("documents").first().expect("it listens").clone();
+    let udp = head_end.addresses_of("lines").first().expect("it listens").clone();
+    let simulated = |to: &str, arguments: &[&str]| {
+        let all = [&["simulate", "raw", "--json", "--packets", "5", "--rate", "100", "--to", to], arguments].concat();
+        let result = json(&all);
+        (result.get("packets_acked").cloned(), result.get("errors").cloned())
+    };
+    let acked = |packets: u64| (Some(packets.into()), Some(serde_json::json!({})));
+    assert_eq!(simulated(&documents, &["--devices", "3"]), acked(15));
+    let line = ["--name", "shed", "--line", "{device} T={temperature} H={humidity} #{sequence}"];
+    assert_eq!(simulated(&udp, &line), acked(5));
+    assert_eq!(simulated(&format!("unix:{path}"), &line), acked(5));
+    assert_fails(&["simulate", "raw", "--to", &udp, "--line", "{warmth} #{sequence}"], 1, "temperature, humidity");
+    assert_fails(&["simulate", "raw", "--to", &udp, "--devices", "2", "--line", "#{sequence}"], 1, "{device}");
+
+    let lines = stored(head_end);
+    for device in ["sensor-1", "sensor-2", "sensor-3"] {
+        let own: Vec<_> = lines.iter().filter(|line| line.starts_with(device)).collect();
+        assert_eq!(own.len(), 10, "{lines:?}");
+    }
+    assert_eq!(lines.iter().filter(|line| line.starts_with("shed  humidity ")).count(), 10, "{lines:?}");
+}
+
 /// Opens sockets as a service manager does, and becomes the program that is named.
 const MANAGER: &str = r#"
 import os, socket, sys
@@ -195,6 +246,27 @@ fn a_socket_that_was_not_passed_is_missed_by_its_name() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
     assert!(said.contains("passed no socket streams"), "{said}");
+}
+
+#[test]
+fn a_connection_over_a_limit_is_reset_and_others_go_on() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let limited = CONFIGURATION.replacen("[listener.raw]", "connections_per_address_max = 1\n[listener.raw]", 1);
+    let path = directory.path().join("printers.sock").display().to_string();
+    let head_end = HeadEnd::start(directory.path(), &limited.replace("PATH", &path));
+    let address = head_end.addresses_of("printers").first().expect("it listens").clone();
+    let mut first = TcpStream::connect(&address).expect("it listens");
+    let mut second = TcpStream::connect(&address).expect("it listens");
+    for stream in [&first, &second] {
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket of this test");
+    }
+    let error = second.read(&mut [0; 1]).expect_err("there is no room for it");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    first.write_all(b"21.50C 40% #1\n").expect("it is served");
+    let mut answer = [0; 5];
+    first.read_exact(&mut answer).expect("it is served");
+    assert_eq!(&answer, b"OK 1\n");
+    assert!(head_end.stop().success());
 }
 
 #[test]

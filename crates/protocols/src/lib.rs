@@ -10,6 +10,7 @@ mod files;
 mod peer;
 mod rate;
 mod reconnect;
+mod recorder;
 mod references;
 mod reporter;
 mod session;

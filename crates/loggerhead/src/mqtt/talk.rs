@@ -7,20 +7,18 @@ use std::task::{Context, Poll, ready};
 
 use anyhow::Context as _;
 use bytes::{Buf as _, BytesMut};
-use loggerhead_headend::outgoing::upstream_named;
 use loggerhead_protocols::mqtt::decode::read;
 use loggerhead_protocols::mqtt::encode::encode;
 use loggerhead_protocols::mqtt::frame::BODY_BYTES_MAX;
 use loggerhead_protocols::mqtt::message::{Ack, Connect, Level, Notice, Packet};
 use loggerhead_protocols::mqtt::properties::{Id, Properties, Value, Writer};
 use loggerhead_protocols::mqtt::reason::Reason;
-use loggerhead_protocols::relay::upstream::Upstream;
 use loggerhead_protocols::scram;
 use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
 use crate::exit::{Exit, Failure};
-use crate::simulate::{Address, Stream, Target, trust};
+use crate::simulate::{Address, Stream, Target, Way, trust};
 
 /// The version that is spoken: it says why something is refused.
 const LEVEL: Level = Level::V5;
@@ -33,9 +31,8 @@ pub(crate) struct Access {
     /// Where the broker listens: HOST:PORT, with an IPv6 address in brackets, or unix:PATH
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1883")]
     to: Address,
-    /// Connect through this proxy: socks5://USER:PASSWORD@HOST:PORT, http://..., or environment for the one in ALL_PROXY
-    #[arg(long, value_name = "URL", value_parser = upstream_named)]
-    proxy: Option<Upstream>,
+    #[command(flatten)]
+    way: Way,
     /// Speak TLS
     #[arg(long)]
     tls: bool,
@@ -86,7 +83,7 @@ impl Access {
             }
             None => self.password.clone(),
         };
-        let target = Target { address: self.to.clone(), tls, proxy: self.proxy.clone() };
+        let target = Target { address: self.to.clone(), tls, way: self.way.clone() };
         Ok(Dial { target, user: self.user.clone(), password, scram: self.scram })
     }
 }

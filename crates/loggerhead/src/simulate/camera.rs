@@ -16,6 +16,13 @@ pub(crate) struct CameraArgs {
 impl CameraArgs {
     /// Who they are.
     pub(super) fn who(&self) -> Crowd {
-        Crowd { protocol: "camera", name_key: "camera", name: "camera-", count: self.cameras, meters: Meters::camera() }
+        Crowd {
+            protocol: "camera",
+            name_key: "camera",
+            name: "camera-",
+            count: self.cameras,
+            meters: Meters::camera(),
+            settings: toml::Table::new(),
+        }
     }
 }

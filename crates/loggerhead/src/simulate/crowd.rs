@@ -1,4 +1,4 @@
-//! Peers that each report one thing after another: what robots and cameras have in common.
+//! Peers that each report one thing after another: what robots, cameras and sensors have in common.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,16 +6,14 @@ use std::task::Waker;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use loggerhead_headend::outgoing::upstream_named;
 use loggerhead_model::{DeviceId, Identity, Timestamp};
-use loggerhead_protocols::relay::upstream::Upstream;
 use loggerhead_protocols::{Limits, Opening, Protocol};
 use tokio::time::Instant;
 
 use super::device::{Birth, Shared};
 use super::fleet::Fleet;
 use super::journal::Journal;
-use super::link::{Address, Target};
+use super::link::{Address, Target, Way};
 use super::meters::Meters;
 use super::plan::Plan;
 use super::{Course, duration};
@@ -27,13 +25,12 @@ const WINDOW: usize = 16;
 /// Options of all of them.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct CrowdArgs {
-    /// Where the head-end listens: HOST:PORT, with an IPv6 address in brackets, or unix:PATH
+    /// Where the head-end listens: HOST:PORT, with an IPv6 address in brackets, udp:HOST:PORT or unix:PATH
     #[arg(long, value_name = "ADDRESS")]
     to: Address,
-    /// Connect through this proxy: socks5://USER:PASSWORD@HOST:PORT, http://..., or environment for the one in ALL_PROXY
-    #[arg(long, value_name = "URL", value_parser = upstream_named)]
-    proxy: Option<Upstream>,
-    /// How they name themselves, with their number behind it [default: robot- or camera-]
+    #[command(flatten)]
+    way: Way,
+    /// How they name themselves, with their number behind it [default: robot-, camera- or sensor-]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Secret with which they prove who they are: text:...; empty for none
@@ -74,6 +71,8 @@ pub(super) struct Crowd {
     pub(super) count: u32,
     /// What they report.
     pub(super) meters: Meters,
+    /// What else stands in their settings.
+    pub(super) settings: toml::Table,
 }
 
 impl CrowdArgs {
@@ -112,7 +111,7 @@ pub(super) fn launch(args: &CrowdArgs, crowd: Crowd, patience: Duration) -> anyh
     let births =
         (1..=crowd.count).map(|number| birth(args, &crowd, protocol, &plan, number)).collect::<Result<_, _>>()?;
     let shared = Shared {
-        target: Target { address: args.to.clone(), tls: None, proxy: args.proxy.clone() },
+        target: Target { address: args.to.clone(), tls: None, way: args.way.clone() },
         meters: crowd.meters,
         journal,
         window: WINDOW,
@@ -124,7 +123,7 @@ pub(super) fn launch(args: &CrowdArgs, crowd: Crowd, patience: Duration) -> anyh
 fn birth(args: &CrowdArgs, crowd: &Crowd, protocol: &Protocol, plan: &Plan, number: u32) -> anyhow::Result<Birth> {
     let name = format!("{}{number}", args.name.as_deref().unwrap_or(crowd.name));
     let id = DeviceId::from_identity(&Identity::new(&name).context("--name")?);
-    let mut settings = toml::Table::new();
+    let mut settings = crowd.settings.clone();
     settings.insert(crowd.name_key.to_owned(), name.into());
     settings.insert("secret".to_owned(), args.secret.as_str().into());
     settings.insert("reconnect_ms".to_owned(), i64::from(args.reconnect_ms).into());

@@ -10,16 +10,22 @@ use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use loggerhead_headend::outgoing::connect_through;
+use loggerhead_headend::outgoing::{connect_through, upstream_named};
 use loggerhead_protocols::relay::upstream::Upstream;
 use loggerhead_protocols::relay::{Destination, Host};
 use loggerhead_protocols::{Carrier, Protocol};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UdpSocket, UnixStream, lookup_host};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+/// How long a proxy may take to lead somebody on.
+const PROXY_WITHIN: Duration = Duration::from_secs(30);
 
 /// Where a head-end listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +106,35 @@ impl fmt::Display for Address {
     }
 }
 
+/// By which way a head-end is reached: an option of all who connect to one.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Way {
+    /// Connect through this proxy: socks5://USER:PASSWORD@HOST:PORT, http://..., or environment for the one in ALL_PROXY
+    #[arg(long, value_name = "URL", value_parser = upstream_named)]
+    pub(crate) proxy: Option<Upstream>,
+}
+
+impl Way {
+    /// A connection for who waits on the thread of the runtime.
+    ///
+    /// # Errors
+    /// Whatever the system or the proxy says.
+    pub(crate) fn connect(&self, host: &str, port: u16) -> io::Result<std::net::TcpStream> {
+        let Some(proxy) = &self.proxy else { return std::net::TcpStream::connect((host, port)) };
+        let to = destination(host, port);
+        let connecting = timeout(PROXY_WITHIN, connect_through(proxy, &to));
+        let connected = tokio::task::block_in_place(|| Handle::current().block_on(connecting));
+        let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?.into_std()?;
+        stream.set_nonblocking(false)?;
+        Ok(stream)
+    }
+}
+
+/// What a proxy is asked for.
+fn destination(host: &str, port: u16) -> Destination {
+    Destination { host: host.parse().map_or_else(|_| Host::Name(host.into()), Host::Address), port }
+}
+
 /// How to reach a head-end.
 #[derive(Clone)]
 pub(crate) struct Target {
@@ -107,8 +142,8 @@ pub(crate) struct Target {
     pub(crate) address: Address,
     /// Speaks TLS when there is one.
     pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
-    /// Through which proxy; none on a Unix socket.
-    pub(crate) proxy: Option<Upstream>,
+    /// By which way.
+    pub(crate) way: Way,
 }
 
 /// A connection that stands.
@@ -130,7 +165,7 @@ impl Target {
     /// Whatever the system or TLS says.
     pub(crate) async fn connect(self) -> io::Result<Stream> {
         match self.address {
-            Address::Unix(_) | Address::Udp { .. } if self.proxy.is_some() => {
+            Address::Unix(_) | Address::Udp { .. } if self.way.proxy.is_some() => {
                 Err(io::Error::new(io::ErrorKind::Unsupported, "a proxy leads to HOST:PORT alone"))
             }
             Address::Unix(path) => UnixStream::connect(socket_path(path)).await.map(Stream::Unix),
@@ -143,12 +178,8 @@ impl Target {
                 Ok(Stream::Udp(socket))
             }
             Address::Tcp { host, port } => {
-                let stream = match &self.proxy {
-                    Some(proxy) => {
-                        let named = |_| Host::Name(host.as_str().into());
-                        let to = Destination { host: host.parse().map_or_else(named, Host::Address), port };
-                        connect_through(proxy, &to).await?
-                    }
+                let stream = match &self.way.proxy {
+                    Some(proxy) => connect_through(proxy, &destination(&host, port)).await?,
                     None => TcpStream::connect((host.as_str(), port)).await?,
                 };
                 stream.set_nodelay(true)?;

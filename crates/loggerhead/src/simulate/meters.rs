@@ -24,6 +24,10 @@ enum Shape {
     Level,
     /// Swings once a day: degrees with three places.
     Angle,
+    /// Warmer by day: degrees Celsius with two places.
+    Temperature,
+    /// Stays near a value: per cent with one place.
+    Humidity,
 }
 
 /// A measured quantity of a meter, numbered as loggers commonly do: energy 1, power 7xx, voltage 5xx, tariff parts 10xx and 11xx.
@@ -58,6 +62,8 @@ const CYCLE: [&str; 12] = [
     "AIPos/@A5",
     "AIPos/@A6",
 ];
+/// What a sensor without a protocol tells.
+pub(super) const SENSOR: [&str; 2] = ["temperature", "humidity"];
 /// Most functions of one meter: beyond it, names would repeat.
 pub(super) const FUNCTIONS_MAX: u32 = 500;
 
@@ -107,6 +113,14 @@ impl Meters {
     pub(crate) fn camera() -> Self {
         let alarm = Function { id: "alarm".to_owned(), coding: "", shape: Shape::Angle };
         Self { names: vec!["camera".to_owned()], functions: vec![alarm], code: "" }
+    }
+
+    /// What a sensor without a protocol measures, which has no meters.
+    pub(crate) fn sensor() -> Self {
+        let shapes = [Shape::Temperature, Shape::Humidity];
+        let value = |(id, shape): (&str, Shape)| Function { id: id.to_owned(), coding: "", shape };
+        let functions = SENSOR.into_iter().zip(shapes).map(value).collect();
+        Self { names: vec![String::new()], functions, code: "" }
     }
 
     /// How many readings a report has.
@@ -178,6 +192,10 @@ impl Clock {
             Shape::Angle => {
                 Decimal { mantissa: (self.power_per_mille - 1_000) * 100 + self.tremble(channel, 256), scale: 3 }
             }
+            Shape::Temperature => {
+                Decimal { mantissa: 1_150 + self.power_per_mille + self.tremble(channel, 32), scale: 2 }
+            }
+            Shape::Humidity => Decimal { mantissa: 450 + self.tremble(channel, 100), scale: 1 },
             Shape::Level => Decimal { mantissa: 2_290 + self.tremble(channel, 32), scale: 1 },
         }
     }

@@ -6,16 +6,14 @@ use std::task::Waker;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use loggerhead_headend::outgoing::upstream_named;
 use loggerhead_model::{DeviceId, Identity, Timestamp};
-use loggerhead_protocols::relay::upstream::Upstream;
 use loggerhead_protocols::{Limits, Opening, Protocol};
 use tokio::time::Instant;
 
 use super::device::{Birth, Shared};
 use super::fleet::Fleet;
 use super::journal::Journal;
-use super::link::{Address, Target};
+use super::link::{Address, Target, Way};
 use super::meters::Meters;
 use super::plan::Plan;
 use super::{Course, duration};
@@ -30,9 +28,8 @@ pub(crate) struct PeopleArgs {
     /// Where the head-end listens: HOST:PORT, with an IPv6 address in brackets, or unix:PATH
     #[arg(long, value_name = "ADDRESS")]
     to: Address,
-    /// Connect through this proxy: socks5://USER:PASSWORD@HOST:PORT, http://..., or environment for the one in ALL_PROXY
-    #[arg(long, value_name = "URL", value_parser = upstream_named)]
-    proxy: Option<Upstream>,
+    #[command(flatten)]
+    way: Way,
     /// How many people
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     users: u32,
@@ -99,7 +96,7 @@ pub(super) fn launch(name: &'static str, args: &PeopleArgs, patience: Duration) 
     };
     let births = (1..=args.users).map(|number| birth(args, protocol, &plan, number)).collect::<Result<_, _>>()?;
     let shared = Shared {
-        target: Target { address: args.to.clone(), tls: None, proxy: args.proxy.clone() },
+        target: Target { address: args.to.clone(), tls: None, way: args.way.clone() },
         meters: Meters::new(1, 1),
         journal,
         window: WINDOW,

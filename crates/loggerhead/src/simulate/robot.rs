@@ -16,6 +16,13 @@ pub(crate) struct RobotArgs {
 impl RobotArgs {
     /// Who they are.
     pub(super) fn who(&self) -> Crowd {
-        Crowd { protocol: "kuka", name_key: "identity", name: "robot-", count: self.robots, meters: Meters::robot() }
+        Crowd {
+            protocol: "kuka",
+            name_key: "identity",
+            name: "robot-",
+            count: self.robots,
+            meters: Meters::robot(),
+            settings: toml::Table::new(),
+        }
     }
 }

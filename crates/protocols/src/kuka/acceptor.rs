@@ -14,7 +14,7 @@ struct KukaAcceptor {
 
 impl Acceptor for KukaAcceptor {
     fn open(&self, now: Now, opening: Opening) -> Box<dyn Session> {
-        Box::new(HeadEnd::new(Arc::clone(&self.settings), now, opening))
+        Box::new(HeadEnd::new(Arc::clone(&self.settings), now, &opening))
     }
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use loggerhead_model::Receipt;
 
 use super::message::escape;
-use super::settings::SEQUENCE_PLACE;
+use crate::recorder::SEQUENCE_PLACE;
 
 /// Fills the number of the document into an answer. Costs the receipt: nothing that is not stored is acknowledged.
 pub(super) fn encode(receipt: Receipt, answer: &str, sequence: &str) -> Bytes {

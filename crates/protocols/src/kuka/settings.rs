@@ -18,8 +18,6 @@ const SECRET: &str = "Robot/Secret";
 const TIME: &str = "Robot/Time";
 /// Where it may number itself, so that it is acknowledged.
 const SEQUENCE: &str = "Robot/Sequence";
-/// What stands for the number in an answer.
-pub(super) const SEQUENCE_PLACE: &str = "{sequence}";
 /// What a document that has a number is answered with once it is stored.
 const ANSWER: &str = "<Server><Stored>{sequence}</Stored></Server>";
 /// Longest answer: a few elements.
@@ -226,7 +224,7 @@ fn check_answer(answer: &str) -> Result<(), SettingsError> {
         return Ok(());
     }
     let mut cutter = Cutter::new(Framing::default());
-    cutter.push(answer.replace(SEQUENCE_PLACE, "0").as_bytes());
+    cutter.push(answer.replace(crate::recorder::SEQUENCE_PLACE, "0").as_bytes());
     let is_document = matches!(cutter.cut(), Some(Cut::Frame(_))) && cutter.held_bytes() == 0;
     if is_document && answer.len() <= ANSWER_BYTES_MAX {
         return Ok(());

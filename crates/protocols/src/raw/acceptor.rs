@@ -14,7 +14,7 @@ struct RawAcceptor {
 
 impl Acceptor for RawAcceptor {
     fn open(&self, now: Now, opening: Opening) -> Box<dyn Session> {
-        Box::new(HeadEnd::new(Arc::clone(&self.settings), now, opening))
+        Box::new(HeadEnd::new(Arc::clone(&self.settings), now, &opening))
     }
 }
 

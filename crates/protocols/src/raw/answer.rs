@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use loggerhead_model::Receipt;
 
-use super::settings::SEQUENCE_PLACE;
+use crate::recorder::SEQUENCE_PLACE;
 
 /// Fills the number of the line into an answer. Costs the receipt: nothing that is not stored is acknowledged.
 pub(super) fn encode(receipt: Receipt, answer: &str, sequence: &str) -> Bytes {

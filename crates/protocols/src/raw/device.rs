@@ -1,4 +1,5 @@
-//! The device's side: it prints what it measured as JSON, with its name and a number, and counts what is answered as delivered.
+//! The device's side: it prints what it measured as JSON with its name and a number, or as lines of a form that is set, and counts what is
+//! answered as delivered.
 
 use std::time::Duration;
 
@@ -6,7 +7,8 @@ use bytes::Bytes;
 use loggerhead_model::{Reading, Report};
 
 use super::frame::{Cut, Cutter, LINE_BYTES_MAX};
-use super::settings::{DeviceSide, SEQUENCE_PLACE};
+use super::settings::DeviceSide;
+use crate::recorder::SEQUENCE_PLACE;
 use crate::reporter::{Pace, Reporter, Speech};
 use crate::{Fault, FaultKind, Opening, Session, SettingsError};
 
@@ -37,16 +39,9 @@ pub(super) fn device(table: &toml::Table, opening: Opening) -> Result<Box<dyn Se
     Ok(Box::new(Reporter::new(Printer { settings, cutter: Cutter::new(LINE_BYTES_MAX) }, pace)))
 }
 
-impl Speech for Printer {
-    /// The whole line.
-    type Mark = Bytes;
-
-    fn begin(&mut self) {
-        self.cutter = Cutter::new(LINE_BYTES_MAX);
-    }
-
+impl Printer {
     /// A list: who it is, then each reading.
-    fn say(&self, sequence: u64, report: &Report) -> (Bytes, Bytes) {
+    fn document(&self, sequence: u64, report: &Report) -> String {
         let mut hello = serde_json::json!({ "device": self.settings.identity, "sequence": sequence });
         if let (Some(hello), false) = (hello.as_object_mut(), self.settings.secret.is_empty()) {
             hello.insert("secret".to_owned(), self.settings.secret.as_str().into());
@@ -59,9 +54,39 @@ impl Speech for Printer {
                 "value": reading.value.to_string(),
             })
         };
-        let line: Vec<_> = std::iter::once(hello).chain(report.readings().map(reading)).collect();
-        let answer = self.settings.answer.replace(SEQUENCE_PLACE, &sequence.to_string()).trim_end().to_owned();
-        (format!("{}\n", serde_json::Value::from(line)).into(), answer.into())
+        let list: Vec<_> = std::iter::once(hello).chain(report.readings().map(reading)).collect();
+        serde_json::Value::from(list).to_string()
+    }
+
+    /// The line that is set, with what it tells in the place of each word.
+    fn line(&self, number: &str, report: &Report) -> String {
+        let place = |word: &str| format!("{{{word}}}");
+        let Self { settings, .. } = self;
+        let line =
+            settings.line.replace(&place("device"), &settings.identity).replace(&place("secret"), &settings.secret);
+        let line = line.replace(SEQUENCE_PLACE, number);
+        report.readings().fold(line, |line, reading| {
+            let line = line.replace(&place(reading.function), &reading.value.to_string());
+            line.replace(&place("time"), &reading.measured_at.to_string())
+        })
+    }
+}
+
+impl Speech for Printer {
+    /// The whole line.
+    type Mark = Bytes;
+
+    fn begin(&mut self) {
+        self.cutter = Cutter::new(LINE_BYTES_MAX);
+    }
+
+    /// A line. What answers one without a number answers the first that waits.
+    fn say(&self, sequence: u64, report: &Report) -> (Bytes, Bytes) {
+        let number = sequence.to_string();
+        let line =
+            if self.settings.line.is_empty() { self.document(sequence, report) } else { self.line(&number, report) };
+        let answer = self.settings.answer.replace(SEQUENCE_PLACE, &number).trim_end().to_owned();
+        (format!("{line}\n").into(), answer.into())
     }
 
     fn push(&mut self, bytes: &[u8]) {

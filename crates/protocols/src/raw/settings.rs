@@ -10,10 +10,9 @@ use serde::Deserialize;
 use super::frame::LINE_BYTES_MAX;
 use crate::SettingsError;
 use crate::encoding::Encoding;
+use crate::recorder::SEQUENCE_PLACE;
 use crate::settings::read;
 
-/// What stands for the number of a line in an answer.
-pub(super) const SEQUENCE_PLACE: &str = "{sequence}";
 /// What a line that has a number is answered with once it is stored.
 const ANSWER: &str = "OK {sequence}\n";
 /// Longest answer: one line.
@@ -292,6 +291,8 @@ pub(super) struct DeviceSide {
     pub(super) identity: String,
     /// With what it proves who it is, as `text:`; empty for nothing.
     pub(super) secret: String,
+    /// What it prints, with words in braces for what it tells; empty for JSON.
+    pub(super) line: String,
     /// What answers its lines.
     pub(super) answer: String,
     pub(super) reconnect_ms: u64,
@@ -302,6 +303,7 @@ impl Default for DeviceSide {
         Self {
             identity: "330302D110/01".to_owned(),
             secret: "text:IJKLMNOPQRSTUVWX".to_owned(),
+            line: String::new(),
             answer: ANSWER.to_owned(),
             reconnect_ms: 1_000,
         }
@@ -318,8 +320,19 @@ impl DeviceSide {
         if side.reconnect_ms == 0 {
             return Err(wrong("reconnect_ms", "takes at least 1".to_owned()));
         }
-        if !side.answer.contains(SEQUENCE_PLACE) {
-            return Err(wrong("answer", format!("takes a line with {SEQUENCE_PLACE} in it, such as {ANSWER:?}")));
+        if side.answer.trim_end().is_empty() {
+            return Err(wrong("answer", format!("takes what answers a line, such as {ANSWER:?}")));
+        }
+        let is_numbered = side.line.is_empty() || side.line.contains(SEQUENCE_PLACE);
+        if side.answer.contains(SEQUENCE_PLACE) && !is_numbered {
+            let reason = format!(
+                "has no {SEQUENCE_PLACE}, which its answer {:?} tells: write it in both or in neither",
+                side.answer
+            );
+            return Err(wrong("line", reason));
+        }
+        if side.line.contains(['\r', '\n']) {
+            return Err(wrong("line", "takes one line: its end is added".to_owned()));
         }
         if !side.secret.is_empty() {
             let text = side.secret.strip_prefix("text:");

@@ -93,6 +93,41 @@ fn a_day_of_a_device_that_numbers_its_lines() {
 }
 
 #[test]
+fn a_device_prints_lines_of_the_form_that_is_set() {
+    let numbered = "patterns = ['^P=(?<power>[0-9.]+) #(?<sequence>[0-9]+) by (?<device>\\w+)/(?<secret>\\w+)$']";
+    let plain = "patterns = ['^(?<time>\\S+) (?<power>[0-9.]+)$']\nidentity = 'shed'\nanswer = \"ok\\n\"";
+    for (listener, printed) in [
+        (numbered, "secret = 'text:S'\nline = 'P={power} #{sequence} by {device}/{secret}'"),
+        (plain, "line = '{time} {power}'\nanswer = 'ok'"),
+    ] {
+        let mut pair = head_end(listener, "");
+        if let Some(shed) = pair.enrolled.get_mut(&Identity::new("shed").expect("a name")) {
+            shed.cipher_is_enough = true;
+        }
+        let opening = pair.opening();
+        let settings = format!("identity = 'shed'\n{printed}").parse().expect("TOML");
+        pair.attach((PROTOCOL.device)(&settings, opening).expect("settings"));
+        for number in 1..=40 {
+            pair.offer(Ticket(number), report(number));
+        }
+        pair.run_for(SECOND);
+        assert_eq!(pair.delivered(), (1..=40).map(Ticket).collect::<Vec<_>>(), "{printed}");
+        assert_eq!(kept(&pair).len(), 40, "{:?}", faults(&pair));
+        assert!(kept(&pair)[0].starts_with("shed  power "), "{:?}", kept(&pair));
+    }
+    for (settings, key) in [
+        ("line = '{power}'", "line"),
+        ("line = \"a {sequence}\\nb\"", "line"),
+        ("answer = ''", "answer"),
+        ("secret = 'S'", "secret"),
+    ] {
+        let mut pair = head_end("", "");
+        let error = (PROTOCOL.device)(&settings.parse().expect("TOML"), pair.opening()).err();
+        assert_eq!(error.map(|error| error.key).as_deref(), Some(key), "{settings}");
+    }
+}
+
+#[test]
 fn what_the_store_lost_is_not_answered_and_comes_again() {
     let mut pair = head_end("", "");
     pair.fates.extend([Fate::Commit, Fate::Fail, Fate::Commit]);
