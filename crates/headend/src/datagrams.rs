@@ -228,7 +228,10 @@ fn address_of(storage: &SockaddrStorage) -> Option<SocketAddr> {
 }
 
 /// Sends a datagram from that address of ours, if there is room.
-fn send(socket: &UdpSocket, bytes: &[u8], to: SocketAddr, own: IpAddr) -> io::Result<usize> {
+///
+/// # Errors
+/// `WouldBlock` when there is none, and what the system says.
+pub(crate) fn send(socket: &UdpSocket, bytes: &[u8], to: SocketAddr, own: IpAddr) -> io::Result<usize> {
     let (socket, parts, to) = (socket.as_raw_fd(), [IoSlice::new(bytes)], SockaddrStorage::from(to));
     let sent = match own {
         IpAddr::V4(own) => {

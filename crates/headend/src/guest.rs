@@ -286,9 +286,10 @@ impl Guest {
         if self.device.as_ref().is_some_and(|before| !Arc::ptr_eq(before, device)) {
             self.leave("logged in under another name", Manner::Good);
         }
-        let habit = if claim.remember.is_some() { Habit::PerMessage } else { Habit::Keeps };
+        let is_errand = claim.company == Company::Errands;
+        let habit = if claim.remember.is_some() || is_errand { Habit::PerMessage } else { Habit::Keeps };
         let stay_max = match (claim.company, habit) {
-            (Company::Many, _) => usize::MAX,
+            (Company::Many | Company::Errands, _) => usize::MAX,
             (Company::Alone, Habit::PerMessage) => sessions_max.saturating_sub(1),
             (Company::Alone, Habit::Keeps) => 0,
         };
@@ -305,7 +306,7 @@ impl Guest {
             self.tell(Severity::Info, EventKind::Takeover, "a newer connection took over");
         }
         // A device that connects for every message would fill the store with its logins.
-        if !matches!(claim.proof, Proof::Remembered) {
+        if !matches!(claim.proof, Proof::Remembered) && !is_errand {
             self.tell(Severity::Info, EventKind::Login, format!("{} logged in", claim.identity));
         }
         if let Some(evidence) = device.review(now) {

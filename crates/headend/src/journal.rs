@@ -25,6 +25,11 @@ const STRANGERS_BURST: u16 = 200;
 const STRANGER_EVERY: Duration = Duration::from_millis(500);
 /// Changes of a kind that are written at once. They are copied for another try, and a storm of logins leaves thousands.
 const TAKEN_MAX: usize = 256;
+/// The same of events: what the busiest relays leave in a tenth of a second.
+const EVENTS_TAKEN_MAX: usize = 1_024;
+/// How long changes gather before they are written: nobody waits for them, and each write costs a sync of the disk, which those
+/// who do wait would share it with.
+const GATHER: Duration = Duration::from_millis(50);
 /// How long to wait before a failed write is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -59,12 +64,12 @@ impl Pending {
     fn take(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
         if !self.events.is_empty() {
-            changes.push(Change::Events(pop(&mut self.events)));
+            changes.push(Change::Events(pop(&mut self.events, EVENTS_TAKEN_MAX)));
         }
         changes.extend(some_of(&mut self.devices).map(|(_, record)| Change::Device(record)));
         changes.extend(some_of(&mut self.learnt).map(|(device, learnt)| Change::Learnt(device, learnt)));
         changes.extend(some_of(&mut self.presence).map(|(device, evidence)| Change::Presence(device, evidence)));
-        changes.extend(pop(&mut self.commands).into_iter().map(Change::Command));
+        changes.extend(pop(&mut self.commands, TAKEN_MAX).into_iter().map(Change::Command));
         self.writing = changes.len();
         self.give_back();
         changes
@@ -78,8 +83,8 @@ impl Pending {
     }
 }
 
-fn pop<T>(queue: &mut VecDeque<T>) -> Vec<T> {
-    queue.drain(..queue.len().min(TAKEN_MAX)).collect()
+fn pop<T>(queue: &mut VecDeque<T>, max: usize) -> Vec<T> {
+    queue.drain(..queue.len().min(max)).collect()
 }
 
 fn some_of<T>(rows: &mut HashMap<DeviceId, T>) -> impl Iterator<Item = (DeviceId, T)> {
@@ -156,6 +161,7 @@ impl Journal {
             if changes.is_empty() {
                 self.done.notify_waiters();
                 self.more.notified().await;
+                tokio::time::sleep(GATHER).await;
             } else {
                 self.write(&store, changes).await;
             }

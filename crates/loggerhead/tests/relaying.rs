@@ -190,7 +190,7 @@ fn the_end_of_one_side_is_passed_on_and_the_other_goes_on() {
     let port = door.local_addr().expect("it is bound").port().to_string();
     let relay = Relay::start(&configuration("nobody", 1));
     let counting = std::thread::spawn(move || {
-        for _ in 0..2 {
+        for _ in 0..4 {
             let (mut stream, _) = door.accept().expect("somebody connects");
             let mut all = Vec::new();
             stream.read_to_end(&mut all).expect("what comes, to its end");
@@ -202,14 +202,16 @@ fn the_end_of_one_side_is_passed_on_and_the_other_goes_on() {
     file.as_file().set_len(5_000_000).expect("a file of this test");
     for program in [
         format!("nc -N -X 5 -x {} 127.0.0.1 {port}", relay.address),
+        format!("nc -N -X 4 -x {} 127.0.0.1 {port}", relay.address),
         format!("ncat --proxy-type socks5 --proxy {} 127.0.0.1 {port}", relay.address),
+        format!("ncat --proxy-type socks4 --proxy {} 127.0.0.1 {port}", relay.address),
     ] {
         let command = format!("{program} <{}", file.path().display());
         let output = outcome("sh", &["-c", &command]);
         assert_eq!(String::from_utf8_lossy(&output.stdout), "5000000 bytes", "{program}: {output:?}");
     }
     counting.join().expect("nothing panics there");
-    let told = relay.told("relay", 2);
+    let told = relay.told("relay", 4);
     assert!(told.iter().all(|text| text.contains(": 5000000 bytes there, 13 back, ")), "{told:?}");
     assert!(relay.head_end.stop().success());
 }
@@ -243,9 +245,55 @@ for kind, rdns, user in [(socks.SOCKS4, False, None), (socks.SOCKS4, True, None)
 }
 
 #[test]
+fn the_python_library_sends_datagrams_and_reaches_ipv6() {
+    let settings = configuration("password", 1).replacen(
+        "[listener.socks]",
+        "[listener.socks]\ncommands = [\"connect\", \"udp\"]",
+        1,
+    );
+    let relay = Relay::start(&settings);
+    let script = "
+import socket, socks, sys
+host, port = sys.argv[1], int(sys.argv[2])
+def through(kind):
+    s = socks.socksocket(socket.AF_INET, kind)
+    s.set_proxy(socks.SOCKS5, host, port, username='alice', password='secret')
+    s.settimeout(100)
+    return s
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(('127.0.0.1', 0))
+server.settimeout(100)
+client = through(socket.SOCK_DGRAM)
+for name in ('127.0.0.1', 'localhost'):
+    client.sendto(b'hello ' + name.encode(), (name, server.getsockname()[1]))
+    asked, relay = server.recvfrom(1000)
+    assert asked == b'hello ' + name.encode(), asked
+    server.sendto(b'back', relay)
+    answer, source = client.recvfrom(1000)
+    assert (answer, source) == (b'back', server.getsockname()), (answer, source)
+client.close()
+six = socket.socket(socket.AF_INET6)
+six.bind(('::1', 0))
+six.listen()
+client = through(socket.SOCK_STREAM)
+client.connect(('::1', six.getsockname()[1]))
+other, _ = six.accept()
+other.sendall(b'six')
+assert client.recv(1000) == b'six'
+";
+    let (host, port) = relay.address.rsplit_once(':').expect("an address");
+    let output = outcome("/usr/bin/python3", &["-c", script, host, port]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told = relay.told("relay", 2);
+    assert!(told.iter().any(|text| text.contains(": 30 bytes there, 8 back, ")), "{told:?}");
+    assert!(relay.head_end.stop().success());
+}
+
+#[test]
 fn datagrams_go_to_whom_the_rules_allow_and_come_back_from_nobody_else() {
     let settings =
         configuration("nobody", 1).replacen("login = \"nobody\"\n", "login = \"nobody\"\ncommands = [\"udp\"]\n", 1);
+    let settings = settings.replacen("to = [\"loopback\"]\n", "to = [\"loopback\"]\noutgoing = \"127.0.0.3\"\n", 1);
     let relay = Relay::start(&settings);
     let socket = || {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
@@ -275,6 +323,7 @@ fn datagrams_go_to_whom_the_rules_allow_and_come_back_from_nobody_else() {
     let mut bytes = [0; 100];
     let (count, outside) = server.recv_from(&mut bytes).expect("it comes");
     assert_eq!(&bytes[..count], b"hello");
+    assert_eq!(outside.ip().to_string(), "127.0.0.3", "by the way that the rule says");
     // Neither who was not asked nor another client gets through.
     stranger.send_to(b"unasked", outside).expect("sent");
     stranger.send_to(&pack(port, b"not the client"), relayed).expect("sent");
@@ -291,14 +340,16 @@ fn datagrams_go_to_whom_the_rules_allow_and_come_back_from_nobody_else() {
 fn a_connection_from_elsewhere_is_joined() {
     let settings =
         configuration("nobody", 1).replacen("login = \"nobody\"\n", "login = \"nobody\"\ncommands = [\"bind\"]\n", 1);
+    let settings = settings.replacen("to = [\"loopback\"]\n", "to = [\"loopback\"]\noutgoing = \"127.0.0.3\"\n", 1);
     let relay = Relay::start(&settings);
     let mut stream = TcpStream::connect(&relay.address).expect("the relay listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket of this test");
     stream.write_all(b"\x05\x01\x00\x05\x02\x00\x01\x7f\0\0\x01\0\x14").expect("the relay reads");
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).expect("where it waits");
+    assert_eq!(answer[6..10], [127, 0, 0, 3], "where the rule says");
     let port = u16::from_be_bytes([answer[10], answer[11]]);
-    let mut other = TcpStream::connect(("127.0.0.1", port)).expect("it waits");
+    let mut other = TcpStream::connect(("127.0.0.3", port)).expect("it waits");
     let mut came = [0; 10];
     stream.read_exact(&mut came).expect("who came");
     assert_eq!(came[8..], other.local_addr().expect("it is connected").port().to_be_bytes());
@@ -339,6 +390,7 @@ fn a_user_has_as_many_relays_as_may_be_and_a_reload_ends_them() {
     first.shutdown(Shutdown::Both).expect("it is open");
     drop(theirs);
     relay.told("relay", 1);
+    assert!(relay.told("login", 0).is_empty(), "the relay says who it was");
     let mut third = ask(&relay.address, port);
     assert_eq!(third.1, 0, "one is given back");
     assert!(relay.head_end.stop().success());

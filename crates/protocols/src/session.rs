@@ -398,6 +398,9 @@ pub enum Company {
     Alone,
     /// They stay: the protocol knows by other names which of them are one.
     Many,
+    /// They stay, for each is an errand with an event of its own: that somebody came for it and went is none, and who is
+    /// between two of them is not gone.
+    Errands,
 }
 
 /// How a peer proves who it is.

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use loggerhead_protocols::relay::{Destination, Host, Packing, Place, Reach};
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use super::reach::{is_own, resolve};
 use crate::core::Core;
+use crate::datagrams::send;
 use crate::metrics::ProtocolCounters;
 
 /// The largest datagram there is.
@@ -97,13 +99,18 @@ impl Association {
         self.port = Some(from.port());
         let address = self.address(core, &to).await?;
         // Datagrams do not go through a proxy of others.
-        (self.wanted.permit)(&to.host, Place { address, is_own: is_own(address) })
+        let route = (self.wanted.permit)(&to.host, Place { address, is_own: is_own(address) })
             .filter(|route| route.upstream.is_none())?;
         if self.others.len() >= OTHERS_MAX && !self.others.contains(&address) {
             return None;
         }
         let socket = if address.is_ipv4() { &self.outside_4 } else { &self.outside_6 };
-        let sent = socket.as_ref()?.send_to(content, address).await.ok()?;
+        let socket = socket.as_ref()?;
+        let sent = match route.outgoing {
+            Some(own) => socket.async_io(Interest::WRITABLE, || send(socket, content, address, own)).await,
+            None => socket.send_to(content, address).await,
+        };
+        let sent = sent.ok()?;
         self.others.insert(address);
         Some(sent as u64)
     }

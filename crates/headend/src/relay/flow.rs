@@ -62,6 +62,9 @@ impl Flow {
             // What the receiver does not take now is held, and given to it next time around, which waits for it.
             let mut giving = Context::from_waker(Waker::noop());
             let read = scratch::poll_read(from, context, |bytes| {
+                if bytes.is_empty() {
+                    return 0;
+                }
                 let taken = match Pin::new(&mut *to).poll_write(&mut giving, bytes) {
                     Poll::Ready(Ok(count)) => count,
                     Poll::Ready(Err(_)) | Poll::Pending => 0,

@@ -77,9 +77,9 @@ async fn listen(
     let mut addresses = allowed(&wanted, &found.unwrap_or(Err(Unreached::TimedOut))?);
     // Nobody comes here by a proxy of others.
     addresses.retain(|(_, route)| route.upstream.is_none());
-    let (address, _) = addresses.first().ok_or(Unreached::Forbidden)?;
+    let (address, route) = addresses.first().ok_or(Unreached::Forbidden)?;
     let listening = async {
-        let own = towards(*address).or(ends.own).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let own = route.outgoing.or_else(|| towards(*address)).or(ends.own).ok_or(io::ErrorKind::AddrNotAvailable)?;
         let listener = TcpListener::bind(SocketAddr::new(own, 0)).await?;
         Ok((listener.local_addr()?, listener))
     };
@@ -178,9 +178,9 @@ async fn dial_straight(address: SocketAddr, route: &Route) -> io::Result<TcpStre
     socket.connect(address).await
 }
 
-/// Whether an address is one of this machine: only then can a socket have it.
+/// Whether an address is one of this machine: only then can a socket have it. Loopback addresses need no socket to be known by.
 pub(super) fn is_own(address: SocketAddr) -> bool {
-    UdpSocket::bind(SocketAddr::new(address.ip(), 0)).is_ok()
+    address.ip().is_loopback() || UdpSocket::bind(SocketAddr::new(address.ip(), 0)).is_ok()
 }
 
 #[cfg(test)]

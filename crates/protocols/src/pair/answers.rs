@@ -89,7 +89,7 @@ impl Pair {
                     self.remembered.insert(claim.identity, self.now + keep);
                 }
                 let fleeting = claim.remember.is_some() || matches!(claim.proof, Proof::Remembered);
-                let fleeting = fleeting || claim.company == Company::Many;
+                let fleeting = fleeting || claim.company != Company::Alone;
                 self.admit(connection, admission.device.clone(), fleeting);
             }
         }

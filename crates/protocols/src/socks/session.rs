@@ -170,7 +170,7 @@ impl HeadEnd {
 
     fn prove(&mut self, identity: Identity, proof: Proof) {
         self.user = Some(identity.to_string());
-        let claim = Claim { identity, proof, remember: None, company: Company::Many };
+        let claim = Claim { identity, proof, remember: None, company: Company::Errands };
         self.outputs.push_back(Output::Ask(Question::Prove(claim)));
         self.stage = Stage::Proving;
     }
