@@ -124,6 +124,7 @@ impl Exchange for Shared {
                     }
                     if matches!(news, News::Removed) {
                         inside.forsake(device, now.wall);
+                        inside.kept.forget(device);
                     }
                 });
             }

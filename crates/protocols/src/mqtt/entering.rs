@@ -143,6 +143,8 @@ impl HeadEnd {
             authentication.proven(admission.fit.counterproof);
         }
         self.device = Some(admission.device.clone());
+        self.allowances = self.broker.with(|inside| inside.kept.of(&admission.device));
+        self.keep_early(now);
         self.client_id = Arc::clone(&attempt.client_id);
         if let Some(will) = &attempt.will
             && !self.rules.may_publish(&will.message.topic, self.asker())

@@ -5,6 +5,7 @@ mod access;
 mod authenticating;
 mod broker;
 mod commands;
+mod conversation;
 mod device;
 mod entering;
 mod home_assistant;

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use loggerhead_model::{CommandState, DeviceId, Identity, Note, Receipt, Records, Report, Ticket};
+use loggerhead_model::{CommandState, DeviceId, Identity, Note, RawFrame, Receipt, Records, Report, Ticket};
 
 use super::access::{Asker, Rules};
 use super::authenticating::Authentication;
 use super::broker::timing::Leaving;
 use super::broker::{Broker, Pending, Place};
 use super::commands::Given;
+use super::conversation::Allowances;
 use super::decode::read;
 use super::encode::{Acknowledged, acknowledge, encode};
 use super::entering::Attempt;
@@ -109,6 +110,10 @@ pub(super) struct HeadEnd {
     pub(super) edges: Option<Box<Edges>>,
     /// Whom its certificate names.
     pub(super) certified: Option<Identity>,
+    /// What was said before it is known who the client is, for people to see.
+    pub(super) early: Vec<RawFrame>,
+    /// What of the conversation may still be kept for them.
+    pub(super) allowances: Allowances,
     gathering: Gathering,
     tickets: u64,
     heard_at: Duration,
@@ -150,6 +155,8 @@ impl HeadEnd {
             entropy: opening.entropy,
             waker: opening.waker,
             certified: opening.certified,
+            early: Vec::new(),
+            allowances: Allowances::default(),
             gathering: Gathering::default(),
             tickets: 0,
             heard_at: now.elapsed,
@@ -213,6 +220,7 @@ impl HeadEnd {
             let rest = bytes.get(used..).unwrap_or_default();
             let Some((packet, count)) = read(self.level, rest, self.packet_bytes_max())? else { break };
             used += count;
+            self.keep_packet(now, rest.get(..count).unwrap_or_default(), &packet);
             self.packet(now, packet)?;
         }
         self.store_due(now);
@@ -275,10 +283,14 @@ impl HeadEnd {
     /// Asks the store for something.
     pub(super) fn store(&mut self, now: Now, notes: Vec<Note>, report: Option<Report>, waiting: Waiting) {
         let Some(records) = self.records(now, notes, report) else { return };
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
+        let ticket = self.next_ticket();
         self.waiting.insert(ticket, waiting);
         self.outputs.push_back(Output::Store(ticket, records));
+    }
+
+    pub(super) fn next_ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
     }
 
     /// Has notes kept for which nobody waits.
@@ -393,6 +405,7 @@ impl HeadEnd {
 
     fn flush(&mut self) {
         if !self.out.is_empty() {
+            self.keep_sent(self.now);
             let out = std::mem::take(&mut self.out);
             self.outputs.push_back(Output::Send(out.into()));
         }
@@ -528,6 +541,7 @@ impl Session for HeadEnd {
             self.send(now);
         }
         if self.outputs.is_empty() && !self.out.is_empty() {
+            self.keep_sent(self.now);
             return Output::Send(std::mem::take(&mut self.out).into());
         }
         if let Some(output) = self.outputs.pop_front() {

@@ -9,6 +9,7 @@ mod lasting;
 mod misbehaving;
 mod publishing;
 mod revoking;
+mod showing;
 mod subscribing;
 mod telling;
 mod viewing;
@@ -18,7 +19,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use loggerhead_model::{DeviceId, Identity, Learnt, NoteChange, Records};
+use loggerhead_model::{DeviceId, Identity, Learnt, NoteChange, RawFrame, Records};
 
 use super::decode::read;
 use super::encode::encode;
@@ -39,6 +40,8 @@ pub(super) struct House {
     listener: String,
     /// What the steward told operators.
     pub(super) events: Vec<String>,
+    /// Packets that are kept for people to see.
+    pub(super) frames: Vec<RawFrame>,
 }
 
 /// A client's end of a connection.
@@ -82,6 +85,7 @@ impl House {
             seen: 0,
             listener: settings.to_owned(),
             events: Vec::new(),
+            frames: Vec::new(),
         }
     }
 
@@ -147,6 +151,7 @@ impl House {
     }
 
     fn apply(&mut self, records: &Records) {
+        self.frames.extend(records.frame.clone());
         for note in &records.notes {
             match &note.change {
                 NoteChange::Put(value) => drop(self.notes.insert(note.key.to_vec(), value.to_vec())),

@@ -27,6 +27,7 @@ use self::notes::About;
 use self::replies::Reply;
 use self::retained::Retained;
 use self::tree::{ClientNumber, Subscriber, Tree};
+use super::conversation::Kept;
 use super::encode::{Acknowledged, Safe};
 use super::message::{Options, Publish, Qos, RetainHandling};
 use super::properties::Properties;
@@ -85,6 +86,7 @@ pub(super) struct Inside {
     /// Reused for every message.
     found: Vec<Subscriber>,
     pub(super) views: Views,
+    pub(super) kept: Kept,
 }
 
 /// A message that is passed on once it is stored.

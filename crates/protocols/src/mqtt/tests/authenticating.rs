@@ -56,7 +56,7 @@ fn challenged(house: &mut House, name: &str, scram: &Client) -> (Line, Answer) {
 }
 
 /// Lets a client in that proves the secret.
-fn entered(house: &mut House, name: &str) -> Line {
+pub(super) fn entered(house: &mut House, name: &str) -> Line {
     let scram = Client::new("admin", "first");
     let (line, asked) = challenged(house, name, &scram);
     assert_eq!(asked.words, "AUTH 18");

@@ -26,9 +26,10 @@ fn a_message_that_was_not_stored_is_neither_acknowledged_nor_delivered() {
     let line = house.enter(client("p"));
     let watcher = house.enter(client("w"));
     house.subscribe(watcher, "t", Qos::AtLeastOnce);
-    house.pair.fates.push_back(Fate::Fail);
+    house.pair.fate = Fate::Fail;
     house.publish(line, Qos::AtLeastOnce, 1, "t", "x");
     house.expect(line, &["DISCONNECT 80"]);
+    house.pair.fate = Fate::Commit;
     assert!(!house.is_open(line));
     house.expect(watcher, &[]);
     let line = house.enter(client("p"));
