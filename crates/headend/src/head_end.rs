@@ -8,6 +8,7 @@ use std::time::Duration;
 use loggerhead_model::{CommandId, Cursor, DeviceId, EventKind, Identity, Order, Receipt, Records, Severity};
 use loggerhead_protocols::bindings::Registry;
 use loggerhead_protocols::office::{Message, MessageQuery, Queue};
+use loggerhead_protocols::standing::{SessionQuery, StandingSession};
 use loggerhead_store::{Condition, Store};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -140,6 +141,12 @@ impl HeadEnd {
     #[must_use]
     pub fn cameras(&self) -> Option<Arc<Registry>> {
         self.0.core.exchanges.iter().find_map(|(_, exchange)| exchange.cameras())
+    }
+
+    /// A page of the sessions that may outlive their connections, of the protocol that has such.
+    #[must_use]
+    pub fn sessions(&self, query: &SessionQuery) -> Vec<StandingSession> {
+        self.0.core.exchanges.iter().find_map(|(_, exchange)| exchange.sessions(query)).unwrap_or_default()
     }
 
     /// Keeps records that no connection brought; they are on disk when this returns, and told like all others.

@@ -11,6 +11,7 @@ mod following;
 mod inspecting;
 mod moving;
 mod panel;
+mod peeking;
 mod seeing;
 mod steering;
 mod walking;

@@ -34,6 +34,7 @@ pub mod relay;
 pub mod rsi;
 pub mod scram;
 pub mod socks;
+pub mod standing;
 pub mod upload;
 pub mod varproxy;
 pub mod websocket;

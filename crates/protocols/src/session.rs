@@ -18,6 +18,7 @@ use crate::bindings::Registry;
 use crate::files::{FileNews, FileStep};
 use crate::office::Office;
 use crate::relay::{Reach, Unreached};
+use crate::standing::{SessionQuery, StandingSession};
 use crate::{DeviceSettings, Fault, SettingsError};
 
 /// One conversation with one peer, from either side. Does no I/O, reads no clock, never blocks.
@@ -75,6 +76,13 @@ pub trait Exchange: Send + Sync {
 
     /// Who has which camera, of a protocol whose peers have cameras. `None`: they have none.
     fn cameras(&self) -> Option<Arc<Registry>> {
+        None
+    }
+
+    /// A page of the sessions that stand, with and without a connection, in the order of their names. `None`: a session of the
+    /// protocol is its connection.
+    fn sessions(&self, query: &SessionQuery) -> Option<Vec<StandingSession>> {
+        let _ = query;
         None
     }
 

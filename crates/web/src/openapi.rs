@@ -29,6 +29,7 @@ use crate::routes;
         (name = "files", description = "Files that devices sent, and uploads that can go on where they broke off (tus 1.0.0)."),
         (name = "commands", description = "What devices are asked."),
         (name = "live", description = "Everything, as it is committed."),
+        (name = "broker", description = "Clients of the MQTT broker and their sessions."),
         (name = "cameras", description = "Cameras, the accounts that have them, and what is said of them."),
         (name = "chat", description = "People who talk, and what they say to each other."),
         (name = "access", description = "Who may do what."),

@@ -8,13 +8,15 @@ use crate::support::{Api, HeadEnd, LOGGERS, Simulation, simulate};
 /// Screens: what they are called, and their width and height in pixels.
 const SCREENS: [(&str, u32, u32); 3] = [("phone", 390, 844), ("desk", 1280, 900), ("wall", 2560, 1440)];
 /// Pages of everybody who is signed in, and what has to be there before they are looked at.
-const PAGES: [(&str, &str, &str); 16] = [
+const PAGES: [(&str, &str, &str); 18] = [
     ("overview", "/", "document.querySelector('[data-figure=packets]').textContent !== '–'"),
     ("devices", "/devices", "document.querySelector('#list tbody tr')"),
     ("device", DEVICE, "document.getElementById('plot').dataset.drawn"),
     ("device-commands", "/devices/330302D110-01/commands", "document.querySelector('#commands tbody tr')"),
     ("device-conversation", "/devices/330302D110-01/conversation", "document.querySelector('table.bytes')"),
     ("device-history", "/devices/330302D110-01/history", "document.querySelector('#history tbody tr')"),
+    ("broker-conversation", "/devices/plant/conversation", "document.querySelector('table.bytes')"),
+    ("broker", "/broker", "document.querySelector('#sessions tbody tr')"),
     ("events", "/events", "document.querySelector('#list tbody tr')"),
     ("files", "/files", "document.querySelector('#list progress')"),
     ("chat", "/chat", "document.getElementById('chat-state').dataset.state === 'live'"),
@@ -79,6 +81,7 @@ fn busy_house(directory: &std::path::Path) -> (HeadEnd, Simulation) {
     let order = json!({"order": "describe"}).to_string();
     let asked = Api::Unix(head_end.data()).ask("POST", "/api/v1/devices/330302D110-01/commands", "", &order);
     assert_eq!(asked.status, 202, "{asked:?}");
+    super::peeking::subscribed(&head_end);
     // A file that is whole, and a part of one.
     for length in [0, 5_000_000] {
         let head =
@@ -140,6 +143,7 @@ fn pages_without_anything_say_what_to_do() {
         ("devices-none", "/devices?search=nothing", "#list .empty", "No device fits"),
         ("events-none", "/events?kind=takeover", "#list .empty", "No event fits"),
         ("files-none", "/files", "#list .empty", "No file fits"),
+        ("broker-none", "/broker", "#sessions .empty", "No session"),
         ("chat-none", "/chat", ".empty", "[[listener]]"),
         ("inspector-none", "/inspector?device=nobody", "#choices", "No device fits"),
         ("missing", "/nowhere", "main", "nothing at this address"),

@@ -14,6 +14,7 @@ use super::settings::Settings;
 use super::sparkplug::view::View;
 use super::{commands, news, readings};
 use crate::session::{Acceptor, Exchange, News, Opening, Session};
+use crate::standing::{SessionQuery, StandingSession};
 use crate::{DeviceSettings, Now, SettingsError};
 
 /// The broker as all listeners share it.
@@ -47,6 +48,10 @@ impl Acceptor for MqttAcceptor {
 impl Exchange for Shared {
     fn entrust(&self, key: &[u8; 32]) {
         self.broker.entrust(key);
+    }
+
+    fn sessions(&self, query: &SessionQuery) -> Option<Vec<StandingSession>> {
+        Some(self.broker.sessions(query))
     }
 
     fn recall(&self, now: Now, notes: &mut dyn Iterator<Item = (Bytes, Bytes)>) {

@@ -116,6 +116,7 @@ impl HeadEnd {
                 inside.figures.sent += 1;
                 return None;
             }
+            client.lost.large += 1;
             let flight = client.flights.remove(&id)?;
             peer.flying = peer.flying.saturating_sub(1);
             let mut notes = client.finish(flight.noted, Qos::ExactlyOnce, horizon);
@@ -187,9 +188,13 @@ impl Sending<'_> {
     fn fleeting(&mut self) {
         while self.has_room() {
             let Some(copy) = self.client.fleeting.pop_front() else { break };
-            if !copy.message.is_expired(self.now) {
-                self.sent += 1;
-                write(&copy, 0, false, self.level, self.now, self.peer, self.out);
+            if copy.message.is_expired(self.now) {
+                self.client.lost.expired += 1;
+                continue;
+            }
+            match write(&copy, 0, false, self.level, self.now, self.peer, self.out) {
+                Written::Sent => self.sent += 1,
+                Written::TooLarge => self.client.lost.large += 1,
             }
         }
         if self.client.fleeting.is_empty() {
@@ -201,6 +206,7 @@ impl Sending<'_> {
         while self.peer.resend.is_empty() && self.may_fly() {
             let Some(copy) = self.client.pop() else { break };
             if copy.message.is_expired(self.now) {
+                self.client.lost.expired += 1;
                 self.wanted.kept.extend(self.client.finish(copy.noted, copy.qos, self.horizon));
                 continue;
             }
@@ -221,8 +227,10 @@ impl Sending<'_> {
                 continue;
             }
             let Some(copy) = &flight.copy else { continue };
-            self.sent += 1;
-            if write(copy, id, false, self.level, self.now, self.peer, self.out) == Written::TooLarge {
+            if write(copy, id, false, self.level, self.now, self.peer, self.out) == Written::Sent {
+                self.sent += 1;
+            } else {
+                self.client.lost.large += 1;
                 self.client.flights.remove(&id);
                 self.peer.flying -= 1;
                 self.wanted.kept.extend(self.client.finish(noted, qos, self.horizon));

@@ -28,6 +28,7 @@ use super::message::{Ack, Connect, Level, Notice, Options, Packet, Publish, Qos,
 use super::properties::{Id, Properties, Value, Writer};
 use super::reason::Reason;
 use crate::pair::{Enrolled, Pair, receipt, steward};
+use crate::standing::{SessionQuery, StandingSession};
 use crate::{Exchange, Input, News, Now, Output, Session};
 
 /// A broker with its listener, its store and its steward.
@@ -198,6 +199,11 @@ impl House {
     /// Whether the head-end is asked for news of devices.
     pub(super) fn wants_news(&self) -> bool {
         self.exchange.wants_news()
+    }
+
+    /// The sessions that operators see.
+    pub(super) fn sessions(&self, query: &SessionQuery) -> Vec<StandingSession> {
+        self.exchange.sessions(query).expect("a broker has sessions")
     }
 
     /// Something became known of some device.

@@ -124,6 +124,7 @@ const API: &[Rule] = &[
     Rule::delete("/api/v1/tokens/{id}", ADMIN, "token.revoke"),
     Rule::get("/api/v1/audit", ADMIN),
     Rule::get("/api/v1/live/ws", VIEWER).of_device(DeviceAt::Query),
+    Rule::get("/api/v1/broker/sessions", VIEWER).of_device(DeviceAt::Query),
     Rule::get("/api/v1/cameras", VIEWER),
     Rule::get("/api/v1/cameras/accounts", VIEWER),
     Rule::delete("/api/v1/cameras/{id}/accounts/{name}", OPERATOR, "camera.unbind").of_device(DeviceAt::Path),

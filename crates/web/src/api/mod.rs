@@ -3,6 +3,7 @@
 //! Times are RFC 3339. A value is the text that the device sent, with the number beside it where it is one.
 
 mod access;
+mod broker;
 mod camera;
 mod command;
 mod device;
@@ -20,6 +21,7 @@ pub use access::{
     Account, AccountChange, AccountList, Acknowledgement, AuditEntry, AuditList, MadeToken, Me, NewAccount, NewToken,
     Note, OwnPassword, Scope, Session, SessionList, SetUp, SignIn, SignInLink, Token, TokenList,
 };
+pub use broker::{BrokerDrops, BrokerSession, BrokerSessionList, BrokerSubscription};
 pub use camera::{Camera, CameraAccount, CameraAccountList, CameraAlarm, CameraList, NewCameraAlarm, NewCameraState};
 pub use command::{Command, CommandList, ControlLine, NewCommand};
 pub use device::{Counters, Device, DeviceList, NewDevice, Presence, PresenceCounts, SiteCounts, SiteList};

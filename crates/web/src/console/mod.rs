@@ -6,6 +6,7 @@
 mod access;
 mod assets;
 mod audit;
+mod broker;
 mod bytes;
 mod cameras;
 mod chat;
@@ -53,6 +54,7 @@ pub(crate) fn router() -> Router<Api> {
         .route("/devices/{id}/history", get(conversation::history))
         .route("/events", get(events::show))
         .route("/files", get(files::show))
+        .route("/broker", get(broker::show))
         .route("/cameras", get(cameras::show))
         .route("/chat", get(chat::show))
         .route(
@@ -83,6 +85,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule::get("/devices/{id}/history", VIEWER).of_device(DeviceAt::Path),
     Rule::get("/events", VIEWER),
     Rule::get("/files", VIEWER),
+    Rule::get("/broker", VIEWER).of_device(DeviceAt::Query),
     Rule::get("/cameras", VIEWER),
     Rule::get("/chat", VIEWER),
     Rule::get("/inspector", VIEWER),

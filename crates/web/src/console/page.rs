@@ -14,11 +14,12 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// The entries of the navigation: path, key of the text.
-const ENTRIES: [(&str, &str); 9] = [
+const ENTRIES: [(&str, &str); 10] = [
     ("/", "nav.overview"),
     ("/devices", "nav.devices"),
     ("/events", "nav.events"),
     ("/files", "nav.files"),
+    ("/broker", "nav.broker"),
     ("/cameras", "nav.cameras"),
     ("/chat", "nav.chat"),
     ("/inspector", "nav.inspector"),

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod audit;
+pub(crate) mod broker;
 pub(crate) mod cameras;
 mod channels;
 mod chat;
@@ -78,6 +79,7 @@ pub(crate) fn describe() -> (Router<Api>, OpenApi) {
         .routes(routes!(commands::give))
         .routes(routes!(live::stream))
         .routes(routes!(live::websocket::open))
+        .routes(routes!(broker::sessions))
         .routes(routes!(cameras::list))
         .routes(routes!(cameras::accounts))
         .routes(routes!(cameras::unbind))

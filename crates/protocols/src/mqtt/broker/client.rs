@@ -9,6 +9,7 @@ use loggerhead_model::{DeviceId, Note, Timestamp};
 use super::message::Message;
 use super::notes::{self, About};
 use crate::mqtt::message::{Options, Qos};
+use crate::standing::Lost;
 
 /// Messages of QoS 0 that wait for one connection: what it does not take while so many came, it will not miss.
 const FLEETING_MAX: usize = 20_000;
@@ -144,6 +145,10 @@ pub(in crate::mqtt) struct Client {
     pub(in crate::mqtt) done: BTreeSet<u64>,
     /// Messages that were dropped because too many waited, and of which operators have not heard yet.
     pub(in crate::mqtt) dropped: u64,
+    /// Messages that it did not get.
+    pub(in crate::mqtt) lost: Lost,
+    /// Since when its client is there, or away; none for since before the process started.
+    pub(in crate::mqtt) since: Option<Timestamp>,
 }
 
 impl Client {
@@ -171,6 +176,8 @@ impl Client {
             unnoted: 0,
             done: BTreeSet::new(),
             dropped: 0,
+            lost: Lost::default(),
+            since: None,
         }
     }
 
@@ -189,6 +196,7 @@ impl Client {
                 self.fleeting.push_back(copy);
                 return true;
             }
+            self.lost.slow += 1;
         } else {
             if self.waker.is_none() && !self.is_durable() {
                 return true;
@@ -199,9 +207,15 @@ impl Client {
                 self.queue.push_back(copy);
                 return true;
             }
+            self.lost.full += 1;
         }
         self.dropped += 1;
         false
+    }
+
+    /// Bytes of what waits, of QoS 1 and 2.
+    pub(in crate::mqtt) const fn queue_bytes(&self) -> usize {
+        self.queue_bytes
     }
 
     /// The next message of QoS 1 or 2.

@@ -161,6 +161,11 @@ pub(in crate::mqtt) fn after(now: Timestamp, seconds: u32) -> Timestamp {
     Timestamp::from_unix_ms(now.unix_ms().saturating_add(i64::from(seconds) * 1000))
 }
 
+/// The moment so many seconds earlier.
+pub(in crate::mqtt) fn before(at: Timestamp, seconds: u32) -> Timestamp {
+    Timestamp::from_unix_ms(at.unix_ms().saturating_sub(i64::from(seconds) * 1000))
+}
+
 /// What of a publisher's properties is its subscribers' business, in its order. Source: \[2\] §3.3.2.3.
 pub(in crate::mqtt) fn passed_on(properties: Properties<'_>) -> Box<[u8]> {
     if properties.is_empty() {

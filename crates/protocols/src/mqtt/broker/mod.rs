@@ -4,6 +4,7 @@
 //! what is due while nobody is connected.
 
 pub(super) mod client;
+pub(super) mod desk;
 pub(super) mod figures;
 pub(super) mod message;
 pub(super) mod notes;
@@ -202,6 +203,7 @@ impl Inside {
         let horizon = self.horizon();
         let Some(client) = self.any(number) else { return Err(Reason::UNSPECIFIED) };
         client.connection = connection;
+        client.since = Some(now);
         client.waker = Some(arrival.waker);
         client.is_woken = true;
         client.expiry_s = arrival.expiry_s;

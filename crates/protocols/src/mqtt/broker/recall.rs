@@ -7,7 +7,7 @@ use bytes::Bytes;
 use loggerhead_model::Timestamp;
 
 use super::client::{Client, Copied, Noted, Progress};
-use super::message::{Message, after};
+use super::message::{Message, after, before};
 use super::notes::{self, About, SessionNote};
 use super::timing::FOR_EVER;
 use super::tree::{ClientNumber, Subscriber};
@@ -131,6 +131,7 @@ impl Inside {
         client.done = found.done.iter().copied().collect();
         // A session that had a connection when the process ended has lost it now.
         let lost_now = session.ends_at.is_none();
+        client.since = session.ends_at.map(|ends_at| before(ends_at, session.expiry_s));
         let ends = if lost_now { after(now, session.expiry_s) } else { session.ends_at? };
         client.ends_at = (session.expiry_s != FOR_EVER).then_some(ends);
         client.will_at = session.will.as_ref().map(|will| after(now, will.delay_s.min(session.expiry_s)));

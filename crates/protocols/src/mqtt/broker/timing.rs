@@ -29,6 +29,7 @@ impl Inside {
         let horizon = self.horizon();
         let Some(client) = self.client(place) else { return };
         client.waker = None;
+        client.since = Some(now);
         client.is_woken = false;
         client.fleeting = std::collections::VecDeque::new();
         let lasted = client.is_durable();
