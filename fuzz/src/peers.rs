@@ -27,10 +27,10 @@ pub(crate) enum Checks {
 /// How many choices `head_end` and `device` know.
 pub(crate) const SETTINGS: u8 = 6;
 
-/// Every dialect of the data loggers, and every rule about checks and answers; then lines in another encoding and with
+/// Every dialect of the data loggers, and every rule about checks and answers; then clients of a broker that say their secret and that prove it; lines in another encoding and with
 /// other ends, cameras, robots with and without their configuration, robots in their cycles, clients of a relay, robots that are
 /// asked, devices without a protocol, and senders of files.
-const ROWS: [Settings; 27] = [
+const ROWS: [Settings; 29] = [
     Settings {
         protocol: "logger",
         listener: "aes_keys = ['text:0000000000123456']",
@@ -73,6 +73,8 @@ const ROWS: [Settings; 27] = [
         simulated: "dialect = 'plain'\nlive = 'continuous'",
         checks: Checks::Absent,
     },
+    Settings { protocol: "mqtt", listener: "", device: "", simulated: "", checks: Checks::Absent },
+    Settings { protocol: "mqtt", listener: "", device: "", simulated: "scram = true", checks: Checks::Absent },
     Settings { protocol: "line", listener: "", device: "", simulated: "", checks: Checks::Absent },
     Settings {
         protocol: "line",

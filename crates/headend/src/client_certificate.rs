@@ -10,7 +10,7 @@ use loggerhead_model::Identity;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
@@ -26,6 +26,8 @@ const NAMES_MAX: usize = 16;
 pub struct Clients {
     /// The certificates of authorities, PEM.
     pub authorities: PathBuf,
+    /// Lists of certificates that these authorities revoked, PEM; none: every certificate of theirs counts.
+    pub revoked: Option<PathBuf>,
     /// Whether nobody comes in without a certificate.
     pub required: bool,
 }
@@ -38,26 +40,27 @@ pub(crate) struct Verifier {
 }
 
 impl Verifier {
-    /// Reads the authorities.
+    /// Reads the authorities, and what they revoked.
     ///
     /// # Errors
-    /// `FileError` when the file cannot be read or holds no certificate.
+    /// `FileError` when a file cannot be read or holds nothing that is looked for in it.
     pub(crate) fn load(clients: &Clients) -> Result<Arc<Self>, FileError> {
-        let now = ArcSwap::from_pointee(read(&clients.authorities)?);
+        let now = ArcSwap::from_pointee(read(clients)?);
         Ok(Arc::new(Self { required: clients.required, now }))
     }
 
-    /// Reads the authorities again; those before stay when the file is wrong.
+    /// Reads both again; what was in use stays when a file is wrong.
     ///
     /// # Errors
     /// `FileError` as for `load`.
     pub(crate) fn reload(&self, clients: &Clients) -> Result<(), FileError> {
-        self.now.store(Arc::new(read(&clients.authorities)?));
+        self.now.store(Arc::new(read(clients)?));
         Ok(())
     }
 }
 
-fn read(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, FileError> {
+fn read(clients: &Clients) -> Result<Arc<dyn ClientCertVerifier>, FileError> {
+    let path = &clients.authorities;
     let wrong = |reason: String| FileError { path: path.to_owned(), reason };
     let mut roots = RootCertStore::empty();
     for authority in CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))? {
@@ -68,8 +71,22 @@ fn read(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, FileError> {
         return Err(wrong("no certificate in it".to_owned()));
     }
     let provider = Arc::new(ring::default_provider());
-    let built = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
-    built.map_err(|error| wrong(error.to_string()))
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    if let Some(path) = &clients.revoked {
+        // Authorities between the root and a device are rarely listed; whoever revokes one takes it out of its file.
+        builder = builder.with_crls(revoked(path)?).only_check_end_entity_revocation();
+    }
+    builder.build().map_err(|error| wrong(error.to_string()))
+}
+
+fn revoked(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, FileError> {
+    let lists = CertificateRevocationListDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let reason = match lists {
+        Ok(lists) if !lists.is_empty() => return Ok(lists),
+        Ok(_) => "no revocation list in it".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(FileError { path: path.to_owned(), reason })
 }
 
 impl ClientCertVerifier for Verifier {

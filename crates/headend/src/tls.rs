@@ -67,8 +67,8 @@ struct Stamp {
 
 impl Files {
     fn all(&self) -> impl Iterator<Item = &Path> {
-        let authorities = self.clients.iter().map(|clients| &clients.authorities);
-        [&self.certificate, &self.key].into_iter().chain(authorities).map(PathBuf::as_path)
+        let of_clients = self.clients.iter().flat_map(|clients| [Some(&clients.authorities), clients.revoked.as_ref()]);
+        [&self.certificate, &self.key].into_iter().chain(of_clients.flatten()).map(PathBuf::as_path)
     }
 
     fn stamps(&self) -> Stamps {

@@ -267,7 +267,7 @@ pub(crate) fn launch(args: &LoggerArgs, patience: Duration) -> anyhow::Result<Fl
     limits::raise_files();
     let protocol = loggerhead_protocols::find("logger").context("this build has no protocol `logger`")?;
     args.to.check(protocol)?;
-    let tls = args.tls.then(|| trust::client(args.ca.as_deref())).transpose()?;
+    let tls = args.tls.then(|| trust::client(args.ca.as_deref(), None)).transpose()?;
     let journal = match &args.journal {
         Some(path) => Some(Journal::create(path).with_context(|| format!("making {}", path.display()))?),
         None => None,

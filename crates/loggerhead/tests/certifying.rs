@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::support::HeadEnd;
+use crate::support::{HeadEnd, assert_fails, run};
 
 /// Runs OpenSSL, which must succeed.
 fn openssl(directory: &Path, arguments: &str) {
@@ -58,9 +58,14 @@ fn made() -> tempfile::TempDir {
 }
 
 fn start(directory: &Path, wanted: &str) -> HeadEnd {
+    start_with(directory, wanted, "")
+}
+
+/// With more settings of TLS.
+fn start_with(directory: &Path, wanted: &str, more: &str) -> HeadEnd {
     let file = |name: &str| directory.join(name).display().to_string();
     let tls = format!(
-        "[listener.tls]\ncertificate = {:?}\nkey = {:?}\nclient_ca = {:?}\nclient_certificate = \"{wanted}\"\n",
+        "[listener.tls]\ncertificate = {:?}\nkey = {:?}\nclient_ca = {:?}\nclient_certificate = \"{wanted}\"\n{more}",
         file("server.pem"),
         file("server.key"),
         file("devices.pem")
@@ -165,5 +170,54 @@ fn a_certificate_is_the_identity_of_whoever_speaks_another_protocol() {
     let refused = said("other");
     assert!(!refused.is_empty() && refused != said("person"), "{refused}");
     assert_eq!(said("forged"), "", "nobody is heard");
+    assert!(head_end.stop().success());
+}
+
+/// Has the authority of devices write down what it revoked so far.
+fn list_revoked(directory: &Path) {
+    openssl(directory, "ca -config devices.cnf -gencrl -out new.crl");
+    std::fs::rename(directory.join("new.crl"), directory.join("devices.crl")).expect("a directory of this test");
+}
+
+#[test]
+fn a_revoked_certificate_does_not_come_in_once_the_list_says_so() {
+    let directory = made();
+    let at = directory.path();
+    let configuration = "[ca]\ndefault_ca = devices\n[devices]\ndatabase = issued.txt\ncrlnumber = number.txt\n\
+                         certificate = devices.pem\nprivate_key = devices.key\ndefault_md = sha256\ndefault_crl_days = 2\n";
+    for (name, text) in [("devices.cnf", configuration), ("issued.txt", ""), ("number.txt", "01\n")] {
+        std::fs::write(at.join(name), text).expect("a directory of this test");
+    }
+    list_revoked(at);
+    let mut head_end = start_with(at, "required", &format!("client_crl = {:?}\n", at.join("devices.crl")));
+    let address = head_end.addresses_of("mqtt").first().expect("the listener listens").clone();
+    check(&publish(at, &address, Some("meter"), &[]), true);
+    openssl(at, "ca -config devices.cnf -revoke meter.pem");
+    list_revoked(at);
+    head_end.wait_for("certificate read");
+    check(&publish(at, &address, Some("meter"), &[]), false);
+    check(&publish(at, &address, Some("other"), &["-u", "admin", "-P", "123456"]), true);
+    assert!(head_end.stop().success());
+}
+
+#[test]
+fn our_own_client_shows_a_certificate() {
+    let directory = made();
+    let at = directory.path();
+    let head_end = start(at, "required");
+    let address = head_end.addresses_of("mqtt").first().expect("the listener listens").clone();
+    let file = |name: &str| at.join(name).display().to_string();
+    let (authority, chain, key, another) =
+        (file("server-ca.pem"), file("meter.pem"), file("meter.key"), file("other.key"));
+    let tls = ["--to", &address, "--tls", "--ca", &authority];
+    let shown = [&tls[..], &["--cert", &chain, "--key", &key]].concat();
+    run(&[&["mqtt", "pub", "t", "x", "--qos", "1", "--retain"], &shown[..]].concat());
+    assert_eq!(run(&[&["mqtt", "sub", "t", "--count", "1"], &shown[..]].concat()), "t x\n");
+    let load = ["simulate", "mqtt", "--messages", "10", "--qos", "1"];
+    run(&[&load[..], &shown[..]].concat());
+    // Without one the handshake ends, and a key of another is noticed before anything is sent.
+    assert_fails(&[&["mqtt", "pub", "t", "x"], &tls[..]].concat(), 1, "TLS");
+    let mixed = [&tls[..], &["--cert", &chain, "--key", &another]].concat();
+    assert_fails(&[&["mqtt", "pub", "t", "x"], &mixed[..]].concat(), 1, "meter.pem");
     assert!(head_end.stop().success());
 }

@@ -482,10 +482,18 @@ fn tls(section: &Section<'_>) -> Option<Tls> {
 /// The same for a listener, which may ask its peers for certificates.
 fn listener_tls(section: &Section<'_>) -> Option<Tls> {
     let required = section.word("client_certificate") == "required";
-    let clients = section.file("client_ca").map(|authorities| Clients { authorities, required });
-    if let Some(Err(error)) = clients.as_ref().map(|clients| std::fs::File::open(&clients.authorities)) {
-        section.error("client_ca", error.to_string());
+    let readable = |name| {
+        let path = section.file(name)?;
+        if let Err(error) = std::fs::File::open(&path) {
+            section.error(name, error.to_string());
+        }
+        Some(path)
+    };
+    let revoked = readable("client_crl");
+    if revoked.is_some() && section.file("client_ca").is_none() {
+        section.error("client_crl", "takes client_ca: without it nobody is asked for a certificate");
     }
+    let clients = readable("client_ca").map(|authorities| Clients { authorities, revoked, required });
     tls(section).map(|tls| Tls { clients, ..tls })
 }
 

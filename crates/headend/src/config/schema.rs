@@ -457,6 +457,13 @@ pub(super) const LISTENER_TLS: Keys = &[
         "who signs certificates of devices, PEM; default: devices are not asked for one",
     ),
     key(
+        "client_crl",
+        Kind::Path,
+        None,
+        "\"/etc/loggerhead/devices-crl.pem\"",
+        "which certificates they revoked, PEM, with a list of each authority; default: none",
+    ),
+    key(
         "client_certificate",
         Kind::Word(&["required", "optional"]),
         Some(Default::Text("required")),

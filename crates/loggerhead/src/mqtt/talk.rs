@@ -11,7 +11,7 @@ use loggerhead_protocols::mqtt::decode::read;
 use loggerhead_protocols::mqtt::encode::encode;
 use loggerhead_protocols::mqtt::frame::BODY_BYTES_MAX;
 use loggerhead_protocols::mqtt::message::{Ack, Connect, Level, Notice, Packet};
-use loggerhead_protocols::mqtt::properties::{Id, Properties, Value, Writer};
+use loggerhead_protocols::mqtt::properties::{Id, Properties, Writer};
 use loggerhead_protocols::mqtt::reason::Reason;
 use loggerhead_protocols::scram;
 use tokio::io::ReadBuf;
@@ -39,7 +39,13 @@ pub(crate) struct Access {
     /// Certificates to believe, as PEM; without it any certificate is believed
     #[arg(long, value_name = "FILE", requires = "tls")]
     ca: Option<PathBuf>,
-    /// User name: the identity of an account; without it a client without a name
+    /// The certificate to show, as PEM, with those that lead to its authority
+    #[arg(long, value_name = "FILE", requires_all = ["tls", "key"])]
+    cert: Option<PathBuf>,
+    /// The private key of --cert, as PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// User name: the identity of an account; without it whom --cert names, or a client without a name
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
     /// Its password, which other users of this machine can see here
@@ -75,7 +81,8 @@ impl Access {
     /// # Errors
     /// When one cannot be read.
     pub(crate) fn dial(&self) -> anyhow::Result<Dial> {
-        let tls = self.tls.then(|| trust::client(self.ca.as_deref())).transpose()?;
+        let shown = self.cert.as_deref().zip(self.key.as_deref());
+        let tls = self.tls.then(|| trust::client(self.ca.as_deref(), shown)).transpose()?;
         let password = match &self.password_file {
             Some(path) => {
                 let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
@@ -154,7 +161,7 @@ impl Talk {
         let asked = self
             .hear(|packet| {
                 if let Packet::Auth(notice) = packet {
-                    return Some(Ok(data_of(notice.properties)));
+                    return Some(Ok(notice.properties.binary(Id::AuthenticationData).unwrap_or_default().to_vec()));
                 }
                 if let Packet::ConnAck(answer) = packet { Some(Err(answer.reason)) } else { None }
             })
@@ -177,7 +184,8 @@ impl Talk {
         let (reason, receive_max, data) = self
             .hear(|packet| {
                 let Packet::ConnAck(answer) = packet else { return None };
-                Some((answer.reason, answer.properties.two(Id::ReceiveMaximum), data_of(answer.properties)))
+                let data = answer.properties.binary(Id::AuthenticationData).unwrap_or_default().to_vec();
+                Some((answer.reason, answer.properties.two(Id::ReceiveMaximum), data))
             })
             .await?;
         if reason.is_failure() {
@@ -287,8 +295,4 @@ impl Talk {
         })
         .await
     }
-}
-
-fn data_of(properties: Properties<'_>) -> Vec<u8> {
-    if let Some(Value::Binary(data)) = properties.find(Id::AuthenticationData) { data.to_vec() } else { Vec::new() }
 }

@@ -9,37 +9,51 @@ use anyhow::Context as _;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
+/// A certificate chain that is shown, and its key: two files.
+pub(crate) type Shown<'a> = (&'a Path, &'a Path);
+
 /// TLS towards a head-end whose certificate is signed by one in `authorities`, or by anybody when there is no such file:
-/// a simulated device has nothing to lose.
+/// a simulated device has nothing to lose. Shows a certificate of its own where there is one.
 ///
 /// # Errors
-/// When the file cannot be read or holds no certificate.
-pub(crate) fn client(authorities: Option<&Path>) -> anyhow::Result<Arc<ClientConfig>> {
+/// When a file cannot be read or holds no certificate or key, or both do not belong together.
+pub(crate) fn client(authorities: Option<&Path>, shown: Option<Shown<'_>>) -> anyhow::Result<Arc<ClientConfig>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .context("the TLS library has no protocol version")?;
-    let config = match authorities {
-        Some(path) => builder.with_root_certificates(roots(path)?).with_no_client_auth(),
-        None => {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Credulous { provider })).with_no_client_auth()
+    let builder = match authorities {
+        Some(path) => builder.with_root_certificates(roots(path)?),
+        None => builder.dangerous().with_custom_certificate_verifier(Arc::new(Credulous { provider })),
+    };
+    let config = match shown {
+        Some((chain, key)) => {
+            let belongs = || format!("using {} with {}", chain.display(), key.display());
+            builder.with_client_auth_cert(certificates(chain)?, private_key(key)?).with_context(belongs)?
         }
+        None => builder.with_no_client_auth(),
     };
     Ok(Arc::new(config))
 }
 
+fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let found = read.with_context(|| format!("reading certificates in {}", path.display()))?;
+    anyhow::ensure!(!found.is_empty(), "no certificate in {}", path.display());
+    Ok(found)
+}
+
+fn private_key(path: &Path) -> anyhow::Result<PrivateKeyDer<'static>> {
+    PrivateKeyDer::from_pem_file(path).with_context(|| format!("reading a private key in {}", path.display()))
+}
+
 fn roots(path: &Path) -> anyhow::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(path).with_context(|| format!("reading {}", path.display()))?;
-    for certificate in certificates {
-        let certificate = certificate.with_context(|| format!("reading a certificate in {}", path.display()))?;
+    for certificate in certificates(path)? {
         roots.add(certificate).with_context(|| format!("using a certificate in {}", path.display()))?;
-    }
-    if roots.is_empty() {
-        return Err(io::Error::other(format!("no certificate in {}", path.display())).into());
     }
     Ok(roots)
 }

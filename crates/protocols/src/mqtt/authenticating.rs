@@ -6,7 +6,7 @@ use loggerhead_model::Identity;
 use super::encode::encode;
 use super::entering::Attempt;
 use super::message::{Kind, Notice, Packet};
-use super::properties::{Id, Properties, Value, Writer};
+use super::properties::{Id, Properties, Writer};
 use super::reason::{Breach, Reason};
 use super::session::{HeadEnd, Stage};
 use crate::scram::{self, Challenge};
@@ -66,7 +66,7 @@ impl HeadEnd {
         self.user = user.unwrap_or_default().into();
         self.stage = Stage::Challenged(Box::new(attempt));
         self.authentication = Some(Box::new(Authentication { step: Step::First, count: 0, counterproof: None }));
-        self.begin(data_of(properties))
+        self.begin(properties.binary(Id::AuthenticationData))
     }
 
     /// A packet while the client proves itself in steps.
@@ -91,7 +91,7 @@ impl HeadEnd {
         if notice.properties.text(Id::AuthenticationMethod) != Some(scram::MECHANISM) {
             return Err(Breach::protocol("an AUTH with another method than in the CONNECT, or none"));
         }
-        let data = data_of(notice.properties);
+        let data = notice.properties.binary(Id::AuthenticationData);
         match (std::mem::replace(&mut authentication.step, Step::Verdict), notice.reason) {
             (Step::First, Reason::CONTINUE_AUTHENTICATION) => self.first(data.unwrap_or_default()),
             (Step::Last(challenge), Reason::CONTINUE_AUTHENTICATION) => self.last(&challenge, data.unwrap_or_default()),
@@ -178,8 +178,4 @@ impl HeadEnd {
     fn unproven(&self, what: &'static str) -> Breach {
         Breach::new(self.not_proven(), FaultKind::NotProven, what)
     }
-}
-
-fn data_of(properties: Properties<'_>) -> Option<&[u8]> {
-    if let Some(Value::Binary(data)) = properties.find(Id::AuthenticationData) { Some(data) } else { None }
 }

@@ -12,7 +12,7 @@ use super::commands::device_of;
 use super::decode::read;
 use super::frame::{BODY_BYTES_MAX, head};
 use super::message::{Kind, Packet, Publish};
-use super::properties::{Id, Properties, Value};
+use super::properties::Id;
 use super::session::HeadEnd;
 use crate::{Now, Output};
 
@@ -185,14 +185,14 @@ fn hidden(bytes: &[u8], secrets: &[Option<&[u8]>]) -> Bytes {
 /// What of a packet nobody is to see: passwords, and what proves that somebody knows one.
 fn secrets_in<'a>(packet: &Packet<'a>) -> [Option<&'a [u8]>; 2] {
     if let Packet::Connect(connect) = packet {
-        return [connect.password, proof_in(connect.properties)];
+        return [connect.password, connect.properties.binary(Id::AuthenticationData)];
     }
     if let Packet::ConnAck(answer) = packet {
-        return [None, proof_in(answer.properties)];
+        return [None, answer.properties.binary(Id::AuthenticationData)];
     }
-    if let Packet::Auth(notice) = packet { [None, proof_in(notice.properties)] } else { [None, None] }
-}
-
-fn proof_in(properties: Properties<'_>) -> Option<&[u8]> {
-    if let Some(Value::Binary(data)) = properties.find(Id::AuthenticationData) { Some(data) } else { None }
+    if let Packet::Auth(notice) = packet {
+        [None, notice.properties.binary(Id::AuthenticationData)]
+    } else {
+        [None, None]
+    }
 }

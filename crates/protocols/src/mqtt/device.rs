@@ -8,18 +8,21 @@ use loggerhead_model::{Report, Ticket};
 use super::decode::read;
 use super::encode::encode;
 use super::frame::{BODY_BYTES_MAX, Gathering};
-use super::message::{Connect, Level, Notice, Packet, Publish, Qos};
-use super::properties::Properties;
+use super::message::{ConnAck, Connect, Level, Notice, Packet, Publish, Qos};
+use super::properties::{Id, Properties, Writer};
 use super::readings;
 use super::reason::{Breach, Reason};
 use super::settings::DeviceSide;
 use crate::reconnect::Attempts;
 use crate::{CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session, SettingsError};
+use crate::{base64, scram};
 
 /// Where readings are published.
 const TOPIC: &str = "readings";
 /// How long the head-end may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
+/// Random bytes of a nonce.
+const NONCE_BYTES: usize = 18;
 
 enum Stage {
     /// It waits until then before it connects again.
@@ -33,12 +36,25 @@ enum Stage {
     Ended,
 }
 
+/// How far a device is that proves its secret in steps. Source: \[2\] §4.12.
+enum Proof {
+    /// It has said who it is.
+    Begun(scram::Client),
+    /// It has answered the challenge, and these bytes prove that the head-end knows the secret as well.
+    Answered(Vec<u8>),
+}
+
 /// The device's side of its conversations, over all its connections.
 struct Device {
     settings: DeviceSide,
     password: Vec<u8>,
     level: Level,
     stage: Stage,
+    /// None where the secret is said.
+    proof: Option<Proof>,
+    entropy: [u8; 32],
+    /// Counts connections, so that each has a nonce of its own.
+    connections: u32,
     outputs: VecDeque<Output>,
     gathering: Gathering,
     /// What is offered and not sent on this connection.
@@ -60,7 +76,6 @@ struct Device {
 /// `SettingsError` with the key that cannot be.
 #[expect(clippy::needless_pass_by_value, reason = "the contract gives every device its opening")]
 pub(super) fn device(table: &toml::Table, opening: Opening) -> Result<Box<dyn Session>, SettingsError> {
-    let _ = opening;
     let settings = DeviceSide::of(table)?;
     let password = settings.password()?;
     let level = if settings.level == 4 { Level::V4 } else { Level::V5 };
@@ -69,6 +84,9 @@ pub(super) fn device(table: &toml::Table, opening: Opening) -> Result<Box<dyn Se
         password,
         level,
         stage: Stage::Connecting,
+        proof: None,
+        entropy: opening.entropy,
+        connections: 0,
         outputs: VecDeque::from([Output::Connect]),
         gathering: Gathering::default(),
         waiting: VecDeque::new(),
@@ -96,20 +114,59 @@ impl Device {
         self.pinged_at = None;
         self.asked_at = None;
         self.stage = Stage::Entering(now.elapsed + ANSWER_WAIT);
+        self.connections += 1;
+        let (mut list, mut password) = (Writer::default(), Some(&*self.password));
+        self.proof = None;
+        if self.settings.scram {
+            let client = scram::Client::new(&self.settings.user, &self.nonce());
+            list.text(Id::AuthenticationMethod, scram::MECHANISM);
+            list.binary(Id::AuthenticationData, &client.first_message());
+            (self.proof, password) = (Some(Proof::Begun(client)), None);
+        }
         let mut out = Vec::new();
         let connect = Connect {
             level: self.level,
             clean_start: true,
             keep_alive_s: self.settings.keep_alive_s,
-            properties: Properties::NONE,
+            properties: list.list(),
             client_id: &self.settings.client_id,
             will: None,
             user: Some(&self.settings.user),
-            password: Some(&self.password),
+            password,
         };
         encode(&Packet::Connect(connect), self.level, &mut out);
         self.sent_at = now.elapsed;
         self.outputs.push_back(Output::Send(out.into()));
+    }
+
+    fn nonce(&self) -> String {
+        let random = self.entropy.iter().take(NONCE_BYTES).copied().chain(self.connections.to_be_bytes());
+        base64::encode(&random.collect::<Vec<_>>())
+    }
+
+    /// Answers the head-end's challenge.
+    fn challenged(&mut self, now: Now, notice: &Notice<'_>) -> Result<(), Breach> {
+        let Some(Proof::Begun(client)) = self.proof.take() else {
+            return Err(Breach::protocol("an AUTH that nobody asked for"));
+        };
+        let asked = notice.properties.binary(Id::AuthenticationData).unwrap_or_default();
+        let (last, expected) = client.answer(asked, &self.password).map_err(Breach::protocol)?;
+        self.proof = Some(Proof::Answered(expected));
+        let mut list = Writer::default();
+        list.text(Id::AuthenticationMethod, scram::MECHANISM).binary(Id::AuthenticationData, &last);
+        self.say(now, &Packet::Auth(Notice { reason: Reason::CONTINUE_AUTHENTICATION, properties: list.list() }));
+        Ok(())
+    }
+
+    /// Whether the head-end knows the secret too, where it has to prove that.
+    fn is_proven(&self, answer: &ConnAck<'_>) -> bool {
+        match &self.proof {
+            Some(Proof::Answered(expected)) => {
+                answer.properties.binary(Id::AuthenticationData) == Some(expected.as_slice())
+            }
+            Some(Proof::Begun(_)) => false,
+            None => true,
+        }
     }
 
     fn disconnected(&mut self, now: Now) {
@@ -166,7 +223,11 @@ impl Device {
 
     fn packet(&mut self, now: Now, packet: &Packet<'_>) -> Result<(), Breach> {
         match (packet, &self.stage) {
+            (Packet::Auth(notice), Stage::Entering(_)) => return self.challenged(now, notice),
             (Packet::ConnAck(answer), Stage::Entering(_)) if answer.reason == Reason::SUCCESS => {
+                if !self.is_proven(answer) {
+                    return Err(Breach::protocol("the head-end does not prove that it knows the secret"));
+                }
                 self.stage = Stage::In;
                 self.send_waiting(now);
             }

@@ -242,6 +242,12 @@ impl<'a> Properties<'a> {
     pub fn text(self, id: Id) -> Option<&'a str> {
         if let Some(Value::Text(text)) = self.find(id) { Some(text) } else { None }
     }
+
+    /// The bytes with this identifier.
+    #[must_use]
+    pub fn binary(self, id: Id) -> Option<&'a [u8]> {
+        if let Some(Value::Binary(bytes)) = self.find(id) { Some(bytes) } else { None }
+    }
 }
 
 /// Checks a list; offsets count from its start.

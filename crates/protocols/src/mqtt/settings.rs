@@ -210,6 +210,8 @@ pub(super) struct DeviceSide {
     pub(super) user: String,
     /// With what it proves who it is: `text:` or `hex:`.
     pub(super) secret: String,
+    /// It proves that it knows the secret by SCRAM-SHA-256, and does not say it.
+    pub(super) scram: bool,
     pub(super) keep_alive_s: u16,
     pub(super) reconnect_ms: u64,
     /// Messages on their way at once.
@@ -223,6 +225,7 @@ impl Default for DeviceSide {
             client_id: "simulated".to_owned(),
             user: "330302D110/01".to_owned(),
             secret: "text:IJKLMNOPQRSTUVWX".to_owned(),
+            scram: false,
             keep_alive_s: 60,
             reconnect_ms: 1000,
             window: 16,
@@ -239,6 +242,9 @@ impl DeviceSide {
         let side: Self = read(table)?;
         if !matches!(side.level, 4 | 5) {
             return Err(wrong("level", "takes 4 or 5".to_owned()));
+        }
+        if side.scram && side.level == 4 {
+            return Err(wrong("scram", "takes level = 5: version 3.1.1 has no steps of a proof".to_owned()));
         }
         if side.window == 0 || side.reconnect_ms == 0 {
             return Err(wrong("window", "takes at least 1, and so does reconnect_ms".to_owned()));

@@ -1,10 +1,16 @@
-use super::{House, Line, client, message};
+use std::time::Duration;
+
+use loggerhead_model::{Origin, Reading, ReportBuilder, Ticket};
+
+use super::{House, Line, bytes, client, message};
 use crate::mqtt::decode::read;
 use crate::mqtt::frame::BODY_BYTES_MAX;
-use crate::mqtt::message::{Connect, Level, Notice, Packet, Publish, Qos};
+use crate::mqtt::message::{ConnAck, Connect, Level, Notice, Packet, Publish, Qos};
 use crate::mqtt::properties::{Id, Properties, Value, Writer};
 use crate::mqtt::reason::Reason;
-use crate::scram::{Client, MECHANISM};
+use crate::pair::Happening;
+use crate::scram::{Challenge, Client, MECHANISM};
+use crate::{Input, Output, Session};
 
 /// One answer of the broker: its name and reason, and its authentication data.
 #[derive(Debug, PartialEq)]
@@ -18,7 +24,7 @@ fn hear(house: &mut House, line: Line) -> Answer {
     let bytes = house.take(line);
     let (packet, count) = read(line.level, &bytes, BODY_BYTES_MAX).expect("our own packets").expect("an answer");
     assert_eq!(count, bytes.len(), "one answer");
-    let (Packet::ConnAck(crate::mqtt::message::ConnAck { reason, properties, .. })
+    let (Packet::ConnAck(ConnAck { reason, properties, .. })
     | Packet::Auth(Notice { reason, properties })
     | Packet::Disconnect(Notice { reason, properties })) = packet
     else {
@@ -204,6 +210,61 @@ fn a_client_that_gives_up_or_falls_silent_is_let_go() {
     house.goodbye(line);
     assert!(!house.is_open(line));
     let (line, _) = challenged(&mut house, "a", &scram);
-    house.wait(std::time::Duration::from_secs(11));
+    house.wait(Duration::from_secs(11));
     assert!(!house.is_open(line));
+}
+
+/// A device with these settings.
+fn device(house: &mut House, settings: &str) -> Box<dyn Session> {
+    let opening = house.pair.opening();
+    (crate::mqtt::PROTOCOL.device)(&settings.parse().expect("TOML"), opening).expect("settings that can be")
+}
+
+/// What a device with this secret had acknowledged, and everything that both sides said.
+fn reported(secret: &str) -> (Vec<Ticket>, Vec<u8>) {
+    let mut house = House::new();
+    let device = device(&mut house, &format!("user = 'admin'\nscram = true\nsecret = 'text:{secret}'"));
+    house.pair.attach(device);
+    let mut builder = ReportBuilder::new(Origin::Live, 32, 1);
+    let at = house.pair.now().wall;
+    builder.meter("1", "").expect("short enough");
+    builder.reading(&Reading::plain("1", "power", "21.5", at)).expect("short enough");
+    house.pair.offer(Ticket(1), builder.finish());
+    house.pair.run_for(Duration::from_secs(2));
+    let sent = |what: &Happening| if let Happening::Sent(_, bytes) = what { Some(bytes.to_vec()) } else { None };
+    (house.pair.delivered(), house.pair.happenings().filter_map(sent).flatten().collect())
+}
+
+#[test]
+fn a_device_reports_without_saying_its_secret() {
+    let (delivered, said) = reported("123456");
+    assert_eq!(delivered, [Ticket(1)]);
+    assert!(!said.windows(6).any(|part| part == b"123456"));
+    assert_eq!(reported("1234567").0, []);
+}
+
+#[test]
+fn a_device_believes_no_head_end_that_does_not_know_its_secret() {
+    let mut house = House::new();
+    let now = house.pair.now();
+    for challenges in [true, false] {
+        let mut device = device(&mut house, "user = 'admin'\nscram = true\nsecret = 'text:123456'");
+        device.handle(now, Input::Connected).expect("nothing was said");
+        assert!(matches!(device.poll(), Output::Connect));
+        let Output::Send(sent) = device.poll() else { panic!("it says who it is") };
+        let Ok(Some((Packet::Connect(connect), _))) = read(Level::V5, &sent, BODY_BYTES_MAX) else {
+            panic!("{sent:?}")
+        };
+        let first = connect.properties.binary(Id::AuthenticationData).expect("its first message");
+        if challenges {
+            let challenge = Challenge::to(first, &[0; 32], b"seed").expect("our own");
+            let list = properties(Some(challenge.message()));
+            let asked = Packet::Auth(Notice { reason: Reason::CONTINUE_AUTHENTICATION, properties: list.list() });
+            device.handle(now, Input::Bytes(&bytes(&asked, Level::V5))).expect("a challenge");
+        }
+        let list = properties(Some(b"v=AAAA"));
+        let answer = ConnAck { session_present: false, reason: Reason::SUCCESS, properties: list.list() };
+        let fault = device.handle(now, Input::Bytes(&bytes(&Packet::ConnAck(answer), Level::V5)));
+        assert!(fault.is_err_and(|fault| fault.reason.contains("does not prove")), "{challenges}");
+    }
 }
