@@ -118,6 +118,12 @@ pub(crate) struct Talk {
     pub(crate) receive_max: u16,
 }
 
+/// The error in words for people, where it is one of TLS: a server may refuse a certificate after the handshake.
+fn told(error: io::Error) -> io::Error {
+    let is_of_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+    if is_of_tls { io::Error::new(error.kind(), trust::words(&error)) } else { error }
+}
+
 impl Talk {
     /// Connects with a session that ends with the connection.
     ///
@@ -217,10 +223,11 @@ impl Talk {
     pub(crate) async fn turn(&mut self, until: Option<Instant>) -> io::Result<Turned> {
         let had_more = self.unsent() > 0;
         let turning = poll_fn(|context| self.poll_turn(context, had_more));
-        match until {
+        let turned = match until {
             Some(until) => tokio::time::timeout_at(until, turning).await.unwrap_or(Ok(Turned::Late)),
             None => turning.await,
-        }
+        };
+        turned.map_err(told)
     }
 
     fn poll_turn(&mut self, context: &mut Context<'_>, had_more: bool) -> Poll<io::Result<Turned>> {
