@@ -120,8 +120,11 @@ pub(crate) struct Talk {
 
 /// The error in words for people, where it is one of TLS: a server may refuse a certificate after the handshake.
 fn told(error: io::Error) -> io::Error {
-    let is_of_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
-    if is_of_tls { io::Error::new(error.kind(), trust::words(&error)) } else { error }
+    if matches!(error.get_ref(), Some(inner) if inner.is::<rustls::Error>()) {
+        io::Error::new(error.kind(), trust::words(&error))
+    } else {
+        error
+    }
 }
 
 impl Talk {

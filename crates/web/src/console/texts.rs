@@ -136,7 +136,7 @@ impl Texts {
     fn told(&self, phrases: &Phrases, text: &str) -> Markup {
         match phrases.say(text) {
             Some(said) => html! { (said) },
-            None if self.language == Language::English => html! { (text) },
+            None if self.language == Language::English || is_of_every_language(text) => html! { (text) },
             None => html! { span lang=(Language::English.tag()) { (text) } },
         }
     }
@@ -145,6 +145,13 @@ impl Texts {
     pub(super) fn for_scripts(&self) -> PreEscaped<&str> {
         PreEscaped(&self.scripts)
     }
+}
+
+/// Whether a text has no words: numbers with their units, names of packets in capitals, and what is quoted.
+fn is_of_every_language(text: &str) -> bool {
+    let own = text.split('"').step_by(2);
+    own.flat_map(|part| part.split(|sign: char| !sign.is_alphabetic()))
+        .all(|word| word.len() < 2 || word.bytes().all(|byte| byte.is_ascii_uppercase()))
 }
 
 #[cfg(test)]
@@ -290,6 +297,18 @@ mod tests {
         }
         assert!(count > 80, "{count} faults are made");
         assert!(untold.is_empty(), "{untold:#?}");
+    }
+
+    #[test]
+    fn what_has_no_words_is_of_every_language() {
+        let check = |text: &str, expected| assert_eq!(super::is_of_every_language(text), expected, "{text}");
+        check("1048576", true);
+        check("60 s", true);
+        check("PUBACK", true);
+        check("\"lh-cb436dd8\"", true);
+        check("PUBLISH, retain", false);
+        check("none", false);
+        check("\"a\" and \"b\"", false);
     }
 
     #[test]
