@@ -5,152 +5,41 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+mod large;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use loggerhead_model::{
-    Decimal, DeviceId, Evidence, Identity, Learnt, Origin, Presence, Quality, Reading, Records, Report, ReportBuilder,
-    Ticket, Timestamp, Value,
-};
-use loggerhead_store::{
-    Change, Channel, Completion, DeviceRecord, DeviceSource, DeviceState, EventFilter, ListOrder, Login, Options,
-    Outcome, Reader, ReadingFilter, Reply, Store,
-};
-use tokio::sync::Semaphore;
+use loggerhead_model::Timestamp;
+use loggerhead_store::{Channel, EventFilter, ListOrder, Options, Reader, ReadingFilter, Store};
 
-/// 2025-09-21, ms since 1970.
-const START: i64 = 1_758_412_800_000;
-const QUARTER: i64 = 15 * 60 * 1000;
-const DAY: i64 = 96 * QUARTER;
-/// Readings of a channel in a year.
-const YEAR: i64 = 365 * 96;
-/// Channels of every device; of the first one there is a whole year.
-const CHANNELS: i64 = 10;
-const DASHBOARD_CHANNELS: i64 = 60;
-/// Moments in one packet.
-const MOMENTS: i64 = 100;
-/// Packets on their way to the store.
-const WINDOW: usize = 64;
+use large::{START, Size, device, fill};
+
+const DAY: i64 = 24 * 60 * 60 * 1000;
+
 /// A question is asked so often, and the median is shown.
 const TIMES: usize = 11;
 
 struct Arguments {
-    devices: i64,
-    readings: i64,
+    size: Size,
     directory: Option<PathBuf>,
 }
 
 fn arguments() -> Arguments {
-    let mut arguments = Arguments { devices: 10_000, readings: 100_000_000, directory: None };
+    let mut arguments = Arguments { size: Size { devices: 10_000, readings: 100_000_000 }, directory: None };
     let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
     while let Some(name) = words.next() {
         let value = words.next().unwrap_or_default();
         let number = || value.replace('_', "").parse().unwrap_or_else(|_| panic!("{name} wants a number"));
         match name.as_str() {
-            "--devices" => arguments.devices = number(),
-            "--readings" => arguments.readings = number(),
+            "--devices" => arguments.size.devices = number(),
+            "--readings" => arguments.size.readings = number(),
             "--directory" => arguments.directory = Some(PathBuf::from(value)),
             _ => panic!("{name}: not an argument"),
         }
     }
     arguments
-}
-
-fn device(number: i64) -> DeviceId {
-    DeviceId::new(&format!("site-{number:05}")).expect("a legal name")
-}
-
-fn report(channels: i64, first: i64, moments: i64, seed: i64) -> Report {
-    let count = usize::try_from(channels * moments).expect("a small packet");
-    let mut builder = ReportBuilder::new(Origin::Resumed, 0, count);
-    for channel in 0..channels {
-        let (meter, function) = ((channel / 10 + 1).to_string(), (channel % 10 + 1).to_string());
-        builder.meter(&meter, "addr\t000000000001").expect("room");
-        for moment in first..first + moments {
-            let wave = (moment % 96 - 48).abs() * 700;
-            let jitter = (moment * 7919 + channel * 104_729 + seed * 1_299_709) % 900;
-            let mantissa = if channel % 3 == 0 { moment * 1_700 + jitter } else { 220_000 + wave + jitter };
-            let reading = Reading {
-                meter: &meter,
-                function: &function,
-                coding: "01A10",
-                code: "192",
-                quality: Quality::Good,
-                measured_at: Timestamp::from_unix_ms(START + moment * QUARTER),
-                value: Value::Decimal(Decimal { mantissa, scale: 3 }),
-                attributes: "",
-            };
-            builder.reading(&reading).expect("room");
-        }
-    }
-    builder.finish()
-}
-
-/// Counts what is stored.
-struct Window(Semaphore);
-
-impl Completion for Window {
-    fn complete(&self, outcomes: &mut dyn Iterator<Item = Outcome>) {
-        let stored = outcomes.inspect(|outcome| assert!(matches!(outcome, Outcome::Stored(_)), "everything is stored"));
-        self.0.add_permits(stored.count());
-    }
-}
-
-async fn fill(store: &Store, arguments: &Arguments) {
-    let window = Arc::new(Window(Semaphore::new(WINDOW)));
-    let each = arguments.readings / arguments.devices / CHANNELS;
-    let packets = (0..(each + MOMENTS - 1) / MOMENTS)
-        .flat_map(|packet| (1..arguments.devices).map(move |device| (device, packet)));
-    let year = (0..YEAR / MOMENTS).map(|packet| (0, packet));
-    for (number, packet) in year.chain(packets) {
-        let channels = if number == 0 { DASHBOARD_CHANNELS } else { CHANNELS };
-        let records = Records {
-            device: device(number),
-            received_at: Timestamp::from_unix_ms(START + (packet + 1) * MOMENTS * QUARTER),
-            report: Some(report(channels, packet * MOMENTS, MOMENTS, number)),
-            frame: None,
-            events: Vec::new(),
-            notes: Vec::new(),
-        };
-        window.0.acquire().await.expect("never closed").forget();
-        store.submit(records, Some(Reply { ticket: Ticket(0), to: window.clone() })).await;
-    }
-    drop(window.0.acquire_many(u32::try_from(WINDOW).unwrap_or(u32::MAX)).await.expect("never closed"));
-    for first in (0..arguments.devices).step_by(500) {
-        let numbers = first..arguments.devices.min(first + 500);
-        store.write_all(numbers.flat_map(known).collect()).await.expect("a working store");
-    }
-    while store.health().hot_readings > Options::default().hot_readings_max {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-fn known(number: i64) -> [Change; 2] {
-    let at = Timestamp::from_unix_ms(START);
-    let record = DeviceRecord {
-        id: device(number),
-        protocol: "logger".to_owned(),
-        identity: Identity::new(&format!("330302D{number:05}/01")).expect("a legal name"),
-        state: DeviceState::Active,
-        secret: None,
-        login: Login::Secret,
-        settings: String::new(),
-        learnt: Learnt::default(),
-        added_at: at,
-        source: DeviceSource::Operator,
-        site: None,
-    };
-    let evidence = Evidence {
-        presence: Presence::Never,
-        since: Some(at),
-        last_bytes_at: Some(at),
-        last_reading_at: Some(at),
-        peer: Some("10.0.0.1:40000".to_owned()),
-        closed_because: None,
-    };
-    [Change::Device(record), Change::Presence(device(number), evidence)]
 }
 
 fn show(name: &str, goal: &str, mut ask: impl FnMut() -> usize) {
@@ -227,7 +116,7 @@ async fn run(directory: &Path, arguments: &Arguments) {
     let store = Store::open(directory, Options::default()).expect("a store");
     let started = Instant::now();
     if store.health().channels == 0 {
-        fill(&store, arguments).await;
+        fill(&store, &arguments.size).await;
         let health = store.health();
         println!("filled in {:.0} s: {} channels", started.elapsed().as_secs_f64(), health.channels);
     }

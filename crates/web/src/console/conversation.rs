@@ -72,14 +72,15 @@ fn one(visit: &Visit, packet: &Packet, part: &Part, is_open: bool) -> Markup {
         Direction::Out => ("←", "conversation.out"),
     };
     let length: usize = part.runs.iter().map(|run| run.bytes.len()).sum();
-    let first =
-        part.explanations().flat_map(|explanation| &explanation.fields).map(|field| field.meaning.as_str()).next();
+    // What is said tells more than how it is framed.
+    let steps = part.steps();
+    let telling = steps.iter().find(|step| step.messages().next().is_some()).or(steps.first());
     html! {
         details.packet data-key=(packet.number) open[is_open] {
             summary {
                 span aria-hidden="true" { (arrow) } " " strong { (visit.t(key)) } " "
                 (format::time(packet.at, Look::Moment)) " "
-                span.note { (format::bytes(length as u64)) @if let Some(first) = first { " · " (visit.texts.field(first)) } }
+                span.note { (format::bytes(length as u64)) @if let Some(step) = telling { " · " (visit.texts.field(&step.field.meaning)) } }
             }
             (bytes::part(visit, part))
         }

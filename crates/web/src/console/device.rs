@@ -203,7 +203,11 @@ fn values(visit: &Visit, latest: &[Latest<'_>]) -> Markup {
     if latest.is_empty() {
         return html! { div.empty { p { strong { (visit.t("device.no_readings")) } } p { (visit.t("device.no_readings_do")) } } };
     }
+    let codings = Codings::of(latest);
     html! {
+        @if let Codings::One(coding) = codings && !coding.is_empty() {
+            p.note #coding { (visit.t("reading.coding")) ": " (classified(visit, coding)) }
+        }
         div.scroll {
             table.stack {
                 caption.hidden { (visit.t("device.latest")) }
@@ -211,20 +215,57 @@ fn values(visit: &Visit, latest: &[Latest<'_>]) -> Markup {
                     th scope="col" { (visit.t("reading.meter")) }
                     th scope="col" { (visit.t("reading.function")) }
                     th.number scope="col" { (visit.t("reading.value")) }
-                    th scope="col" { (visit.t("reading.what")) }
+                    @if codings == Codings::Several { th scope="col" { (visit.t("reading.coding")) } }
                     th scope="col" { (visit.t("reading.quality")) }
                     th scope="col" { (visit.t("reading.age")) }
                 } }
-                tbody { @for reading in latest { (value(visit, reading)) } }
+                tbody {
+                    @for (place, reading) in latest.iter().enumerate() {
+                        @let before = place.checked_sub(1).and_then(|place| latest.get(place));
+                        (value(visit, reading, codings.to_tell(reading, before)))
+                    }
+                }
             }
         }
         @if latest.len() == CHANNELS_MAX { p.note { (visit.t("device.more_channels")) } }
     }
 }
 
-fn value(visit: &Visit, latest: &Latest<'_>) -> Markup {
+/// How the codings of a device's channels stand to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Codings<'a> {
+    /// All have this one, which is told once.
+    One(&'a str),
+    /// They have a column, which tells where another one begins.
+    Several,
+}
+
+impl<'a> Codings<'a> {
+    fn of(latest: &'a [Latest<'_>]) -> Self {
+        let mut all = latest.iter().map(|latest| latest.reading.sample.coding.as_ref());
+        let first = all.next().unwrap_or_default();
+        if all.all(|coding| coding == first) { Self::One(first) } else { Self::Several }
+    }
+
+    /// What the column of codings tells in a row: nothing where the row before it says the same of the same meter. None where
+    /// there is no column.
+    fn to_tell<'b>(self, latest: &'b Latest<'_>, before: Option<&Latest<'_>>) -> Option<&'b str> {
+        let coding = latest.reading.sample.coding.as_ref();
+        let is_told = before.is_some_and(|before| before.meter == latest.meter && before.reading.sample.coding == coding);
+        (self == Self::Several).then_some(if is_told { "" } else { coding })
+    }
+}
+
+/// A classification code, in words where they are known.
+fn classified(visit: &Visit, coding: &str) -> Markup {
+    html! {
+        @if let Some(meaning) = coding::meaning(visit.texts, coding) { (meaning) " " }
+        code { (coding) }
+    }
+}
+
+fn value(visit: &Visit, latest: &Latest<'_>, coding: Option<&str>) -> Markup {
     let sample = &latest.reading.sample;
-    let meaning = coding::meaning(visit.texts, &sample.coding);
     let (state, key) = match sample.quality {
         Quality::Good => ("good", "quality.good"),
         Quality::Bad => ("bad", "quality.bad"),
@@ -240,9 +281,8 @@ fn value(visit: &Visit, latest: &Latest<'_>) -> Markup {
                 data value=(sample.text) { (sample.text) }
                 @if let Some(unit) = coding::unit(&sample.coding, &latest.function) { " " span.unit { (unit) } }
             }
-            td data-label=(visit.t("reading.what")) {
-                @if let Some(meaning) = &meaning { (meaning) " " }
-                @if !sample.coding.is_empty() { code { (sample.coding) } }
+            @if let Some(coding) = coding {
+                td data-label=(visit.t("reading.coding")) { @if !coding.is_empty() { (classified(visit, coding)) } }
             }
             td data-label=(visit.t("reading.quality")) {
                 span.state data-state=(state) title=(sample.code) { (visit.t(key)) }

@@ -242,9 +242,9 @@ fn row(visit: &Visit, device: &DeviceStatus) -> Markup {
 
 /// The dialect and the checksum that a device was found to use, in a few words.
 fn learnt(device: &DeviceStatus) -> String {
-    let words: Vec<_> =
-        ["dialect", "crc"].iter().filter_map(|key| device.learnt.get(*key)).map(String::as_str).collect();
-    words.join(" · ")
+    let dialect = device.learnt.get("dialect").cloned();
+    let crc = device.learnt.get("crc").map(|variant| format!("CRC {variant}"));
+    dialect.into_iter().chain(crc).collect::<Vec<_>>().join(" · ")
 }
 
 fn pager(visit: &Visit, params: &ListParams, page: usize, pages: usize) -> Markup {

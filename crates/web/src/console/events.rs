@@ -155,7 +155,7 @@ fn row(visit: &Visit, stored: &StoredEvent) -> Markup {
             td { (format::time(event.at, Look::Moment)) }
             td { (format::severity(visit.texts, event.severity)) }
             th scope="row" { (kind(visit, event.kind)) }
-            td {
+            td.name {
                 @if let Some(device) = &event.device { a href={ "/devices/" (encoded(device.as_str())) } { (device) } }
             }
             td { (visit.texts.said(&event.text)) }

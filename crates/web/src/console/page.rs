@@ -133,7 +133,7 @@ fn banner(visit: &Visit) -> Markup {
                 (switch_theme(visit, place))
                 (switch_language(visit, place))
                 @if let Some(viewer) = &visit.viewer {
-                    span.viewer title=(visit.t(&format!("role.{}", viewer.role().word()))) { (viewer.name()) }
+                    span.viewer title={ (viewer.name()) ": " (visit.t(&format!("role.{}", viewer.role().word()))) } { (viewer.name()) }
                     @if viewer.csrf().is_some() {
                         button.quiet type="button" data-sign-out { (visit.t("nav.sign_out")) }
                     }
