@@ -330,6 +330,7 @@ impl<S: Stream> Connection<S> {
                 Output::Event(event) => self.guest.event(event),
                 Output::Fault(fault) => self.guest.faulted(&fault),
                 Output::Learnt(learnt) => self.guest.learnt(learnt),
+                Output::Said(bytes) => self.guest.said(bytes),
                 Output::Dropped(device, count) => self.guest.core.messages_dropped(&device, count),
                 Output::Remember { identity, note, keep } => self.guest.remember(identity, note, keep),
                 Output::ExpectWithin(limit) => self.guest.expect_within(limit),

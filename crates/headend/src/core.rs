@@ -24,6 +24,7 @@ use crate::journal::Journal;
 use crate::metrics::Counters;
 use crate::own_settings::OwnSettings;
 use crate::relay::Relays;
+use crate::said::SaidLately;
 use crate::status::NewDevice;
 
 /// Of an id that is taken, what a number is put behind. Four bytes a character and ten digits still fit.
@@ -46,6 +47,7 @@ pub(crate) struct Core {
     pub(crate) exchanges: Exchanges,
     pub(crate) relays: Relays,
     pub(crate) files: Files,
+    pub(crate) said: SaidLately,
 }
 
 /// A command that is stored, and that its device was not given yet.

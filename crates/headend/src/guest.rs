@@ -100,6 +100,13 @@ impl Guest {
         }
     }
 
+    /// This was said to it.
+    pub(crate) fn said(&self, bytes: Bytes) {
+        if let Some(device) = &self.device {
+            self.core.said.push(&device.id, self.core.clock.now().wall, bytes);
+        }
+    }
+
     /// So many bytes went from it to who it is joined with, and back; when.
     pub(crate) fn relayed(&self, up: u64, down: u64) -> Duration {
         self.counters.bytes_out.add(down);

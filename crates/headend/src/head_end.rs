@@ -23,6 +23,7 @@ use crate::keeping::{self, NotKept};
 use crate::listing::{self, DevicePage, DeviceQuery, DeviceTally, SiteTally};
 use crate::metrics::Metrics;
 use crate::opening;
+use crate::said::Said;
 use crate::seat::{NoSeat, Seat};
 use crate::serving::Serving;
 use crate::status::{BoundAddress, CommandStatus, DeviceStatus, Health, ListenerStatus, NewDevice, ReloadReport};
@@ -187,6 +188,12 @@ impl HeadEnd {
     pub fn device(&self, id: &DeviceId) -> Option<DeviceStatus> {
         let device = self.0.core.identities.directory.by_id(id)?;
         Some(device.status(self.0.core.clock.now()))
+    }
+
+    /// What was said to a device lately, the newest first: kept in memory while there is room, besides what the store has.
+    #[must_use]
+    pub fn said(&self, id: &DeviceId) -> Vec<Said> {
+        self.0.core.said.of(id)
     }
 
     /// Adds a device; it may connect when this returns.

@@ -41,6 +41,7 @@ mod passed;
 mod presence;
 mod proxy;
 mod relay;
+mod said;
 mod scratch;
 mod seat;
 mod sending;
@@ -60,6 +61,7 @@ pub use hub::{Filter, Kinds, Live, Packet, SUBSCRIBER_BATCHES_MAX, Subscription}
 pub use keeping::NotKept;
 pub use listing::{DeviceOrder, DevicePage, DeviceQuery, DeviceSort, DeviceTally, SiteTally, Start};
 pub use metrics::{Histogram, Metrics, ProtocolMetrics};
+pub use said::Said;
 pub use seat::{NoSeat, Seat};
 pub use status::{
     BoundAddress, CommandStatus, DeviceCounters, DeviceStatus, Health, ListenerStatus, NewDevice, ReloadReport,

@@ -25,6 +25,7 @@ use crate::keyring::Key;
 use crate::metrics::Counters;
 use crate::own_settings::OwnSettings;
 use crate::relay::Relays;
+use crate::said::SaidLately;
 use crate::status::ReloadReport;
 
 /// Commands that are read back from the store.
@@ -65,6 +66,7 @@ pub(crate) async fn core(config: &Config) -> Result<Core, StartError> {
         hub,
         counters,
         relays: Relays::default(),
+        said: SaidLately::new(config.frames),
     })
 }
 

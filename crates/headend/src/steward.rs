@@ -58,6 +58,7 @@ async fn drain(core: &Core, session: &mut dyn Session, mailbox: &Arc<Mailbox>) -
             Output::Dropped(device, count) => core.messages_dropped(&device, count),
             Output::Send(_)
             | Output::Sample(..)
+            | Output::Said(_)
             | Output::Ask(_)
             | Output::File(_)
             | Output::Fault(_)

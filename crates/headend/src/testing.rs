@@ -13,7 +13,7 @@ use loggerhead_protocols::{
     Acceptor, Answer, Claim, CloseReason, Company, Fault, FaultKind, Form, Input, Limits, Now, Opening, Output, Proof,
     Question, Session, Verdict,
 };
-use loggerhead_store::{DeviceSource, DeviceState, Login, Secret};
+use loggerhead_store::{DeviceSource, DeviceState, FrameKeeping, Login, Secret};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, ReadHalf, WriteHalf};
 use tokio::task::JoinSet;
@@ -34,6 +34,7 @@ use crate::listener::{Listener, Settings};
 use crate::metrics::Counters;
 use crate::own_settings::OwnSettings;
 use crate::relay::Relays;
+use crate::said::SaidLately;
 
 /// The toy protocol's name.
 pub(crate) const TOY: &str = "toy";
@@ -87,6 +88,7 @@ impl Bench {
             exchanges: Vec::new(),
             relays: Relays::default(),
             files,
+            said: SaidLately::new(FrameKeeping::Keep),
         });
         let settings = Settings {
             admittance: Admittance { protocol: TOY, enroll, secrets: vec![Secret::new(SECRET.into())] },

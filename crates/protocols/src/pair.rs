@@ -73,6 +73,8 @@ pub struct Pair {
     pub log: Vec<Entry>,
     /// What was committed, in order.
     pub kept: Vec<Records>,
+    /// What people are shown of what was said to peers, in order.
+    pub said: Vec<Bytes>,
     /// What is kept of files that came whole, in order.
     pub files: Vec<PairFile>,
     /// How long a peer may take before its login.
@@ -110,6 +112,7 @@ impl Pair {
             reachable: true,
             log: Vec::new(),
             kept: Vec::new(),
+            said: Vec::new(),
             files: Vec::new(),
             parts: Parts::new(),
             limits: Limits::default(),
@@ -501,8 +504,9 @@ impl Pair {
                 Output::Event(event) => self.note(connection, Happening::Event(event)),
                 Output::Fault(fault) => self.note(connection, Happening::Fault(fault)),
                 Output::Learnt(learnt) => self.learn(connection, learnt),
-                // A figure for operators, of whom there are none here.
+                // For operators, of whom there are none here.
                 Output::Dropped(..) => {}
+                Output::Said(bytes) => self.said.push(bytes),
                 Output::Remember { identity, note, keep } => {
                     self.notes.insert(identity, (self.now + keep, note));
                 }
@@ -577,6 +581,7 @@ impl Pair {
                 Output::Event(event) => self.note(newest, Happening::Event(event)),
                 Output::Fault(fault) => self.note(newest, Happening::Fault(fault)),
                 Output::Ask(_)
+                | Output::Said(_)
                 | Output::Join(_)
                 | Output::Store(..)
                 | Output::File(_)

@@ -172,7 +172,8 @@ impl Recorder {
     /// Something is stored: `encode` makes the answer where one is due.
     pub(crate) fn stored(&mut self, receipt: Receipt, encode: impl FnOnce(Receipt, &str) -> Bytes) {
         if let Some(Some(sequence)) = self.waiting.remove(&receipt.ticket()) {
-            self.outputs.push_back(Output::Send(encode(receipt, &sequence)));
+            let answer = encode(receipt, &sequence);
+            self.outputs.extend([Output::Send(answer.clone()), Output::Said(answer)]);
         }
     }
 

@@ -240,6 +240,10 @@ pub enum Answer {
 pub enum Output {
     /// Send these bytes, in one write.
     Send(Bytes),
+    /// For people who look at the conversation: a message that was sent to the device that is logged in, as it reads without its
+    /// cipher and without any secret. Sent already; kept in memory alone, while there is room. What is stored as a frame need not
+    /// be told so.
+    Said(Bytes),
     /// Find out, and answer with the `Answer` that says so. Questions are answered in order.
     Ask(Question),
     /// Send what was said so far, then join the peer with who was reached: these bytes, which it sent ahead, go there

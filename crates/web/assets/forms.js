@@ -8,6 +8,21 @@ import { send, tell, Problem } from "./api.js";
 import { lookSoon } from "./live.js";
 import { t } from "./texts.js";
 
+/** `name = value` lines as a table; `wrong` is the first line that is none. Values are as in TOML, as far as JSON has them too. */
+export function settingsOf(text) {
+  const table = {};
+  let wrong;
+  for (const line of text.split("\n").map((line) => line.trim()).filter(Boolean)) {
+    const [, name, written] = /^([\w-]+)\s*=\s*(.+)$/.exec(line) ?? [];
+    try {
+      table[name] = JSON.parse(written.replace(/^'(.*)'$/, (_, literal) => JSON.stringify(literal)));
+    } catch {
+      wrong ??= line;
+    }
+  }
+  return { table, wrong };
+}
+
 function value(field) {
   if (field.type === "checkbox") return field.checked || undefined;
   const text = field.value.trim();
@@ -17,6 +32,8 @@ function value(field) {
       return Number(text);
     case "time":
       return new Date(text).toISOString();
+    case "settings":
+      return settingsOf(text).table;
     case "lines":
       return text.split(/[\n,]/).map((line) => line.trim()).filter(Boolean);
     default:
@@ -39,7 +56,7 @@ export function typed(form) {
       const isList = /^\d+$/.test(path[place + 1] ?? last);
       table = table[name] ??= isList ? [] : {};
     });
-    table[last] = held;
+    table[last] = field.dataset.type === "settings" ? { ...table[last], ...held } : held;
   }
   return body;
 }
@@ -101,11 +118,15 @@ async function submit(event) {
 
 /** Shows the groups that go with what is chosen. */
 function arrange(form) {
-  const body = Object.fromEntries([...form.elements].filter((field) => field.name).map((field) => [field.name, field.value]));
   for (const group of form.querySelectorAll("[data-when]")) {
     const [name, choices] = group.dataset.when.split("=");
-    const shown = choices.split("|").includes(body[name]);
+    const shown = choices.split("|").includes(form.elements.namedItem(name)?.value);
     group.hidden = !shown;
+    if (group instanceof HTMLOptionElement) {
+      group.disabled = !shown;
+      // What does not go with the choice is not chosen any more.
+      if (!shown && group.selected) group.closest("select").selectedIndex = 0;
+    }
     for (const field of group.querySelectorAll("input, select, textarea")) field.disabled = !shown;
   }
 }

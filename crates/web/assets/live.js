@@ -12,6 +12,9 @@ const LOOK_AT_LEAST_EVERY = 10_000;
 /** Names of messages in the stream. */
 const MESSAGES = ["readings", "event", "presence", "gap"];
 
+/** What a viewer opened or closed stays so; what a page opened since it was the latest closes when it is not any more. */
+const VIEWERS_OWN = ["open", "data-latest"];
+
 /** Makes `old` equal to `fresh`, touching only what differs. */
 export function morph(old, fresh) {
   if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName || old.dataset?.key !== fresh.dataset?.key) {
@@ -23,18 +26,40 @@ export function morph(old, fresh) {
     return;
   }
   if (old.nodeType !== Node.ELEMENT_NODE || old.hasAttribute("data-keep")) return;
-  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
-  for (const { name } of [...old.attributes]) {
-    // What a viewer opened or is told stays.
-    if (!fresh.hasAttribute(name) && !["open", "aria-describedby"].includes(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) {
+    if (!VIEWERS_OWN.includes(name) && old.getAttribute(name) !== value) old.setAttribute(name, value);
   }
-  const after = [...fresh.childNodes];
+  for (const { name } of [...old.attributes]) {
+    // What a viewer is told stays.
+    if (!fresh.hasAttribute(name) && !VIEWERS_OWN.includes(name) && name !== "aria-describedby") old.removeAttribute(name);
+  }
+  if (old.hasAttribute("data-latest") && !fresh.hasAttribute("data-latest")) {
+    old.removeAttribute("data-latest");
+    old.removeAttribute("open");
+  }
+  morphChildren(old, fresh);
+}
+
+/** Children with a key are found again by it wherever they stand, the others by their place. */
+function morphChildren(old, fresh) {
+  const known = new Map();
+  for (const child of old.children) if (child.dataset.key !== undefined) known.set(child.dataset.key, child);
   let here = old.firstChild;
-  for (const node of after) {
-    const next = here?.nextSibling ?? null;
-    if (!here) old.append(node.cloneNode(true));
-    else morph(here, node);
-    here = next;
+  for (const node of fresh.childNodes) {
+    const key = node.dataset?.key;
+    const found = key === undefined ? undefined : known.get(key);
+    if (found) {
+      known.delete(key);
+      if (found === here) here = here.nextSibling;
+      else old.insertBefore(found, here);
+      morph(found, node);
+    } else if (here && key === undefined && here.dataset?.key === undefined) {
+      const next = here.nextSibling;
+      morph(here, node);
+      here = next;
+    } else {
+      old.insertBefore(node.cloneNode(true), here);
+    }
   }
   while (here) {
     const next = here.nextSibling;
@@ -105,6 +130,7 @@ export function keepLive(main) {
   addEventListener("pageshow", (event) => event.persisted && !stream && start());
   addEventListener("popstate", lookSoon);
   // What comes in moves without a message.
+  document.addEventListener("click", (event) => event.target.closest("summary")?.parentElement.removeAttribute("data-latest"));
   const least = () => (main.querySelector("progress[data-coming]") ? LOOK_EVERY : LOOK_AT_LEAST_EVERY);
   setInterval(() => !document.hidden && performance.now() - lookedAt > least() && lookSoon(), 1000);
   if (!document.hidden) start();

@@ -198,6 +198,7 @@ impl Device {
                 Output::Fault(Fault { kind, .. }) => self.tally().error(kind.word()),
                 // A device keeps no records and asks nobody; what it learns dies with it.
                 Output::Event(_)
+                | Output::Said(_)
                 | Output::Ask(_)
                 | Output::Join(_)
                 | Output::File(_)

@@ -119,6 +119,7 @@ async fn attend(mut stream: TcpStream, mut session: Box<dyn Session>, began: Ins
                 // The connection stands already, and a proxy does nothing else.
                 Output::Connect
                 | Output::Delivered(_)
+                | Output::Said(_)
                 | Output::Ask(_)
                 | Output::Store(..)
                 | Output::Keep(_)

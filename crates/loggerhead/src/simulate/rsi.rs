@@ -208,6 +208,7 @@ impl Robot {
                 Output::Fault(fault) if fault.kind == FaultKind::TooSlow => {}
                 Output::Fault(fault) => *self.errors.entry(fault.kind.word()).or_default() += 1,
                 Output::Event(_)
+                | Output::Said(_)
                 | Output::Ask(_)
                 | Output::File(_)
                 | Output::Store(..)

@@ -33,7 +33,8 @@ const PASTE: &str = "(([protocol, digits]) => {
 const ROWS: &str = "[...document.querySelectorAll('#result table.bytes tbody[data-judgement]')].map((body) =>
     [body.dataset.judgement, ...[...body.rows[0].cells].map((cell) => cell.textContent)])";
 /// The newest packet that is shown.
-const NEWEST: &str = "Number(document.querySelector('#conversation details.packet')?.dataset.key)";
+const NEWEST: &str = "Math.max(0, ...[...document.querySelectorAll('#conversation details.packet')]
+    .map((packet) => Number(packet.dataset.key) || 0))";
 /// Most digits of a field that the page shows.
 const DIGITS_MAX: usize = 2 * 4096;
 
@@ -133,6 +134,15 @@ fn a_device_is_looked_for_among_several_and_followed() {
     browser.wait("document.getElementById('connection').dataset.state === 'live'");
     let before = browser.value(NEWEST);
     browser.wait(&format!("{NEWEST} > {before}"));
+    browser.wait_text("#conversation", "To the device");
+    let answer = "document.querySelector('#conversation details[data-key^=said]')";
+    browser.wait(&format!("{answer}.innerText.includes('330302D110/02')"));
+    // What somebody opened stays open while others come, and what was opened as the newest closes.
+    browser.value("window.opened = [...document.querySelectorAll('#conversation details')].at(3)");
+    browser.value("window.opened.querySelector('summary').click()");
+    let before = browser.value(NEWEST);
+    browser.wait(&format!("{NEWEST} > {before}"));
+    browser.wait("window.opened.open && document.querySelectorAll('#conversation details[open]').length === 2");
     browser.picture("inspector-followed");
     assert_eq!(browser.violations(), [""; 0]);
 

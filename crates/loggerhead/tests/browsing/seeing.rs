@@ -151,6 +151,7 @@ fn pages_without_anything_say_what_to_do() {
         browser.open(path);
         browser.wait_text(place, words);
         browser.picture(name);
+        assert!(browser.count("header nav a") > 0, "{path}: every page has the ways to the others");
         assert_eq!(browser.violations(), [""; 0], "{path}");
     }
     assert!(head_end.stop().success());

@@ -138,12 +138,24 @@ fn a_device_is_added_with_its_keys_and_the_configuration_that_is_shown_does_the_
     assert!(!crate::support::outcome(&load).status.success(), "nobody knows it yet");
     let browser = signed_in(&head_end, "admin");
     browser.open("/setup/add");
+    browser.wait_text("#doors", &head_end.address());
+    browser.click("#protocol option[value=mqtt]");
+    browser.wait("!document.querySelector('#doors').innerText.includes('127.0.0.1')");
+    assert!(browser.text("#doors").contains("No listener speaks mqtt"), "{}", browser.text("#doors"));
+    assert!(browser.text("#doors").contains("address = [\"0.0.0.0:1883\"]"), "{}", browser.text("#doors"));
+    browser.picture("setup-add-no-listener");
+    browser.click("#protocol option[value=logger]");
     browser.enter("#identity", "330302D110/01");
     browser.enter("#site", "tower");
     browser.enter("#secret", "text:IJKLMNOPQRSTUVWX");
     browser.enter("#aes_key", "text:0000000000123456");
+    browser.enter("#settings", "dialect = \"national\"\nnothing");
+    browser.wait("!document.getElementById('settings').validity.valid");
+    browser.value("document.getElementById('settings').value = ''");
+    browser.enter("#settings", "dialect = \"national\"");
+    browser.wait("document.getElementById('settings').validity.valid");
     let expected = "[[device]]\nprotocol = \"logger\"\nidentity = \"330302D110/01\"\nsite = \"tower\"\n\
-                    secret = \"text:IJKLMNOPQRSTUVWX\"\n\n[device.logger]\naes_key = \"text:0000000000123456\"";
+                    secret = \"text:IJKLMNOPQRSTUVWX\"\n\n[device.logger]\naes_key = \"text:0000000000123456\"\ndialect = \"national\"";
     browser.wait_text("#configuration", expected);
     let shown = browser.text("#configuration");
     browser.picture("setup-add-filled");

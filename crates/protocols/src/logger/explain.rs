@@ -315,7 +315,7 @@ impl Explainer<'_> {
         let (meaning, judgement) = match CrcVariant::matching(usual, covered, found) {
             Some(variant) => (format!("{}: {}", variant.word(), variant.title()), Judgement::Right),
             // Nothing speaks against it: what is stored in plain bytes was checked when it came.
-            None if was_plain => ("of the cipher, which is not here".to_owned(), Judgement::Right),
+            None if was_plain => ("made over the cipher, which is not here".to_owned(), Judgement::Right),
             None => {
                 let expected = CrcVariant::ALL.map(|variant| {
                     let [first, second] = variant.of(covered);

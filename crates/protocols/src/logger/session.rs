@@ -364,7 +364,9 @@ impl HeadEnd {
     pub(super) fn say(&mut self, now: Now, envelope: &Envelope<'_>, marks: Marks, talk: &Talk) -> Result<(), Fault> {
         let mut out = BytesMut::with_capacity(ANSWER_BYTES);
         encode(&self.sending(marks.dialect, envelope, marks.sequence), talk, &mut out)?;
-        self.send(now, out);
+        // A new secret is nothing to look at.
+        let shown = (!matches!(talk, Talk::SetKey { .. })).then_some(marks.dialect);
+        self.send(now, out.freeze(), shown);
         Ok(())
     }
 
@@ -374,13 +376,9 @@ impl HeadEnd {
         let mut out = BytesMut::with_capacity(ANSWER_BYTES);
         let sending = self.sending(member.dialect, &member.envelope, answer.sequence);
         encode_ack(receipt, &sending, &answer.ack, &mut out)?;
-        self.send(now, out);
+        let dialect = member.dialect;
+        self.send(now, out.freeze(), Some(dialect));
         Ok(())
-    }
-
-    fn send(&mut self, now: Now, out: BytesMut) {
-        self.last_sent = now.elapsed;
-        self.outputs.push_back(Output::Send(out.freeze()));
     }
 
     fn sending<'a>(&'a self, dialect: &'static Dialect, envelope: &'a Envelope<'a>, sequence: [u8; 4]) -> Sending<'a> {

@@ -11,7 +11,8 @@ use loggerhead_model::{
     Value,
 };
 
-use super::dialect::{AfterLogin, DataAnswer};
+use super::dialect::{AfterLogin, CipherUse, DataAnswer, Dialect};
+use super::frame::{Cut, Cutter, FRAME_BYTES_MAX};
 use super::liveness::INTERVAL_MAX;
 use super::message::{Ack, ControlResult, Data, DataHead, DataKind, IdStyle, Message, Place, Talk, Word};
 use super::orders::Waiting;
@@ -258,6 +259,35 @@ impl HeadEnd {
         let events = vec![event];
         let records = Records { device, received_at: now.wall, report: None, frame, events, notes: Vec::new() };
         self.outputs.push_back(Output::Keep(records));
+    }
+
+    /// Sends a frame; `shown`, the dialect that it is in, has it shown to people.
+    pub(super) fn send(&mut self, now: Now, out: Bytes, shown: Option<&'static Dialect>) {
+        self.last_sent = now.elapsed;
+        self.outputs.push_back(Output::Send(out.clone()));
+        if let Some(dialect) = shown {
+            self.show(dialect, out);
+        }
+    }
+
+    /// Tells people what was sent to a device that is logged in.
+    fn show(&mut self, dialect: &'static Dialect, sent: Bytes) {
+        if !matches!(self.stage, Stage::In(_)) {
+            return;
+        }
+        let plain = if dialect.cipher == CipherUse::Never { Some(sent) } else { self.plain(dialect, &sent) };
+        self.outputs.extend(plain.map(Output::Said));
+    }
+
+    /// A frame of ours as it reads without its cipher.
+    fn plain(&self, dialect: &'static Dialect, sent: &[u8]) -> Option<Bytes> {
+        let mut cutter = Cutter::new(Some(dialect), FRAME_BYTES_MAX);
+        cutter.push(sent);
+        let Ok(Some(Cut::Frame(mut frame))) = cutter.cut() else { return None };
+        if frame.is_enciphered() {
+            self.key.as_ref()?.key.decipher(frame.body_mut()).ok()?;
+        }
+        Some(frame.into_bytes())
     }
 
     /// Tells what changed in the device's rhythm.

@@ -127,6 +127,7 @@ impl House {
                 Output::Dropped(device, count) => self.events.push(format!("{device} {count}")),
                 Output::Idle { .. } => return,
                 other @ (Output::Send(_)
+                | Output::Said(_)
                 | Output::Ask(_)
                 | Output::File(_)
                 | Output::Fault(_)

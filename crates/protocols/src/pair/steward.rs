@@ -28,6 +28,7 @@ pub(crate) fn tend(steward: &mut dyn Session, now: Now) -> Vec<Records> {
             }
             Output::Idle { .. } => return committed,
             other @ (Output::Send(_)
+            | Output::Said(_)
             | Output::Ask(_)
             | Output::File(_)
             | Output::Keep(_)

@@ -76,8 +76,8 @@ impl Completion for Window {
 pub(crate) async fn fill(store: &Store, size: &Size) {
     let window = Arc::new(Window(Semaphore::new(WINDOW)));
     let each = size.readings / size.devices / CHANNELS;
-    let packets = (0..(each + MOMENTS - 1) / MOMENTS)
-        .flat_map(|packet| (1..size.devices).map(move |device| (device, packet)));
+    let packets =
+        (0..(each + MOMENTS - 1) / MOMENTS).flat_map(|packet| (1..size.devices).map(move |device| (device, packet)));
     let year = (0..YEAR / MOMENTS).map(|packet| (0, packet));
     for (number, packet) in year.chain(packets) {
         let channels = if number == 0 { DASHBOARD_CHANNELS } else { CHANNELS };

@@ -65,9 +65,20 @@ pub(super) fn held_against(caller: Caller) -> Option<IpAddr> {
 /// Finds out who asks, lets the request on to its handler when its route is for them, and notes what they changed.
 pub(crate) async fn admit(State(api): State<Api>, request: Request, next: Next) -> Response {
     let (mut asked, body) = request.into_parts();
-    let (caller, viewer) = match judged(&api, &asked).await {
-        Ok(judged) => judged,
+    let (caller, asking) = match who(&api, &asked).await {
+        Ok(known) => known,
         Err(problem) => return refusal(problem, &asked),
+    };
+    let viewer = match allowed(asking.clone(), &asked) {
+        Ok(viewer) => viewer,
+        Err(problem) => {
+            let mut refused = refusal(problem, &asked);
+            // The page that says so still shows the ways that are open.
+            if let Some(asking) = asking {
+                refused.extensions_mut().insert(asking);
+            }
+            return refused;
+        }
     };
     asked.extensions.insert(caller);
     if let Some(viewer) = viewer.clone() {
@@ -92,17 +103,17 @@ pub(crate) async fn admit(State(api): State<Api>, request: Request, next: Next) 
     noted.unwrap_or_else(|_| Problem::new(ProblemKind::Store, "the server is stopping").into_response())
 }
 
-/// Who asks and from where, when they may.
-async fn judged(api: &Api, asked: &Parts) -> Result<(Caller, Option<Viewer>), Problem> {
+/// From where somebody asks, and who it is.
+async fn who(api: &Api, asked: &Parts) -> Result<(Caller, Option<Viewer>), Problem> {
     let caller = match caller(&asked.extensions)? {
-        Caller::Socket => return Ok((Caller::Socket, allowed(Some(Viewer::local()), asked)?)),
+        Caller::Socket => return Ok((Caller::Socket, Some(Viewer::local()))),
         Caller::Tcp(peer) => Caller::Tcp(api.transport().caller(peer, &asked.headers)),
     };
     let viewer = match bearer(api, caller, &asked.headers, Instant::now())? {
         Some(viewer) => Some(viewer),
         None => by_cookie(api, asked).await?,
     };
-    Ok((caller, allowed(viewer, asked)?))
+    Ok((caller, viewer))
 }
 
 fn caller(extensions: &Extensions) -> Result<Caller, Problem> {

@@ -94,6 +94,7 @@ const API: &[Rule] = &[
     Rule::get("/api/v1/events", VIEWER).of_device(DeviceAt::Query),
     Rule::post("/api/v1/events/{number}/acknowledge", OPERATOR, "event.acknowledge"),
     Rule::get("/api/v1/devices/{id}/frames", VIEWER).of_device(DeviceAt::Path),
+    Rule::get("/api/v1/devices/{id}/sent", VIEWER).of_device(DeviceAt::Path),
     Rule::get("/api/v1/files", VIEWER).of_device(DeviceAt::Query),
     Rule::get("/api/v1/files/{number}", VIEWER).of_device(DeviceAt::Query),
     Rule::delete("/api/v1/files/{number}", OPERATOR, "file.remove").of_device(DeviceAt::Query),

@@ -70,6 +70,24 @@ pub struct FrameList {
     pub next: Option<u64>,
 }
 
+/// A message that was sent to a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Sent {
+    /// When it was sent; our clock.
+    pub at: Time,
+    /// How long it is.
+    pub bytes: usize,
+    /// The message, as hex digits. An enciphered part is replaced by its plain bytes, of the same length.
+    pub hex: String,
+}
+
+/// What was sent to a device lately.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SentList {
+    /// The messages, the newest first.
+    pub sent: Vec<Sent>,
+}
+
 fn severity_words() -> Object {
     words(&["info", "warning", "error"])
 }

@@ -25,7 +25,7 @@ pub use broker::{BrokerDrops, BrokerSession, BrokerSessionList, BrokerSubscripti
 pub use camera::{Camera, CameraAccount, CameraAccountList, CameraAlarm, CameraList, NewCameraAlarm, NewCameraState};
 pub use command::{Command, CommandList, ControlLine, NewCommand};
 pub use device::{Counters, Device, DeviceList, NewDevice, Presence, PresenceCounts, SiteCounts, SiteList};
-pub use event::{Event, EventList, Frame, FrameList};
+pub use event::{Event, EventList, Frame, FrameList, Sent, SentList};
 pub(crate) use explain::judgement_word;
 pub use explain::{ExplainRequest, ExplainedConversation, ExplainedField, Explanation};
 pub use file::{File, FileList};

@@ -37,7 +37,7 @@ pub(super) fn part(visit: &Visit, part: &Part) -> Markup {
     let shown = steps.get(..FIELDS_MAX).unwrap_or(&steps);
     html! {
         (verdict(visit, part))
-        div.scroll tabindex="0" role="region" aria-label=(visit.t("bytes.label")) {
+        div.scroll tabindex="0" role="group" aria-label=(visit.t("bytes.label")) {
             table.bytes {
                 caption.hidden { (visit.t("bytes.label")) }
                 thead { tr {
@@ -103,7 +103,7 @@ fn field(visit: &Visit, step: &Step<'_>, place: usize) -> Markup {
                     (digits(shown))
                     @if shown.len() < bytes.len() { " … " (bytes.len() - shown.len()) }
                 } }
-                th scope="row" { (step.field.name) }
+                th scope="row" { (visit.texts.name(&step.field.name)) }
                 td {
                     @if step.field.judgement != Judgement::Right {
                         span.state data-state=(word) { (visit.t(&format!("judgement.{word}"))) } " "

@@ -25,9 +25,10 @@ const VISITS_MAX: usize = 200;
 /// Events that are looked through for them: a device that does nothing but fail must not hide when it was well.
 const EVENTS_MAX: usize = 2_000;
 
-/// One stored packet.
+/// One packet of a conversation.
 struct Packet {
-    number: u64,
+    /// Which one it is, for a page that looks again.
+    key: String,
     at: loggerhead_model::Timestamp,
     direction: Direction,
     bytes: Vec<u8>,
@@ -46,7 +47,10 @@ pub(super) async fn show(
 
 /// The last packets as a section of any page.
 pub(super) async fn section(visit: &Visit, api: &Api, device: &DeviceStatus) -> Result<Markup, Problem> {
-    let packets = packets(api, device.id.clone()).await?;
+    let mut packets = packets(api, device.id.clone()).await?;
+    packets.extend(said(api, &device.id));
+    packets.sort_by_key(|packet| std::cmp::Reverse(packet.at));
+    packets.truncate(PACKETS_MAX);
     let decoder = Decoder::new(explain::protocol(Some(&device.protocol))?, &[], toml::Table::new())?;
     let count = packets.len();
     let explained: Vec<(Packet, Part)> = packets
@@ -76,7 +80,7 @@ fn one(visit: &Visit, packet: &Packet, part: &Part, is_open: bool) -> Markup {
     let steps = part.steps();
     let telling = steps.iter().find(|step| step.messages().next().is_some()).or(steps.first());
     html! {
-        details.packet data-key=(packet.number) open[is_open] {
+        details.packet data-key=(packet.key) data-latest[is_open] open[is_open] {
             summary {
                 span aria-hidden="true" { (arrow) } " " strong { (visit.t(key)) } " "
                 (format::time(packet.at, Look::Moment)) " "
@@ -93,7 +97,7 @@ async fn packets(api: &Api, device: DeviceId) -> Result<Vec<Packet>, Problem> {
         let mut found = Vec::new();
         reader.frames(&filter, &mut |stored| {
             found.push(Packet {
-                number: stored.number,
+                key: stored.number.to_string(),
                 at: stored.received_at,
                 direction: stored.direction,
                 bytes: stored.bytes.into_owned(),
@@ -103,6 +107,16 @@ async fn packets(api: &Api, device: DeviceId) -> Result<Vec<Packet>, Problem> {
         Ok(found)
     })
     .await
+}
+
+/// What was said to the device lately and is not in the store.
+fn said(api: &Api, device: &DeviceId) -> impl Iterator<Item = Packet> {
+    api.headend().said(device).into_iter().take(PACKETS_MAX).map(|said| Packet {
+        key: format!("said-{}", said.at.unix_ms()),
+        at: said.at,
+        direction: Direction::Out,
+        bytes: said.bytes.to_vec(),
+    })
 }
 
 /// Shows when a device came and went.
@@ -163,7 +177,7 @@ fn table(visit: &Visit, events: &[StoredEvent]) -> Markup {
                             td { (format::time(stored.event.at, Look::Moment)) }
                             th scope="row" { (overview::kind(visit, stored.event.kind)) }
                             td.mono { @if let Some(peer) = &stored.event.peer { (peer) } }
-                            td { (visit.texts.said(&stored.event.text)) }
+                            td.wide { (visit.texts.said(&stored.event.text)) }
                         }
                     }
                 }

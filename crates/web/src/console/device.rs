@@ -9,6 +9,7 @@ use loggerhead_model::{DeviceId, Origin, Quality, Role, Timestamp};
 use loggerhead_store::{DeviceSource, DeviceState, ReadingFilter};
 use maud::{Markup, html};
 
+use super::add;
 use super::coding;
 use super::format::{self, Look};
 use super::page::{Page, encoded};
@@ -94,13 +95,18 @@ pub(super) async fn show(
 ) -> Result<Response, Problem> {
     let device = find(&api, &id)?;
     let latest = latest(&api, &device.id).await?;
+    let nothing_yet = if latest.is_empty() {
+        nothing_yet(&visit, &api, &device).await
+    } else {
+        html! {}
+    };
     let content = html! {
         // Empty until a robot has told how it stands.
         div #glance data-fresh { @if let Some(robot) = robot::section(&visit, &latest) { (robot) } }
         (chart(&visit, &device, &latest))
         section #latest data-fresh aria-labelledby="latest-title" {
             h2 #latest-title { (visit.t("device.latest")) }
-            (values(&visit, &latest))
+            @if latest.is_empty() { (nothing_yet) } @else { (values(&visit, &latest)) }
         }
         section #facts data-fresh aria-labelledby="facts-title" {
             h2 #facts-title { (visit.t("device.facts")) }
@@ -198,11 +204,21 @@ fn chart(visit: &Visit, device: &DeviceStatus, latest: &[Latest<'_>]) -> Markup 
     }
 }
 
+/// What to do while nothing was received.
+async fn nothing_yet(visit: &Visit, api: &Api, device: &DeviceStatus) -> Markup {
+    html! {
+        div.empty {
+            p { strong { (visit.t("device.no_readings")) } }
+            p { (visit.t("device.no_readings_do")) }
+            @if let Some(protocol) = loggerhead_protocols::find(&device.protocol) {
+                (add::doors(visit, &add::listeners(api).await, protocol))
+            }
+        }
+    }
+}
+
 /// Every channel with its latest value, its quality and its age.
 fn values(visit: &Visit, latest: &[Latest<'_>]) -> Markup {
-    if latest.is_empty() {
-        return html! { div.empty { p { strong { (visit.t("device.no_readings")) } } p { (visit.t("device.no_readings_do")) } } };
-    }
     let codings = Codings::of(latest);
     html! {
         @if let Codings::One(coding) = codings && !coding.is_empty() {
@@ -251,7 +267,8 @@ impl<'a> Codings<'a> {
     /// there is no column.
     fn to_tell<'b>(self, latest: &'b Latest<'_>, before: Option<&Latest<'_>>) -> Option<&'b str> {
         let coding = latest.reading.sample.coding.as_ref();
-        let is_told = before.is_some_and(|before| before.meter == latest.meter && before.reading.sample.coding == coding);
+        let is_told =
+            before.is_some_and(|before| before.meter == latest.meter && before.reading.sample.coding == coding);
         (self == Self::Several).then_some(if is_told { "" } else { coding })
     }
 }
@@ -316,7 +333,7 @@ fn facts(visit: &Visit, device: &DeviceStatus, latest: &[Latest<'_>]) -> Markup 
             dt { (visit.t("device.protocol")) } dd { (device.protocol) }
             @for (name, word) in &device.learnt {
                 dt { (visit.texts.find(&format!("learnt.{name}")).unwrap_or(name)) }
-                dd { @if let Some(at) = moment(name, word) { (format::device_time(at, Look::Moment)) } @else { (word) } }
+                dd { @if let Some(at) = moment(name, word) { (format::device_time(at, Look::Moment)) } @else if word == "yes" { (visit.t("listener.yes")) } @else { (word) } }
             }
             dt { (visit.t("device.source")) } dd { (visit.t(source)) }
             @if let Some(at) = device.added_at { dt { (visit.t("device.added")) } dd { (format::time(at, Look::Moment)) } }

@@ -158,7 +158,7 @@ fn row(visit: &Visit, stored: &StoredEvent) -> Markup {
             td.name {
                 @if let Some(device) = &event.device { a href={ "/devices/" (encoded(device.as_str())) } { (device) } }
             }
-            td { (visit.texts.said(&event.text)) }
+            td.wide { (visit.texts.said(&event.text)) }
             td.mono { @if let Some(peer) = &event.peer { (peer) } }
             td { (acknowledgement(visit, stored)) }
         }

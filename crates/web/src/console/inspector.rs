@@ -123,7 +123,7 @@ fn form(visit: &Visit, params: &InspectParams) -> Markup {
                     label for="protocol" { (visit.t("device.protocol")) }
                     select #protocol name="protocol" {
                         @for protocol in ALL {
-                            option value=(protocol.name) selected[protocol.name == params.protocol] { (protocol.name) " – " (protocol.title) }
+                            option value=(protocol.name) selected[protocol.name == params.protocol] { (protocol.name) " – " (visit.texts.title(protocol)) }
                         }
                     }
                 }

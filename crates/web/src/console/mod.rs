@@ -4,6 +4,7 @@
 //! script or style of its own, and is whole without scripts, apart from what moves.
 
 mod access;
+mod add;
 mod assets;
 mod audit;
 mod broker;
@@ -62,7 +63,7 @@ pub(crate) fn router() -> Router<Api> {
             get(inspector::show).post(inspector::explain).layer(DefaultBodyLimit::max(EXPLAIN_BYTES_MAX)),
         )
         .route("/setup", get(setup::show))
-        .route("/setup/add", get(setup::add))
+        .route("/setup/add", get(add::show))
         .route("/setup/access", get(access::show))
         .route("/setup/audit", get(audit::show))
         .route("/api", get(describe::show))

@@ -196,6 +196,7 @@ fn pace(visit: &Visit) -> Markup {
                 div { dt { (visit.t(key)) } dd.figure data-figure=(name) { "–" } }
             }
         }
+        p.hint { (visit.t("pace.hint")) }
         figure.course {
             figcaption { (visit.t("pace.course")) }
             canvas #course role="img" aria-label=(visit.t("pace.course")) {}

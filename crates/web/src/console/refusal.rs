@@ -19,8 +19,10 @@ pub(crate) async fn as_pages(State(api): State<Api>, request: Request, next: Nex
         return next.run(request).await;
     }
     let (mut parts, body) = request.into_parts();
-    let Ok(visit) = Visit::from_request_parts(&mut parts, &api).await;
+    let Ok(mut visit) = Visit::from_request_parts(&mut parts, &api).await;
     let response = next.run(Request::from_parts(parts, body)).await;
+    // Who is refused at the door is known by then only.
+    visit.viewer = visit.viewer.or_else(|| response.extensions().get().cloned());
     match response.extensions().get::<ProblemDetails>() {
         Some(problem) => page(&visit, problem).answer(&visit, response.status()),
         None => response,

@@ -1,19 +1,18 @@
-//! Setting up: listeners and their limits, devices that wait, a device more, who may look and do.
+//! Setting up: listeners and their limits, devices that wait, and the ways to all else that can be set up.
 
 use axum::extract::State;
 use axum::response::Response;
 use loggerhead_headend::{DeviceOrder, DeviceQuery, DeviceSort, DeviceStatus};
 use loggerhead_model::Role;
-use loggerhead_protocols::ALL;
 use loggerhead_store::DeviceState;
 use maud::{Markup, html};
 
+use super::add;
 use super::device;
 use super::format::{self, Look};
 use super::page::{Page, encoded};
 use super::visit::Visit;
 use crate::api::Listener;
-use crate::problem::Problem;
 use crate::state::Api;
 
 /// Devices that wait and are shown: more is a flood, which its listener should refuse.
@@ -21,7 +20,7 @@ const PENDING_MAX: usize = 200;
 
 /// Shows what there is.
 pub(super) async fn show(visit: Visit, State(api): State<Api>) -> Response {
-    let listeners: Vec<Listener> = api.headend().listeners().await.into_iter().map(Listener::from).collect();
+    let listeners = add::listeners(&api).await;
     let waiting = api.headend().find_devices(&DeviceQuery {
         state: Some(DeviceState::Pending),
         sort: DeviceSort::Added,
@@ -144,69 +143,5 @@ fn row(visit: &Visit, listener: &Listener) -> Markup {
             td.number data-label=(visit.t("listener.first_frame")) { (listener.first_frame_s) " s" }
             td.number data-label=(visit.t("listener.login")) { (listener.login_s) " s" }
         }
-    }
-}
-
-/// A device more: a form that shows the configuration which would do the same.
-pub(super) async fn add(visit: Visit) -> Result<Response, Problem> {
-    let content = html! {
-        div.columns {
-            section aria-label=(visit.t("setup.add")) {
-                form #new-device data-api="POST /api/v1/devices" data-then="/devices/{id}" data-stay { (fields(&visit)) }
-                noscript { p.note { (visit.t("page.needs_scripts")) } }
-            }
-            section aria-labelledby="configuration-title" {
-                h2 #configuration-title { (visit.t("add.configuration")) }
-                p.hint { (visit.t("add.configuration_hint")) }
-                pre { code #configuration tabindex="0" {} }
-            }
-        }
-    };
-    Ok(Page::new(visit.t("setup.add"), content).scripts(&["add.js"]).good(&visit))
-}
-
-fn fields(visit: &Visit) -> Markup {
-    html! {
-        div.field {
-            label for="protocol" { (visit.t("device.protocol")) }
-            select #protocol name="protocol" {
-                @for protocol in ALL { option value=(protocol.name) { (protocol.name) " – " (protocol.title) } }
-            }
-        }
-        div.field {
-            label for="identity" { (visit.t("device.identity")) }
-            input #identity name="identity" required autocomplete="off" spellcheck="false" placeholder="330302D110/01";
-            small { (visit.t("add.identity_hint")) }
-        }
-        div.field {
-            label for="id" { (visit.t("add.id")) }
-            input #id name="id" autocomplete="off" spellcheck="false";
-            small { (visit.t("add.id_hint")) }
-        }
-        div.field {
-            label for="site" { (visit.t("device.site")) }
-            input #site name="site" autocomplete="off";
-            small { (visit.t("add.site_hint")) }
-        }
-        div.field {
-            label for="login" { (visit.t("add.login")) }
-            select #login name="login" {
-                option value="secret" { (visit.t("add.login_secret")) }
-                option value="cipher" { (visit.t("add.login_cipher")) }
-                option value="name" { (visit.t("add.login_name")) }
-                option value="certificate" { (visit.t("add.login_certificate")) }
-            }
-        }
-        div.field data-when="login=secret" {
-            label for="secret" { (visit.t("add.secret")) }
-            input #secret name="secret" autocomplete="off" spellcheck="false" placeholder="text:IJKLMNOPQRSTUVWX" pattern="(text|hex):.+";
-            small { (visit.t("add.secret_hint")) }
-        }
-        div.field data-when="protocol=logger" {
-            label for="aes_key" { (visit.t("add.cipher")) }
-            input #aes_key name="settings.aes_key" autocomplete="off" spellcheck="false" placeholder="text:0000000000123456" pattern="(text|hex):.+";
-            small { (visit.t("add.cipher_hint")) }
-        }
-        div.row { button type="submit" { (visit.t("setup.add")) } }
     }
 }

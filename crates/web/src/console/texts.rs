@@ -1,8 +1,10 @@
 //! What the console says, in each language: one catalogue a language, the same keys in all.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use loggerhead_protocols::Protocol;
 use maud::{Markup, PreEscaped, html};
 
 use super::said::Phrases;
@@ -58,13 +60,15 @@ impl Language {
 
     /// What the console says in it.
     pub(super) fn texts(self) -> &'static Texts {
-        static ENGLISH: LazyLock<Texts> =
-            LazyLock::new(|| Texts::read(Language::English, include_str!("../../assets/texts/en.json"), &[], &[]));
+        static ENGLISH: LazyLock<Texts> = LazyLock::new(|| {
+            Texts::read(Language::English, include_str!("../../assets/texts/en.json"), "{}", &[], &[])
+        });
         static CHINESE: LazyLock<Texts> = LazyLock::new(|| {
             let said = include_str!("../../assets/texts/said.zh.json");
             let fields = include_str!("../../assets/texts/fields.zh.json");
+            let names = include_str!("../../assets/texts/names.zh.json");
             // Of a field that is wrong the fault is told.
-            Texts::read(Language::Chinese, include_str!("../../assets/texts/zh.json"), &[said], &[fields, said])
+            Texts::read(Language::Chinese, include_str!("../../assets/texts/zh.json"), names, &[said], &[fields, said])
         });
         match self {
             Self::English => &ENGLISH,
@@ -80,6 +84,8 @@ pub(super) struct Texts {
     lines: BTreeMap<String, String>,
     /// Those for scripts, as JSON.
     scripts: String,
+    /// Names of the fields of packets, which are English already.
+    names: BTreeMap<String, String>,
     /// What the head-end says, which is English already.
     said: Phrases,
     /// What protocols say of the fields of packets, too.
@@ -90,12 +96,13 @@ pub(super) struct Texts {
 const SCRIPT_PREFIX: &str = "js.";
 
 impl Texts {
-    fn read(language: Language, json: &str, said: &[&str], fields: &[&str]) -> Self {
+    fn read(language: Language, json: &str, names: &str, said: &[&str], fields: &[&str]) -> Self {
         let lines: BTreeMap<String, String> = serde_json::from_str(json).expect("a catalogue is a table of texts");
+        let names = serde_json::from_str(names).expect("names are a table of texts");
         let scripts: BTreeMap<_, _> = lines.iter().filter(|(key, _)| key.starts_with(SCRIPT_PREFIX)).collect();
         // Within a script element only this sign could end it.
         let scripts = serde_json::to_string(&scripts).expect("texts are JSON").replace('<', "\\u003c");
-        Self { language, lines, scripts, said: Phrases::read(said), fields: Phrases::read(fields) }
+        Self { language, lines, scripts, names, said: Phrases::read(said), fields: Phrases::read(fields) }
     }
 
     /// The text of a key.
@@ -131,6 +138,16 @@ impl Texts {
     /// What a protocol says of a field.
     pub(super) fn field(&self, meaning: &str) -> Markup {
         self.told(&self.fields, meaning)
+    }
+
+    /// The name of a field of a packet.
+    pub(super) fn name<'a>(&'a self, name: &'a str) -> &'a str {
+        self.names.get(name).map_or(name, String::as_str)
+    }
+
+    /// What a protocol is, in a line.
+    pub(super) fn title(&self, protocol: &Protocol) -> Cow<'static, str> {
+        self.said.say(protocol.title).map_or(Cow::Borrowed(protocol.title), Cow::Owned)
     }
 
     fn told(&self, phrases: &Phrases, text: &str) -> Markup {
@@ -241,9 +258,12 @@ mod tests {
     }
 
     #[test]
-    fn every_meaning_of_recorded_fields_is_told_in_every_language() {
+    fn every_name_and_meaning_of_recorded_fields_is_told_in_every_language() {
         let mut untold = BTreeSet::new();
         for protocol in loggerhead_protocols::ALL {
+            if Language::Chinese.texts().title(protocol) == protocol.title {
+                untold.insert(format!("{}: {}", protocol.name, protocol.title));
+            }
             let keys = ["text:0000000000123456", "text:1234567890123456"].map(|key| Key::parse(key).expect("a key"));
             let decoder = Decoder::new(protocol, &keys, toml::Table::new()).expect("no settings are right");
             let vectors = files(&protocols().join(protocol.name).join("vectors"), "hex");
@@ -252,6 +272,9 @@ mod tests {
                 let text = std::fs::read_to_string(vector).expect("a vector");
                 let part = decoder.bytes(from_hex(&text).expect("digits"));
                 for field in part.explanations().flat_map(|explanation| &explanation.fields) {
+                    if !Language::Chinese.texts().names.contains_key(&field.name) {
+                        untold.insert(format!("{}: the name {}", protocol.name, field.name));
+                    }
                     let said = Language::Chinese.texts().fields.say(&field.meaning);
                     if has_english(said.as_ref().unwrap_or(&field.meaning)) {
                         untold.insert(format!("{} {}: {} ({said:?})", protocol.name, field.name, field.meaning));

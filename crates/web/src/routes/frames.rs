@@ -8,7 +8,7 @@ use utoipa::IntoParams;
 
 use super::devices::check_known;
 use crate::access::hex;
-use crate::api::{Frame, FrameList, ProblemDetails, Time};
+use crate::api::{Frame, FrameList, ProblemDetails, Sent, SentList, Time};
 use crate::extract::{Params, Segment, Sort, device_id, limited};
 use crate::page::Page;
 use crate::problem::Problem;
@@ -97,4 +97,26 @@ pub(crate) async fn list(
         .await?;
     check_known(&api, Some(&device), page.kept.len()).await?;
     Ok(Json(FrameList { next: page.next(), frames: page.kept }))
+}
+
+/// What was said to a device lately, the newest first. It is kept in memory alone, of all devices together up to a limit, where its
+/// protocol does not store it: `frames` has the rest. New secrets are left out.
+#[utoipa::path(
+    get,
+    path = "/api/v1/devices/{id}/sent",
+    tag = "events",
+    operation_id = "list_sent",
+    params(("id" = String, Path, description = "Our name for the device.")),
+    responses(
+        (status = 200, description = "What was said.", body = SentList),
+        (status = 404, description = "No such device.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn sent(State(api): State<Api>, Segment(id): Segment<String>) -> Result<Json<SentList>, Problem> {
+    let device = device_id(&id)?;
+    let said = api.headend().said(&device);
+    check_known(&api, Some(&device), said.len()).await?;
+    let sent = said.into_iter().map(|said| Sent { at: Time(said.at), bytes: said.bytes.len(), hex: hex(&said.bytes) });
+    Ok(Json(SentList { sent: sent.collect() }))
 }

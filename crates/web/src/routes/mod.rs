@@ -67,6 +67,7 @@ pub(crate) fn describe() -> (Router<Api>, OpenApi) {
         .routes(routes!(events::list))
         .routes(routes!(events::acknowledge))
         .routes(routes!(frames::list))
+        .routes(routes!(frames::sent))
         .routes(routes!(files::list))
         .routes(routes!(files::show, files::remove))
         .routes(routes!(files::content))

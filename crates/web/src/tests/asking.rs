@@ -52,6 +52,7 @@ async fn what_cannot_be_asked_is_a_problem_with_a_remedy() {
         (Method::GET, "/api/v1/devices/nobody", "unknown-device"),
         (Method::DELETE, "/api/v1/devices/nobody", "unknown-device"),
         (Method::GET, "/api/v1/devices/nobody/frames", "unknown-device"),
+        (Method::GET, "/api/v1/devices/nobody/sent", "unknown-device"),
         (Method::GET, "/api/v1/channels?device=nobody", "unknown-device"),
         (Method::GET, "/api/v1/latest?device=nobody", "unknown-device"),
         (Method::GET, "/api/v1/events?device=nobody", "unknown-device"),

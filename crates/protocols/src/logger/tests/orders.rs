@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use loggerhead_model::{Command, CommandId, CommandState, ControlLine, KeyKind, Order, Origin, Ticket};
+use loggerhead_model::{Command, CommandId, CommandState, ControlLine, Direction, KeyKind, Order, Origin, Ticket};
 
 use super::{Hand, acknowledging, attach, head_end, report};
 use crate::logger::message::{Message, Talk};
@@ -52,6 +52,26 @@ fn every_order_is_sent_and_answered_in_every_dialect() {
         assert_eq!(states(&pair, 5), [CommandState::Sent, unsupported], "{}", dialect.name);
         let queried = pair.kept.iter().filter_map(|records| records.report.as_ref());
         assert_eq!(queried.filter(|report| report.origin == Origin::Queried).count(), 1, "{}", dialect.name);
+    }
+}
+
+#[test]
+fn what_is_said_can_be_looked_at_without_its_cipher_and_without_new_secrets() {
+    for (dialect, settings) in acknowledging() {
+        let mut pair = head_end("", "");
+        attach(&mut pair, dialect, settings);
+        pair.run_for(Duration::from_secs(8));
+        order(&mut pair, 1, Order::Period { minutes: 15 });
+        order(&mut pair, 2, Order::SetKey { kind: KeyKind::Login, key: "NEWSECRETNEWSECR".to_owned() });
+        pair.offer(Ticket(0), report(Origin::Live, 0, 3));
+        pair.run_for(Duration::from_secs(5));
+        let sent = |what: &Happening| matches!(what, Happening::Sent(Direction::Out, _));
+        let sent = pair.happenings().filter(|what| sent(what)).count();
+        let texts: Vec<_> = pair.said.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect();
+        assert!(texts.len() >= 2 && texts.len() < sent, "{} of {sent}: {texts:?}", dialect.name);
+        assert!(texts.iter().all(|text| text.contains("<root>")), "{}: {texts:?}", dialect.name);
+        assert!(texts.iter().any(|text| text.contains("period")), "{}: {texts:?}", dialect.name);
+        assert!(!texts.concat().contains("NEWSECRET"), "{}", dialect.name);
     }
 }
 
