@@ -89,14 +89,13 @@ impl Relay {
         Self::start("loggerhead", Path::new(env!("CARGO_BIN_EXE_loggerhead")), |directory, port| {
             let configuration = format!(
                 "data_dir = \"{}\"\n[web]\naddress = \"off\"\n[log]\nlevel = \"error\"\n[[listener]]\nprotocol = \"socks\"\n\
-                 address = [\"127.0.0.1:{port}\"]\n[listener.socks]\nlogin = \"nobody\"\nrelays_per_user_max = 10000\n\
+                 address = [\"127.0.0.1:{port}\"]\nconnections_per_address_max = 10000\n[listener.socks]\nlogin = \"nobody\"\nrelays_per_user_max = 10000\n\
                  [[listener.socks.rule]]\naction = \"allow\"\nto = [\"loopback\"]\n",
                 directory.join("data").display()
             );
             let file = directory.join("loggerhead.toml");
             std::fs::write(&file, configuration)?;
-            let limit = format!("listener.0.connections_per_address_max={}", 10_000);
-            Ok(vec!["serve".into(), "--config".into(), file.display().to_string(), "--set".into(), limit])
+            Ok(vec!["serve".into(), "--config".into(), file.display().to_string()])
         })
         .map(Some)
     }
@@ -140,12 +139,13 @@ impl Relay {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let arguments = arguments(directory.path(), port)?;
-        let process = Command::new(program)
-            .args(arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .stdin(Stdio::null())
-            .spawn()?;
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+        if program != Path::new(env!("CARGO_BIN_EXE_loggerhead")) {
+            // Some tell about every connection there.
+            command.stderr(Stdio::null());
+        }
+        let process = command.spawn()?;
         let relay = Self { name, address: (Ipv4Addr::LOCALHOST, port).into(), process, _directory: directory };
         let deadline = Instant::now() + START_WITHIN;
         while TcpStream::connect(relay.address).is_err() {
