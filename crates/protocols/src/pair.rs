@@ -484,7 +484,8 @@ impl Pair {
 
     fn drain(&mut self, connection: usize) {
         for _ in 0..OUTPUTS_MAX {
-            let Some(peer) = self.connections.get_mut(connection).filter(|peer| peer.open) else { return };
+            let is_asked = |peer: &&mut Connection| peer.open && !peer.stalled;
+            let Some(peer) = self.connections.get_mut(connection).filter(is_asked) else { return };
             match peer.session.poll() {
                 Output::Idle { wake_at } => {
                     peer.wake_at = wake_at;

@@ -85,6 +85,7 @@ impl HeadEnd {
             sending.safely();
             let (more, sent) = (sending.has_more(), sending.sent);
             inside.figures.sent += sent;
+            inside.relieve(place.client, out.len());
             Some(more)
         });
         let Some(more) = more else {
@@ -187,7 +188,7 @@ impl Sending<'_> {
 
     fn fleeting(&mut self) {
         while self.has_room() {
-            let Some(copy) = self.client.fleeting.pop_front() else { break };
+            let Some(copy) = self.client.fleeting.pop() else { break };
             if copy.message.is_expired(self.now) {
                 self.client.lost.expired += 1;
                 continue;
@@ -196,9 +197,6 @@ impl Sending<'_> {
                 Written::Sent => self.sent += 1,
                 Written::TooLarge => self.client.lost.large += 1,
             }
-        }
-        if self.client.fleeting.is_empty() {
-            self.client.fleeting = VecDeque::new();
         }
     }
 

@@ -12,6 +12,7 @@ use loggerhead_model::{CommandState, DeviceId, Identity, Note, RawFrame, Receipt
 
 use super::access::{Asker, Rules};
 use super::authenticating::Authentication;
+use super::broker::message::Message;
 use super::broker::timing::Leaving;
 use super::broker::{Broker, Pending, Place};
 use super::commands::Given;
@@ -20,7 +21,7 @@ use super::decode::read;
 use super::encode::{Acknowledged, acknowledge, encode};
 use super::entering::Attempt;
 use super::frame::Gathering;
-use super::message::{ConnAck, Level, Notice, Packet};
+use super::message::{ConnAck, Level, Notice, Packet, Publish, Qos};
 use super::properties::{Id, Properties, Writer};
 use super::reason::{Breach, Reason};
 use super::sending::Peer;
@@ -94,6 +95,10 @@ pub(super) struct HeadEnd {
     pub(super) given: Option<Box<Given>>,
     /// Messages of the client that it was not told to be safe.
     pub(super) taken: usize,
+    /// Messages of QoS 0 that came one after the other and are passed on together.
+    pub(super) round: Vec<Arc<Message>>,
+    /// Until when it reads no further, while others are behind with what it published.
+    pub(super) rests_until: Option<Duration>,
     /// What may have come for the client since it was last looked for.
     pub(super) may_have_mail: bool,
     pub(super) keep_alive: Option<Duration>,
@@ -145,6 +150,8 @@ impl HeadEnd {
             aliases: Vec::new(),
             given: None,
             taken: 0,
+            round: Vec::new(),
+            rests_until: None,
             may_have_mail: false,
             keep_alive: None,
             expiry_s: 0,
@@ -175,6 +182,7 @@ impl HeadEnd {
     fn may_go_on(&self) -> bool {
         self.ending.is_none()
             && self.given.is_none()
+            && self.rests_until.is_none()
             && self.waiting.len() < WAITING_MAX
             && matches!(self.stage, Stage::Strange | Stage::Challenged(_) | Stage::In)
     }
@@ -215,16 +223,26 @@ impl HeadEnd {
 
     /// Takes packets off the front of `bytes` until there are none, or until something has to be waited for.
     fn packets(&mut self, now: Now, bytes: &[u8]) -> Result<usize, Breach> {
+        let used = self.each_packet(now, bytes);
+        self.pass_round(now);
+        let used = used?;
+        self.store_due(now);
+        self.ask_given();
+        Ok(used)
+    }
+
+    fn each_packet(&mut self, now: Now, bytes: &[u8]) -> Result<usize, Breach> {
         let mut used = 0;
         while self.may_go_on() {
             let rest = bytes.get(used..).unwrap_or_default();
             let Some((packet, count)) = read(self.level, rest, self.packet_bytes_max())? else { break };
             used += count;
             self.keep_packet(now, rest.get(..count).unwrap_or_default(), &packet);
+            if !matches!(packet, Packet::Publish(Publish { qos: Qos::AtMostOnce, .. })) {
+                self.pass_round(now);
+            }
             self.packet(now, packet)?;
         }
-        self.store_due(now);
-        self.ask_given();
         Ok(used)
     }
 
@@ -434,7 +452,11 @@ impl HeadEnd {
             Stage::In if self.keep_alive.is_some_and(|limit| silence >= limit) => {
                 self.end(Reason::KEEP_ALIVE_TIMEOUT, CloseReason::Silent(silence));
             }
-            Stage::In => self.may_have_mail = true,
+            Stage::In => {
+                self.may_have_mail = true;
+                let rest = |until| self.broker.with(|inside| inside.rest_until(until, now.elapsed));
+                self.rests_until = self.rests_until.and_then(rest);
+            }
             Stage::Strange | Stage::Challenged(_) | Stage::Proving(_) | Stage::Entering | Stage::Ended => {}
         }
         if let Some((_, because)) = self.ending.take_if(|(at, _)| *at <= now.elapsed) {
@@ -491,7 +513,7 @@ impl HeadEnd {
             Stage::In => self.keep_alive.map(|limit| self.heard_at + limit),
             Stage::Ended => None,
         };
-        deadline.into_iter().chain(self.ending.as_ref().map(|(at, _)| *at)).min()
+        deadline.into_iter().chain(self.rests_until).chain(self.ending.as_ref().map(|(at, _)| *at)).min()
     }
 
     fn take_in(&mut self, now: Now, input: Input<'_>) -> Result<(), Breach> {

@@ -1,8 +1,11 @@
 //! What a client says once it is in.
 
+use std::sync::Arc;
+
 use loggerhead_model::{Note, Report};
 
 use super::broker::client::Progress;
+use super::broker::message::Message;
 use super::broker::notes::{About, of_out};
 use super::broker::timing::Leaving;
 use super::commands::device_of;
@@ -14,6 +17,9 @@ use super::session::{Due, HeadEnd, Waiting};
 use super::settings::Durability;
 use super::sparkplug::NAMESPACE;
 use crate::{CloseReason, Fault, FaultKind, Now, Output};
+
+/// Messages of QoS 0 that are passed on under one lock: so few that nobody else waits long for it.
+const ROUND_MESSAGES_MAX: usize = 128;
 
 /// What follows on a PUBREC.
 enum Next {
@@ -82,11 +88,10 @@ impl HeadEnd {
     }
 
     fn publish_fleeting(&mut self, now: Now, topic: &str, publish: &Publish<'_>) {
-        let note = {
-            let publisher = &self.client_id;
-            self.broker.with(|inside| inside.publish_fleeting(topic, publish, publisher, now.wall))
-        };
-        self.keep(now, note.into_iter().collect());
+        self.round.push(Arc::new(Message::new(0, topic, publish, Some(Arc::clone(&self.client_id)), now.wall)));
+        if self.round.len() >= ROUND_MESSAGES_MAX {
+            self.pass_round(now);
+        }
         match self.readings_in(now, topic, publish.payload) {
             None | Some(Ok(None)) => {}
             Some(Ok(report)) => {
@@ -96,6 +101,20 @@ impl HeadEnd {
             }
             Some(Err(wrong)) => self.outputs.push_back(Output::Fault(Fault::new(FaultKind::Malformed, wrong.0))),
         }
+    }
+
+    /// Passes the messages of QoS 0 on that came one after the other, under one lock.
+    pub(super) fn pass_round(&mut self, now: Now) {
+        if self.round.is_empty() {
+            return;
+        }
+        let (round, waker) = (std::mem::take(&mut self.round), &self.waker);
+        let (notes, rests_until) = self.broker.with(|inside| {
+            let notes = inside.pass_fleeting(&round, now.elapsed);
+            (notes, inside.rest(waker))
+        });
+        self.rests_until = self.rests_until.max(rests_until);
+        self.keep(now, notes);
     }
 
     /// How a message of QoS 1 or 2 is to be acknowledged; nothing for one that came before, which is acknowledged again and
@@ -133,13 +152,14 @@ impl HeadEnd {
 
     /// Passes a message on at once and acknowledges it in its turn, without the store: that is what was set for its topic.
     fn publish_held(&mut self, now: Now, topic: &str, publish: &Publish<'_>, acknowledged: Acknowledged) {
-        let (Some(place), publisher) = (self.place, &self.client_id) else { return };
-        let note = self.broker.with(|inside| {
+        let Some(place) = self.place else { return };
+        let message = Message::new(0, topic, publish, Some(Arc::clone(&self.client_id)), now.wall);
+        let notes = self.broker.with(|inside| {
             // What would be noted of it is held in memory as well.
             drop(inside.receive(place, acknowledged));
-            inside.publish_fleeting(topic, publish, publisher, now.wall)
+            inside.pass_fleeting(&[Arc::new(message)], now.elapsed)
         });
-        self.keep(now, note.into_iter().collect());
+        self.keep(now, notes);
         let is_its_turn = self.is_its_turn();
         self.taken += usize::from(!(is_its_turn && acknowledged.safe.is_last()));
         if is_its_turn {

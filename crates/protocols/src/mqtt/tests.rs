@@ -7,6 +7,7 @@ mod delivering;
 mod entering;
 mod lasting;
 mod misbehaving;
+mod pacing;
 mod publishing;
 mod revoking;
 mod showing;
@@ -292,6 +293,12 @@ impl House {
     pub(super) fn goodbye(&mut self, line: Line) {
         let notice = Notice { reason: Reason::SUCCESS, properties: Properties::NONE };
         self.say(line, &Packet::Disconnect(notice));
+    }
+
+    /// The client reads nothing from now on, or goes on.
+    pub(super) fn stall(&mut self, line: Line, stalled: bool) {
+        self.pair.stall(line.number, stalled);
+        self.settle();
     }
 
     /// The connection breaks.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use loggerhead_model::DeviceId;
 
+use super::Pair;
 use super::files::Arriving;
 use crate::{Question, Session};
 
@@ -47,6 +48,8 @@ pub(super) struct Connection {
     pub(super) ended: bool,
     pub(super) device: Option<DeviceId>,
     pub(super) fleeting: bool,
+    /// The peer reads nothing, and its session is asked for nothing.
+    pub(super) stalled: bool,
     /// What the device's end received, where no device session reads it.
     pub(super) received: BytesMut,
     /// What the session asked and nobody answered yet.
@@ -73,10 +76,22 @@ impl Connection {
             ended: false,
             device: None,
             fleeting: false,
+            stalled: false,
             received: BytesMut::new(),
             questions: VecDeque::new(),
             relayed: None,
             file: None,
         }
+    }
+}
+
+impl Pair {
+    /// Says whether the peer of `connection` takes nothing from now on, as when its line is full, or goes on.
+    pub fn stall(&mut self, connection: usize, stalled: bool) {
+        if let Some(peer) = self.connections.get_mut(connection) {
+            peer.stalled = stalled;
+        }
+        self.drain(connection);
+        self.settle();
     }
 }

@@ -6,13 +6,12 @@ use std::task::Waker;
 
 use loggerhead_model::{DeviceId, Note, Timestamp};
 
+use super::fleeting::Fleeting;
 use super::message::Message;
 use super::notes::{self, About};
 use crate::mqtt::message::{Options, Qos};
 use crate::standing::Lost;
 
-/// Messages of QoS 0 that wait for one connection: what it does not take while so many came, it will not miss.
-const FLEETING_MAX: usize = 20_000;
 /// Acknowledgements after which it is noted how far a session is through the log. What was acknowledged since the last
 /// note may be sent again after the process was killed, as QoS 1 allows.
 const NOTE_EVERY: u32 = 64;
@@ -129,7 +128,7 @@ pub(in crate::mqtt) struct Client {
     pub(in crate::mqtt) will_at: Option<Timestamp>,
     pub(in crate::mqtt) subscriptions: BTreeMap<Box<str>, Subscription>,
     /// What waits, of QoS 0.
-    pub(in crate::mqtt) fleeting: VecDeque<Copied>,
+    pub(in crate::mqtt) fleeting: Fleeting,
     /// What waits, of QoS 1 and 2.
     pub(in crate::mqtt) queue: VecDeque<Copied>,
     queue_bytes: usize,
@@ -165,7 +164,7 @@ impl Client {
             will: None,
             will_at: None,
             subscriptions: BTreeMap::new(),
-            fleeting: VecDeque::new(),
+            fleeting: Fleeting::default(),
             queue: VecDeque::new(),
             queue_bytes: 0,
             limits: QueueLimits { messages: usize::MAX, bytes: usize::MAX },
@@ -192,8 +191,7 @@ impl Client {
             if self.waker.is_none() {
                 return true;
             }
-            if self.fleeting.len() < FLEETING_MAX {
-                self.fleeting.push_back(copy);
+            if self.fleeting.push(copy, self.limits.bytes) {
                 return true;
             }
             self.lost.slow += 1;

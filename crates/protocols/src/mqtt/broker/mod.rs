@@ -6,6 +6,7 @@
 pub(super) mod client;
 pub(super) mod desk;
 pub(super) mod figures;
+pub(super) mod fleeting;
 pub(super) mod message;
 pub(super) mod notes;
 mod recall;
@@ -18,6 +19,7 @@ pub(super) mod tree;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
 use loggerhead_model::{CommandId, DeviceId, Note, Records, Timestamp};
 
@@ -86,6 +88,18 @@ pub(super) struct Inside {
     unreadable: u64,
     /// Reused for every message.
     found: Vec<Subscriber>,
+    /// When something was published last.
+    now: Duration,
+    /// Clients that are behind with messages of QoS 0, and may catch up.
+    crowd: BTreeSet<ClientNumber>,
+    /// Bytes that they took since the last rest.
+    progress: usize,
+    /// When it is looked whether they catch up.
+    rests_until: Duration,
+    /// A message of the last round was for one of them.
+    has_met_crowd: bool,
+    /// Wakes the publishers that rest until there is none, each once for each rest.
+    resting: Vec<Waker>,
     pub(super) views: Views,
     pub(super) kept: Kept,
 }
@@ -226,13 +240,13 @@ impl Inside {
     fn take_over(&mut self, number: ClientNumber, clean_start: bool, now: Timestamp) {
         let Some(client) = self.any(number) else { return };
         let was_there = client.waker.take();
-        client.fleeting = VecDeque::new();
         let delay_s = client.will.as_ref().map_or(0, |will| will.delay_s);
         // The will of a session that goes on is not published when the client is back in time.
         let is_due = clean_start || was_there.is_some() && delay_s == 0 || client.expiry_s == 0;
         let will = client.will.take().filter(|_| is_due);
         client.will_at = None;
         self.wakers.extend(was_there);
+        self.empty(number);
         if let Some(will) = will {
             self.publish_will(number, &will, now);
         }
@@ -345,28 +359,22 @@ impl Inside {
         notes
     }
 
-    /// Passes a message on at once: one of QoS 0, or one that is held in memory only. What is to be kept of it.
-    pub(super) fn publish_fleeting(
-        &mut self,
-        topic: &str,
-        publish: &Publish<'_>,
-        publisher: &Arc<str>,
-        now: Timestamp,
-    ) -> Option<Note> {
-        self.figures.received += 1;
-        let mut found = std::mem::take(&mut self.found);
-        let (may_repeat, alone) = self.find_all(topic, &mut found);
-        let mut note = None;
-        if !found.is_empty() || publish.retain {
-            let message = Arc::new(Message::new(0, topic, publish, Some(Arc::clone(publisher)), now));
-            if publish.retain {
-                note = self.keep(&message);
+    /// Passes messages on at once that are of QoS 0, or held in memory only. What is to be kept of them.
+    pub(super) fn pass_fleeting(&mut self, messages: &[Arc<Message>], now: Duration) -> Vec<Note> {
+        self.now = now;
+        self.figures.received += messages.len() as u64;
+        self.has_met_crowd = false;
+        let (mut found, mut notes) = (std::mem::take(&mut self.found), Vec::new());
+        for message in messages {
+            let (may_repeat, alone) = self.find_all(&message.topic, &mut found);
+            if message.retain {
+                notes.extend(self.keep(message));
             }
-            self.pass_all(&message, &mut found, alone, may_repeat);
+            self.pass_all(message, &mut found, alone, may_repeat);
+            found.clear();
         }
-        found.clear();
         self.found = found;
-        note
+        notes
     }
 
     /// Passes a stored reading on, and keeps it for later subscribers unless a later one is kept. It is in the store, so
@@ -564,6 +572,9 @@ impl Inside {
         {
             client.is_woken = true;
             self.wakers.push(waker.clone());
+        }
+        if qos == Qos::AtMostOnce {
+            self.left(number);
         }
     }
 }

@@ -27,11 +27,14 @@ impl Inside {
     /// A connection is gone. `expiry_s` is what the client said last of how long its session stays.
     pub(in crate::mqtt) fn detach(&mut self, place: Place, leaving: Leaving, expiry_s: Option<u32>, now: Timestamp) {
         let horizon = self.horizon();
+        if self.client(place).is_none() {
+            return;
+        }
+        self.empty(place.client);
         let Some(client) = self.client(place) else { return };
         client.waker = None;
         client.since = Some(now);
         client.is_woken = false;
-        client.fleeting = std::collections::VecDeque::new();
         let lasted = client.is_durable();
         client.expiry_s = expiry_s.unwrap_or(client.expiry_s);
         if leaving == Leaving::Politely {

@@ -1,0 +1,148 @@
+//! Messages of QoS 0 that wait for one connection, and the publishers that rest until everybody has caught up.
+//!
+//! Nothing acknowledges these messages, so nothing but their publishers' pace can keep a queue from overflowing. A publisher
+//! that meets a crowded queue reads no further until all are calm again. Connections that do not catch up in time are slow:
+//! nobody rests for them for a while, unless they have caught up, and what finds no room is dropped.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+use std::time::Duration;
+
+use super::Inside;
+use super::client::Copied;
+use super::tree::ClientNumber;
+
+/// Messages that wait for one connection: what it does not take while so many came, it will not miss.
+const MESSAGES_MAX: usize = 20_000;
+/// With so many messages a queue is crowded: a few times of what is written at once, so that writing never has to wait.
+const CROWDED_MESSAGES: usize = 4_096;
+/// With so many bytes a queue is crowded: what a socket holds on its way to a fast peer.
+const CROWDED_BYTES: usize = 4 * 1024 * 1024;
+/// With less than that it is calm.
+const CALM_MESSAGES: usize = CROWDED_MESSAGES / 4;
+const CALM_BYTES: usize = CROWDED_BYTES / 4;
+/// How long a publisher rests before it is looked whether others catch up: many times as long as a busy machine needs to get round.
+pub(in crate::mqtt) const REST: Duration = Duration::from_millis(100);
+/// Those who are behind and take so much within a rest are catching up: ten megabytes a second, to which publishers are held.
+const PROGRESS_BYTES: usize = 1024 * 1024;
+/// For how long nobody rests for who is slow: ten times as long as a rest in vain, which so costs publishers a tenth of their time
+/// at most.
+const SLOW_FOR: Duration = Duration::from_secs(1);
+
+/// The queue of one connection.
+#[derive(Default)]
+pub(in crate::mqtt) struct Fleeting {
+    copies: VecDeque<Copied>,
+    bytes: usize,
+    /// Before that nobody rests for it.
+    slow_until: Duration,
+}
+
+impl Fleeting {
+    pub(in crate::mqtt) fn len(&self) -> usize {
+        self.copies.len()
+    }
+
+    pub(in crate::mqtt) fn is_empty(&self) -> bool {
+        self.copies.is_empty()
+    }
+
+    /// Lets a message wait; false when there is no room for it.
+    pub(in crate::mqtt) fn push(&mut self, copy: Copied, bytes_max: usize) -> bool {
+        let bytes = self.bytes + copy.message.bytes();
+        let has_room = self.copies.len() < MESSAGES_MAX && bytes <= bytes_max;
+        if has_room {
+            self.bytes = bytes;
+            self.copies.push_back(copy);
+        }
+        has_room
+    }
+
+    /// The next message. The memory of the queue goes with the last.
+    pub(in crate::mqtt) fn pop(&mut self) -> Option<Copied> {
+        let Some(copy) = self.copies.pop_front() else {
+            self.copies = VecDeque::new();
+            return None;
+        };
+        self.bytes = self.bytes.saturating_sub(copy.message.bytes());
+        Some(copy)
+    }
+
+    /// Whether publishers are to rest for it.
+    fn is_crowded(&self, now: Duration) -> bool {
+        now >= self.slow_until && (self.copies.len() >= CROWDED_MESSAGES || self.bytes >= CROWDED_BYTES)
+    }
+}
+
+impl Inside {
+    /// A message was left for a client.
+    pub(super) fn left(&mut self, number: ClientNumber) {
+        let now = self.now;
+        if self.any(number).is_some_and(|client| client.fleeting.is_crowded(now)) {
+            self.crowd.insert(number);
+            self.has_met_crowd = true;
+        }
+    }
+
+    /// So many bytes were sent to a client, or it is gone: when it was the last one behind, all go on.
+    pub(in crate::mqtt) fn relieve(&mut self, number: ClientNumber, bytes: usize) {
+        if self.crowd.is_empty() {
+            self.progress = 0;
+        } else if self.crowd.contains(&number) {
+            self.progress += bytes;
+        }
+        if let Some(client) = self.any(number) {
+            let fleeting = &mut client.fleeting;
+            if fleeting.copies.len() >= CALM_MESSAGES || fleeting.bytes >= CALM_BYTES {
+                return;
+            }
+            fleeting.slow_until = Duration::ZERO;
+        }
+        if self.crowd.remove(&number) && self.crowd.is_empty() {
+            self.wakers.append(&mut self.resting);
+        }
+    }
+
+    /// Until when who has just published, and is woken by `waker`, is to rest.
+    pub(in crate::mqtt) fn rest(&mut self, waker: &Waker) -> Option<Duration> {
+        std::mem::take(&mut self.has_met_crowd).then(|| {
+            self.resting.push(waker.clone());
+            self.now + REST
+        })
+    }
+
+    /// Until when who rests until then is to rest: no longer when nobody is behind any more, and longer while they catch up.
+    pub(in crate::mqtt) fn rest_until(&mut self, until: Duration, now: Duration) -> Option<Duration> {
+        if self.crowd.is_empty() {
+            return None;
+        }
+        let until = until.max(self.rests_until);
+        if now < until {
+            return Some(until);
+        }
+        if std::mem::take(&mut self.progress) < PROGRESS_BYTES {
+            self.leave_behind(now);
+            return None;
+        }
+        self.rests_until = now + REST;
+        Some(self.rests_until)
+    }
+
+    /// All who are behind did not catch up in time: nobody rests for them for a while.
+    fn leave_behind(&mut self, now: Duration) {
+        for number in std::mem::take(&mut self.crowd) {
+            if let Some(client) = self.any(number) {
+                client.fleeting.slow_until = now + SLOW_FOR;
+            }
+        }
+        self.wakers.append(&mut self.resting);
+    }
+
+    /// The connection of a client is gone, and what waited for it with it.
+    pub(in crate::mqtt) fn empty(&mut self, number: ClientNumber) {
+        if let Some(client) = self.any(number) {
+            client.fleeting = Fleeting::default();
+        }
+        self.relieve(number, 0);
+    }
+}
