@@ -114,7 +114,7 @@ mod tests {
             "simulate kuka-eki --to 127.0.0.1:54600 --robots 3 --rate 20 --seconds 10",
             "simulate kuka-proxy --listen 127.0.0.1:7000 --kind simple --writable $OV_PRO",
             "simulate kuka-rsi --to 127.0.0.1:49152 --cycle-ms 12 --seconds 60 --json",
-            "simulate camera --to 127.0.0.1:2021 --cameras 3 --rate 0.1 --seconds 60",
+            "simulate camera --to 127.0.0.1:2021 --cameras 3 --apps 5 --rate 0.1 --seconds 60",
             "decode kuka --hex 3c412f3e",
             "send 1.jpg log.txt --to [::1]:5002 --device T1 --secret-file f --json",
             "send 1.jpg --to [::1]:5002 --secret-file f --prove md5-hex",

@@ -98,11 +98,15 @@ Examples:
   loggerhead simulate mqtt --publishers 1 --subscribers 1000 --rate 100 --user admin --password-file secret.txt
   loggerhead simulate mqtt --publishers 1000 --subscribers 0 --storm 10 --user admin --password-file secret.txt")]
     Mqtt(Box<broker::BrokerArgs>),
-    /// Cameras that raise alarms
+    /// Apps that have cameras, and cameras that raise alarms
     #[command(after_help = "\
-Example: loggerhead simulate camera --to 127.0.0.1:2021 --cameras 3 --rate 0.1 --seconds 60
-The head-end has to know them, as devices with kind = \"camera\".")]
-    Camera(camera::CameraArgs),
+Examples:
+  loggerhead simulate camera --to 127.0.0.1:2021 --cameras 3 --apps 5 --rate 0.1 --seconds 60
+  loggerhead simulate camera --to 127.0.0.1:2021 --cameras 3 --apps 0 --seconds 60
+Each app logs in, synchronises its list of all the cameras up and down over data connections, asks for their states, and
+is told of their alarms. The head-end has to know the apps' accounts, or to enrol them by their password, and the cameras,
+as devices with kind = \"camera\"; a camera takes accounts_per_camera_max accounts.")]
+    Camera(Box<camera::CameraArgs>),
     /// Devices without a protocol: they print JSON, or lines of any form, which are to be answered
     #[command(after_help = "\
 Examples:
@@ -217,7 +221,7 @@ pub(crate) async fn run(simulate: Simulate) -> anyhow::Result<ExitCode> {
         Simulate::KukaEki(args) => run_crowd(&args.crowd, args.who()).await,
         Simulate::KukaRsi(args) => rsi::run(&args).await,
         Simulate::KukaProxy(args) => proxy::run(&args).await,
-        Simulate::Camera(args) => run_crowd(&args.crowd, args.who()).await,
+        Simulate::Camera(args) => camera::run(&args).await,
         Simulate::Raw(args) => run_crowd(&args.crowd, args.who()?).await,
         Simulate::Line(args) => see_through(&args.course(), |patience| people::launch("line", &args, patience)).await,
         Simulate::Chat(args) => see_through(&args.course(), |patience| people::launch("chat", &args, patience)).await,
@@ -233,6 +237,17 @@ async fn see_through(
     course: &Course,
     launch: impl FnOnce(Duration) -> anyhow::Result<Fleet>,
 ) -> anyhow::Result<ExitCode> {
+    let summary = follow(course, launch, String::new).await?;
+    summary.print(course.json)?;
+    Ok(if summary.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs devices to the end of their course; what became of them. `beside` is shown on a terminal beside how far they are.
+async fn follow(
+    course: &Course,
+    launch: impl FnOnce(Duration) -> anyhow::Result<Fleet>,
+    beside: impl Fn() -> String,
+) -> anyhow::Result<Summary> {
     let patience = duration(course.patience, "--patience")?;
     let seconds = match (course.seconds, course.packets) {
         (Some(seconds), _) => Some(duration(seconds, "--seconds")?),
@@ -241,7 +256,7 @@ async fn see_through(
     };
     let mut fleet = launch(patience)?;
     let stuck = tokio::select! {
-        () = fleet_done(&mut fleet, patience, seconds.is_none()) => false,
+        () = fleet_done(&mut fleet, patience, seconds.is_none(), beside) => false,
         () = sleep_or_forever(seconds) => false,
         interrupted = tokio::signal::ctrl_c() => {
             interrupted.context("waiting for Ctrl-C")?;
@@ -254,9 +269,7 @@ async fn see_through(
     } else if tokio::time::timeout(patience, fleet.finished()).await.is_err() {
         anyhow::bail!("simulated devices do not stop");
     }
-    let summary = Summary::new(&fleet.into_tally()?, u64::from(course.devices), course.packets, course.backlog);
-    summary.print(course.json)?;
-    Ok(if summary.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(Summary::new(&fleet.into_tally()?, u64::from(course.devices), course.packets, course.backlog))
 }
 
 /// Sets the loggers that `args` ask for to work.
@@ -308,7 +321,7 @@ fn plan(args: &LoggerArgs, wall: Timestamp) -> anyhow::Result<Plan> {
         live,
         interval,
         phase: Duration::ZERO,
-        start,
+        start: Some(start),
         step_ms,
         stay: args.seconds.is_some(),
     })
@@ -349,13 +362,13 @@ fn births(args: &LoggerArgs, protocol: &Protocol, plan: &Plan) -> anyhow::Result
 
 /// Waits until all devices have hung up, or, where they are to stop by themselves, until nothing has moved for
 /// `patience`. Shows how far they are on a terminal.
-async fn fleet_done(fleet: &mut Fleet, patience: Duration, gives_up: bool) {
+async fn fleet_done(fleet: &mut Fleet, patience: Duration, gives_up: bool, beside: impl Fn() -> String) {
     let bar = std::io::stderr().is_terminal().then(indicatif::ProgressBar::new_spinner);
     let mut moved = (fleet.elapsed(), (0, 0));
     while tokio::time::timeout(PROGRESS_EVERY, fleet.finished()).await.is_err() {
         let (tally, now) = (fleet.tally(), fleet.elapsed());
         if let Some(bar) = &bar {
-            bar.set_message(summary::progress(&tally, now));
+            bar.set_message(format!("{}{}", summary::progress(&tally, now), beside()));
             bar.tick();
         }
         let mark = (tally.logins, tally.packets_acked);

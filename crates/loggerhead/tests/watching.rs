@@ -9,7 +9,7 @@ use loggerhead_protocols::mqtt::message::Qos;
 use serde_json::Value;
 
 use crate::support::mqtt::Client;
-use crate::support::{Api, HeadEnd, PATIENCE, assert_same, exported, journalled, json, run};
+use crate::support::{Api, HeadEnd, PATIENCE, assert_same, exported, journalled, json, outcome, run};
 
 /// How often the server is killed.
 const KILLS: usize = 10;
@@ -31,10 +31,10 @@ fn configuration(ports: &str) -> String {
 }
 
 /// One connection.
-struct Line(BufReader<TcpStream>);
+pub(crate) struct Line(BufReader<TcpStream>);
 
 impl Line {
-    fn open(address: &str) -> Self {
+    pub(crate) fn open(address: &str) -> Self {
         let stream = TcpStream::connect(address).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket has one");
         Self(BufReader::new(stream))
@@ -49,13 +49,13 @@ impl Line {
     }
 
     /// The next line; empty at the end.
-    fn hear(&mut self) -> String {
+    pub(crate) fn hear(&mut self) -> String {
         let mut text = String::new();
         self.0.read_line(&mut text).expect("an answer");
         text.trim_end_matches(['\r', '\n']).to_owned()
     }
 
-    fn ask(&mut self, text: &str) -> String {
+    pub(crate) fn ask(&mut self, text: &str) -> String {
         self.say(text);
         self.hear()
     }
@@ -127,7 +127,8 @@ fn simulated_cameras_are_stored_and_acknowledged_and_their_alarms_told() {
     let mut app = Line::main(&head_end);
     app.ask("Login u1|a|b");
     assert_eq!(app.ask("UploadCaramer c1|k|1|1|1"), "UploadSucess c1|null|1|1");
-    let who = ["--name", "c", "--secret", "text:k|1", "--cameras", "3", "--packets", "5", "--rate", "20"];
+    let who =
+        ["--name", "c", "--secret", "text:k|1", "--cameras", "3", "--apps", "0", "--packets", "5", "--rate", "20"];
     let journal_argument = journal.to_str().expect("a path of this test");
     let result =
         json(&[&["simulate", "camera", "--to", &address, "--journal", journal_argument, "--json"][..], &who].concat());
@@ -139,6 +140,36 @@ fn simulated_cameras_are_stored_and_acknowledged_and_their_alarms_told() {
     let acknowledged = journalled(&journal.lines().map(str::to_owned).collect::<Vec<_>>());
     assert_eq!(acknowledged.len(), 15);
     assert_same(&exported(&data), &acknowledged);
+}
+
+#[test]
+fn simulated_apps_synchronise_their_lists_ask_for_states_and_are_told_of_every_alarm() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let account = |number: u32| {
+        format!("[[device]]\nprotocol = \"camera\"\nidentity = \"app-{number}\"\nsecret = \"text:p|w\"\n")
+    };
+    let accounts: String = (1..=3).map(account).collect();
+    let head_end = HeadEnd::start(directory.path(), &format!("{}{accounts}", configuration("0")));
+    let address = head_end.addresses_of("cameras").first().expect("the listener listens").clone();
+    let who =
+        ["--name", "c", "--secret", "text:k|1", "--cameras", "3", "--apps", "3", "--packets", "4", "--rate", "20"];
+    let common = [&["simulate", "camera", "--to", &address, "--poll", "0.2", "--json"][..], &who].concat();
+    for lists_up in [3, 0] {
+        let options = ["--app-secret", "text:p|w", "--patience", "120"];
+        let result = json(&[&common[..], &options].concat());
+        let of = |name: &str| result.pointer(&format!("/apps/{name}")).cloned().unwrap_or_default();
+        assert_eq!((of("lists_up"), of("lists_down")), (lists_up.into(), 3.into()), "{result}");
+        assert_eq!((of("lists_whole"), of("cameras_bound")), (3.into(), (lists_up * 3).into()), "{result}");
+        assert_eq!((of("alarms_told"), of("alarms_missing")), (36.into(), 0.into()), "{result}");
+        assert!(of("states").as_object().is_some_and(|states| !states.is_empty()), "{result}");
+        assert!(of("login_ms/max").as_f64() > Some(0.0) && of("errors") == serde_json::json!({}), "{result}");
+        assert_eq!(result.get("packets_acked"), Some(&Value::from(12)), "{result}");
+    }
+    let refused = outcome(&[&common[..], &["--patience", "1"]].concat());
+    assert_eq!(refused.status.code(), Some(1), "an app that is not let in is a failure");
+    let said = String::from_utf8_lossy(&refused.stdout).into_owned();
+    assert!(said.contains("refused: 用户名或者密码错误!"), "{said}");
+    assert!(head_end.stop().success());
 }
 
 #[test]

@@ -27,15 +27,15 @@ const WINDOW: usize = 16;
 pub(crate) struct CrowdArgs {
     /// Where the head-end listens: HOST:PORT, with an IPv6 address in brackets, udp:HOST:PORT or unix:PATH
     #[arg(long, value_name = "ADDRESS")]
-    to: Address,
+    pub(super) to: Address,
     #[command(flatten)]
-    way: Way,
+    pub(super) way: Way,
     /// How they name themselves, with their number behind it [default: robot-, camera- or sensor-]
     #[arg(long, value_name = "NAME")]
-    name: Option<String>,
+    pub(super) name: Option<String>,
     /// Secret with which they prove who they are: text:...; empty for none
     #[arg(long, value_name = "SECRET", default_value = super::logger::MD5_KEY)]
-    secret: String,
+    pub(super) secret: String,
     /// Reports that each of them sends
     #[arg(long)]
     packets: Option<u64>,
@@ -47,16 +47,16 @@ pub(crate) struct CrowdArgs {
     rate: f64,
     /// Milliseconds before the first attempt to reconnect; further ones wait longer
     #[arg(long, value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(10..=600_000))]
-    reconnect_ms: u32,
+    pub(super) reconnect_ms: u32,
     /// Write every acknowledged reading to this file
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
     /// Give up on what was not acknowledged for so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
-    patience: f64,
+    pub(super) patience: f64,
     /// Print the result as JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Who they are.
@@ -97,15 +97,16 @@ pub(super) fn launch(args: &CrowdArgs, crowd: Crowd, patience: Duration) -> anyh
         None => None,
     };
     let wall = Timestamp::from_unix_ms(jiff::Timestamp::now().as_millisecond());
-    let interval = duration(1.0 / args.rate, "1 / --rate")?;
+    // Whole milliseconds, like the times of reports; two reports of one time would be one.
+    let step_ms = duration(1.0 / args.rate, "1 / --rate")?.as_millis().max(1);
+    let step_ms = u64::try_from(step_ms).unwrap_or(u64::MAX);
     let plan = Plan {
         backlog: 0,
         live: args.packets,
-        interval: Some(interval),
+        interval: Some(Duration::from_millis(step_ms)),
         phase: Duration::ZERO,
-        start: wall,
-        // Two reports of one time would be one.
-        step_ms: i64::try_from(interval.as_millis()).unwrap_or(i64::MAX).max(1),
+        start: None,
+        step_ms: i64::try_from(step_ms).unwrap_or(i64::MAX),
         stay: args.seconds.is_some() || args.packets.is_none(),
     };
     let births =

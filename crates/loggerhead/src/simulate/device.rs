@@ -235,7 +235,7 @@ impl Device {
     fn logged_in(&mut self, now: Now) {
         let first = self.progress.is_err();
         if let Err(plan) = &self.progress {
-            self.progress = Ok(Progress::begin(plan.clone(), now.elapsed));
+            self.progress = Ok(Progress::begin(plan.clone(), now));
         }
         let mut tally = self.tally();
         tally.logins += 1;

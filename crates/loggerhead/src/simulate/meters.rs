@@ -28,6 +28,8 @@ enum Shape {
     Temperature,
     /// Stays near a value: per cent with one place.
     Humidity,
+    /// Tells when it was measured: milliseconds since 1970.
+    Moment,
 }
 
 /// A measured quantity of a meter, numbered as loggers commonly do: energy 1, power 7xx, voltage 5xx, tariff parts 10xx and 11xx.
@@ -109,9 +111,9 @@ impl Meters {
         Self { names: vec!["Rob".to_owned()], functions, code: "" }
     }
 
-    /// The alarms of a camera, whose types are numbers.
+    /// The alarms of a camera, whose type says when it was raised, for those who are told of it.
     pub(crate) fn camera() -> Self {
-        let alarm = Function { id: "alarm".to_owned(), coding: "", shape: Shape::Angle };
+        let alarm = Function { id: "alarm".to_owned(), coding: "", shape: Shape::Moment };
         Self { names: vec!["camera".to_owned()], functions: vec![alarm], code: "" }
     }
 
@@ -159,6 +161,7 @@ impl Meters {
 
 /// The time of day as all values of one report need it.
 struct Clock {
+    unix_ms: i64,
     seconds: i64,
     /// Consumption since `EPOCH_S`, in seconds at mean power.
     consumed_s: i64,
@@ -169,12 +172,13 @@ struct Clock {
 impl Clock {
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "seconds of a human age fit both")]
     fn at(measured_at: Timestamp) -> Self {
-        let seconds = measured_at.unix_ms().div_euclid(1000);
+        let unix_ms = measured_at.unix_ms();
+        let seconds = unix_ms.div_euclid(1000);
         let since = (seconds - EPOCH_S) as f64;
         let angle = std::f64::consts::TAU * since / DAY_S;
         // The integral of `1 - 0.7 cos(angle)`: a counter rises by exactly the power that is shown.
         let consumed = since - 0.7 * angle.sin() * DAY_S / std::f64::consts::TAU;
-        Self { seconds, consumed_s: consumed as i64, power_per_mille: (1000.0 - 700.0 * angle.cos()) as i64 }
+        Self { unix_ms, seconds, consumed_s: consumed as i64, power_per_mille: (1000.0 - 700.0 * angle.cos()) as i64 }
     }
 
     fn value(&self, shape: Shape, channel: u64) -> Decimal {
@@ -196,6 +200,7 @@ impl Clock {
                 Decimal { mantissa: 1_150 + self.power_per_mille + self.tremble(channel, 32), scale: 2 }
             }
             Shape::Humidity => Decimal { mantissa: 450 + self.tremble(channel, 100), scale: 1 },
+            Shape::Moment => Decimal { mantissa: self.unix_ms, scale: 0 },
             Shape::Level => Decimal { mantissa: 2_290 + self.tremble(channel, 32), scale: 1 },
         }
     }

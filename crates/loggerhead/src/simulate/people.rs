@@ -89,7 +89,7 @@ pub(super) fn launch(name: &'static str, args: &PeopleArgs, patience: Duration) 
         live: args.packets,
         interval: Some(interval),
         phase: Duration::ZERO,
-        start: wall,
+        start: Some(wall),
         // Two messages of one time would be one.
         step_ms: i64::try_from(interval.as_millis()).unwrap_or(i64::MAX).max(1),
         stay: args.seconds.is_some() || args.packets.is_none(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use loggerhead_model::{Origin, Timestamp};
+use loggerhead_protocols::Now;
 
 /// The packets that one device has to send.
 #[derive(Clone, Debug)]
@@ -15,8 +16,8 @@ pub(crate) struct Plan {
     pub(crate) interval: Option<Duration>,
     /// From the login to the first live packet, so that devices do not all speak at once.
     pub(crate) phase: Duration,
-    /// The device's clock at its first live packet.
-    pub(crate) start: Timestamp,
+    /// The device's clock at its first live packet; `None`: it is right.
+    pub(crate) start: Option<Timestamp>,
     /// How far the device's clock goes on from packet to packet, in milliseconds.
     pub(crate) step_ms: i64,
     /// Whether the device stays connected when everything is sent, until told to stop.
@@ -38,17 +39,20 @@ pub(crate) struct Packet {
 #[derive(Debug)]
 pub(crate) struct Progress {
     plan: Plan,
-    /// When the first live packet is due.
+    /// When the first live packet is due, on the simulation's clock and on the device's.
     first_due: Duration,
+    start: Timestamp,
     resumed: u64,
     live: u64,
 }
 
 impl Progress {
     /// Starts the plan of a device that logged in at `now`.
-    pub(crate) fn begin(plan: Plan, now: Duration) -> Self {
-        let first_due = now + plan.phase;
-        Self { plan, first_due, resumed: 0, live: 0 }
+    pub(crate) fn begin(plan: Plan, now: Now) -> Self {
+        let first_due = now.elapsed + plan.phase;
+        let phase_ms = i64::try_from(plan.phase.as_millis()).unwrap_or(i64::MAX);
+        let start = plan.start.unwrap_or(Timestamp::from_unix_ms(now.wall.unix_ms().saturating_add(phase_ms)));
+        Self { plan, first_due, start, resumed: 0, live: 0 }
     }
 
     /// The next packet, if one is due.
@@ -84,7 +88,7 @@ impl Progress {
 
     /// The device's clock `steps` packets after the first live one.
     fn clock(&self, steps: i64) -> Timestamp {
-        Timestamp::from_unix_ms(self.plan.start.unix_ms() + steps * self.plan.step_ms)
+        Timestamp::from_unix_ms(self.start.unix_ms() + steps * self.plan.step_ms)
     }
 }
 
@@ -93,6 +97,7 @@ mod tests {
     use std::time::Duration;
 
     use loggerhead_model::{Origin, Timestamp};
+    use loggerhead_protocols::Now;
 
     use super::{Plan, Progress};
 
@@ -101,10 +106,14 @@ mod tests {
         live: Some(2),
         interval: Some(Duration::from_secs(10)),
         phase: Duration::from_secs(1),
-        start: Timestamp::from_unix_ms(100_000),
+        start: Some(Timestamp::from_unix_ms(100_000)),
         step_ms: 10_000,
         stay: false,
     };
+
+    const fn at(elapsed_s: u64) -> Now {
+        Now { elapsed: Duration::from_secs(elapsed_s), wall: Timestamp::from_unix_ms(7_000) }
+    }
 
     fn packet(progress: &mut Progress, now_s: u64) -> Option<(Origin, i64, u64)> {
         let packet = progress.next(Duration::from_secs(now_s))?;
@@ -113,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_backlog_fills_the_time_until_a_live_packet_is_due() {
-        let mut progress = Progress::begin(PLAN, Duration::from_secs(5));
+        let mut progress = Progress::begin(PLAN, at(5));
         assert_eq!(packet(&mut progress, 5), Some((Origin::Resumed, 80_000, 5)));
         assert_eq!(packet(&mut progress, 7), Some((Origin::Live, 100_000, 6)));
         assert_eq!(packet(&mut progress, 7), Some((Origin::Resumed, 90_000, 7)));
@@ -125,8 +134,15 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_right_shows_when_a_packet_is_due() {
+        let mut progress = Progress::begin(Plan { backlog: 0, start: None, ..PLAN }, at(5));
+        assert_eq!(packet(&mut progress, 6), Some((Origin::Live, 8_000, 6)));
+        assert_eq!(packet(&mut progress, 16), Some((Origin::Live, 18_000, 16)));
+    }
+
+    #[test]
     fn without_an_interval_live_packets_follow_the_backlog_at_once() {
-        let mut progress = Progress::begin(Plan { interval: None, ..PLAN }, Duration::ZERO);
+        let mut progress = Progress::begin(Plan { interval: None, ..PLAN }, at(0));
         let origins: Vec<_> = std::iter::from_fn(|| progress.next(Duration::ZERO)).map(|next| next.origin).collect();
         assert_eq!(origins, [Origin::Resumed, Origin::Resumed, Origin::Live, Origin::Live]);
     }

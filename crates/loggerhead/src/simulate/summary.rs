@@ -34,10 +34,10 @@ pub(crate) struct Summary {
 /// How long things took, in milliseconds.
 #[derive(Debug, Serialize)]
 pub(super) struct Latency {
-    p50: f64,
-    p99: f64,
-    p999: f64,
-    max: f64,
+    pub(super) p50: f64,
+    pub(super) p99: f64,
+    pub(super) p999: f64,
+    pub(super) max: f64,
 }
 
 impl From<&Histogram> for Latency {
@@ -83,6 +83,11 @@ impl Summary {
             ack_ms: Latency::from(&tally.latency),
             errors: tally.errors.iter().map(|(kind, count)| (kind.to_string(), *count)).collect(),
         }
+    }
+
+    /// Packets that the head-end acknowledged.
+    pub(crate) fn packets_acked(&self) -> u64 {
+        self.packets_acked
     }
 
     /// True when every device was let in and everything that was to be sent was acknowledged.
