@@ -15,6 +15,7 @@ mod peeking;
 mod seeing;
 mod steering;
 mod walking;
+mod watching;
 
 use std::path::Path;
 
@@ -40,7 +41,7 @@ secrets = ["text:IJKLMNOPQRSTUVWX"]
 aes_keys = ["text:0000000000123456"]
 "#;
 
-/// A broker, terminals and a chat.
+/// A broker, terminals, a chat, and cameras.
 const OTHERS: &str = r#"
 [[listener]]
 name = "mqtt"
@@ -64,6 +65,25 @@ id = "plant"
 protocol = "mqtt"
 identity = "admin"
 secret = "text:123456"
+
+[[listener]]
+name = "cameras"
+protocol = "camera"
+address = ["127.0.0.1:0"]
+[listener.camera]
+reply_names = "short"
+
+[[device]]
+protocol = "camera"
+identity = "anna"
+secret = "text:123456"
+
+[[device]]
+protocol = "camera"
+identity = "front-door"
+secret = "text:123456"
+[device.camera]
+kind = "camera"
 
 [[device]]
 id = "line-1"

@@ -4,11 +4,12 @@ use serde_json::json;
 
 use super::{CONSOLE, DEVICE, GATE, PASSWORD, assert_quiet, head_end, house, signed_in, with_accounts};
 use crate::support::{Api, HeadEnd, LOGGERS, Simulation, simulate};
+use crate::watching::Line;
 
 /// Screens: what they are called, and their width and height in pixels.
 const SCREENS: [(&str, u32, u32); 3] = [("phone", 390, 844), ("desk", 1280, 900), ("wall", 2560, 1440)];
 /// Pages of everybody who is signed in, and what has to be there before they are looked at.
-const PAGES: [(&str, &str, &str); 18] = [
+const PAGES: [(&str, &str, &str); 19] = [
     ("overview", "/", "document.querySelector('[data-figure=packets]').textContent !== '–'"),
     ("devices", "/devices", "document.querySelector('#list tbody tr')"),
     ("device", DEVICE, "document.getElementById('plot').dataset.drawn"),
@@ -20,6 +21,11 @@ const PAGES: [(&str, &str, &str); 18] = [
     ("events", "/events", "document.querySelector('#list tbody tr')"),
     ("files", "/files", "document.querySelector('#list progress')"),
     ("chat", "/chat", "document.getElementById('chat-state').dataset.state === 'live'"),
+    (
+        "cameras",
+        "/cameras",
+        "document.querySelector('#cameras .chips form') && document.querySelector('#alarms tbody tr')",
+    ),
     ("inspector", "/inspector", "true"),
     ("inspector-device", "/inspector?device=330302D110/01", "document.querySelector('table.bytes')"),
     ("setup", "/setup", "document.querySelector('#pending tbody tr')"),
@@ -82,6 +88,7 @@ fn busy_house(directory: &std::path::Path) -> (HeadEnd, Simulation) {
     let asked = Api::Unix(head_end.data()).ask("POST", "/api/v1/devices/330302D110-01/commands", "", &order);
     assert_eq!(asked.status, 202, "{asked:?}");
     super::peeking::subscribed(&head_end);
+    raise_an_alarm(&head_end);
     // A file that is whole, and a part of one.
     for length in [0, 5_000_000] {
         let head =
@@ -90,6 +97,18 @@ fn busy_house(directory: &std::path::Path) -> (HeadEnd, Simulation) {
         assert_eq!(begun.status, 201, "{begun:?}");
     }
     (head_end, load)
+}
+
+/// An account has a camera, which is online and has raised an alarm.
+fn raise_an_alarm(head_end: &HeadEnd) {
+    let mut app = Line::open(head_end.addresses_of("cameras").first().expect("the listener listens"));
+    app.ask("Login anna|123456");
+    assert_eq!(app.ask("UploadCaramer front-door|123456|1|1"), "UploadSucess front-door|null|1|1");
+    for (what, body) in [("state", json!({"state": true})), ("alarms", json!({"alarm": "motion"}))] {
+        let path = format!("/api/v1/cameras/front-door/{what}");
+        let said = Api::Unix(head_end.data()).ask("POST", &path, "", &body.to_string());
+        assert_eq!(said.status, 204, "{said:?}");
+    }
 }
 
 fn every_page_in(language: &str) {
@@ -145,6 +164,7 @@ fn pages_without_anything_say_what_to_do() {
         ("files-none", "/files", "#list .empty", "No file fits"),
         ("broker-none", "/broker", "#sessions .empty", "No session"),
         ("chat-none", "/chat", ".empty", "[[listener]]"),
+        ("cameras-none", "/cameras", "#cameras", "There is no camera yet"),
         ("inspector-none", "/inspector?device=nobody", "#choices", "No device fits"),
         ("missing", "/nowhere", "main", "nothing at this address"),
     ] {

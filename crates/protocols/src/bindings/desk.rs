@@ -86,6 +86,12 @@ impl Registry {
         })
     }
 
+    /// The cameras that a device speaks for: its own, and those whose source it is.
+    #[must_use]
+    pub fn spoken_for(&self, device: &DeviceId) -> Vec<Arc<str>> {
+        self.with(|inside| inside.speakers.get(device).into_iter().flatten().cloned().collect())
+    }
+
     /// The first `count` accounts behind `after`, by name: those that logged in once or have cameras.
     #[must_use]
     pub fn accounts(&self, after: Option<&str>, count: usize) -> Vec<AccountStatus> {

@@ -1,8 +1,8 @@
-//! Cameras with their states and last alarms, and the accounts that have them.
+//! Cameras with their states and alarms, and the accounts that have them.
 
 use axum::extract::State;
 use axum::response::Response;
-use loggerhead_model::Role;
+use loggerhead_model::{Role, Timestamp};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -12,11 +12,13 @@ use super::visit::Visit;
 use crate::api::{Camera, CameraAccount};
 use crate::extract::Params;
 use crate::problem::Problem;
-use crate::routes::cameras::{accounts_after, cameras_after};
-use crate::state::Api;
+use crate::routes::cameras::{PastAlarm, accounts_after, alarms_since, cameras_after};
+use crate::state::{Api, now};
 
 /// Rows of each table.
 const ROWS: usize = 100;
+/// How far back alarms are shown: a day.
+const ALARMS_MS: i64 = 86_400_000;
 
 /// Which pages of the tables.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -26,19 +28,24 @@ pub(super) struct CameraParams {
     account: Option<String>,
 }
 
-/// Shows both tables.
+/// Shows all tables.
 pub(super) async fn show(
     visit: Visit,
     State(api): State<Api>,
     Params(params): Params<CameraParams>,
 ) -> Result<Response, Problem> {
     let cameras = cameras_after(&api, params.camera.as_deref(), ROWS).await?;
+    let alarms = alarms_since(&api, Timestamp::from_unix_ms(now().unix_ms() - ALARMS_MS), ROWS).await?;
     let accounts = accounts_after(&api, params.account.as_deref(), ROWS)?;
     let content = html! {
         section #cameras data-fresh aria-labelledby="cameras-title" {
             h2 #cameras-title { (visit.t("cameras.cameras")) }
             @if cameras.cameras.is_empty() { p.note { (visit.t("cameras.none")) } } @else { (table(&visit, &cameras.cameras)) }
             (more(&visit, "camera", cameras.next.as_deref()))
+        }
+        section #alarms data-fresh aria-labelledby="alarms-title" {
+            h2 #alarms-title { (visit.t("cameras.alarms")) }
+            @if alarms.is_empty() { p.note { (visit.t("cameras.no_alarms")) } } @else { (past(&visit, &alarms)) }
         }
         section #accounts data-fresh aria-labelledby="accounts-title" {
             h2 #accounts-title { (visit.t("cameras.accounts")) }
@@ -109,6 +116,30 @@ fn unbind(visit: &Visit, camera: &Camera, account: &str) -> Markup {
             form data-api={ "DELETE /api/v1/cameras/" (encoded(id)) "/accounts/" (encoded(account)) } data-then="fresh" {
                 button.quiet type="submit" data-ask=(visit.t("cameras.unbind_ask")) {
                     (visit.t("cameras.unbind")) span.hidden { " " (camera.name) " " (account) }
+                }
+            }
+        }
+    }
+}
+
+fn past(visit: &Visit, alarms: &[PastAlarm]) -> Markup {
+    html! {
+        div.scroll {
+            table.stack {
+                caption.hidden { (visit.t("cameras.alarms")) }
+                thead { tr {
+                    th scope="col" { (visit.t("cameras.camera")) }
+                    th scope="col" { (visit.t("cameras.kind")) }
+                    th scope="col" { (visit.t("cameras.raised")) }
+                } }
+                tbody {
+                    @for alarm in alarms {
+                        tr {
+                            th scope="row" { (alarm.cameras.join(", ")) }
+                            td data-label=(visit.t("cameras.kind")) { (alarm.alarm) }
+                            td data-label=(visit.t("cameras.raised")) { (format::time(alarm.at, Look::Age)) }
+                        }
+                    }
                 }
             }
         }

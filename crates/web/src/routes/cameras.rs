@@ -1,6 +1,6 @@
 //! Cameras: who has them, what is said of them, and taking one from an account.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -96,6 +96,48 @@ async fn last_alarms(api: &Api) -> Result<BTreeMap<DeviceId, (Timestamp, String)
             ControlFlow::Continue(())
         })?;
         Ok(alarms)
+    })
+    .await
+}
+
+/// An alarm of the past.
+pub(crate) struct PastAlarm {
+    /// The cameras that its device speaks for.
+    pub(crate) cameras: Vec<Arc<str>>,
+    /// What kind of alarm.
+    pub(crate) alarm: String,
+    /// When it was raised.
+    pub(crate) at: Timestamp,
+}
+
+/// The last `count` alarms of cameras since `from`, the last one first.
+///
+/// # Errors
+/// `Store` when the store cannot say which alarms there were.
+pub(crate) async fn alarms_since(api: &Api, from: Timestamp, count: usize) -> Result<Vec<PastAlarm>, Problem> {
+    let registry = registry(api)?;
+    let filter = ReadingFilter { function: Some(ALARM.to_owned()), from: Some(from), ..ReadingFilter::default() };
+    api.query(move |reader| {
+        let mut last = BTreeSet::new();
+        reader.scan(&filter, &mut |stored| {
+            let at = stored.reading.measured_at;
+            let is_older = last.first().is_some_and(|(first, _, _): &(Timestamp, _, _)| at < *first);
+            // A device that speaks for no camera may have a function of that name.
+            let is_wanted = last.len() < count || !is_older;
+            if is_wanted && !registry.spoken_for(stored.device).is_empty() {
+                last.insert((at, stored.device.clone(), stored.reading.value.to_string()));
+            }
+            if last.len() > count {
+                last.pop_first();
+            }
+            ControlFlow::Continue(())
+        })?;
+        let past = last.into_iter().rev().map(|(at, device, alarm)| PastAlarm {
+            cameras: registry.spoken_for(&device),
+            alarm,
+            at,
+        });
+        Ok(past.collect())
     })
     .await
 }
