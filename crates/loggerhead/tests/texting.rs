@@ -1,5 +1,7 @@
 //! Line commands as their own process: telnet and nc, the small servers, and kills.
 
+mod wording;
+
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpStream, UdpSocket};

@@ -2,7 +2,7 @@ use loggerhead_model::Direction;
 
 use super::House;
 use crate::line::text::Encoding;
-use crate::pair::{Happening, Wire};
+use crate::pair::{Fate, Happening, Wire};
 use crate::vectors::bytes_of;
 
 /// What a conversation before and at the login says, one line after another.
@@ -47,6 +47,23 @@ fn every_documented_reply_is_right_to_the_byte_in_both_encodings_and_spellings()
     assert_eq!(talk(&mut House::speaking(Encoding::Gbk, full_width)), expected("a3ac", &gbk));
     assert_eq!(talk(&mut House::new()), expected("", &utf8));
     assert_eq!(talk(&mut House::with(full_width)), expected("", &wide));
+}
+
+#[test]
+fn a_command_that_failed_is_told_to_the_byte_in_both_encodings_and_spellings() {
+    let reason = b"the store could not keep it, try again\r\n";
+    for (encoding, settings, start) in [
+        (Encoding::Gbk, "", bytes_of("0a0dd2ecb3a3d0c5cfa23a")),
+        (Encoding::Gbk, "punctuation = 'full-width'", bytes_of("0a0dd2ecb3a3d0c5cfa2a3ba")),
+        (Encoding::Utf8, "encoding = 'utf-8'", "\n\r异常信息:".into()),
+        (Encoding::Utf8, "encoding = 'utf-8'\npunctuation = 'full-width'", "\n\r异常信息：".into()),
+    ] {
+        let mut house = House::speaking(encoding, settings);
+        let line = house.user("1");
+        house.pair.fates.push_back(Fate::Fail);
+        house.say(line, "Chat 2 x");
+        assert_eq!(*house.pair.take_received(line), [&start[..], reason].concat(), "{settings}");
+    }
 }
 
 /// What `1` hears of a message to itself, but for the name of the message.
