@@ -131,8 +131,12 @@ export class Link {
 
   /** Asks who was silent for long whether it is there, and gives it up when it does not answer. */
   #look() {
-    if (this.state !== "live") return;
     const now = performance.now();
+    if (this.state !== "live") {
+      // Somebody took the connection and says nothing.
+      if (this.#socket && now - this.#heardAt > ANSWER_WITHIN) this.#lost();
+      return;
+    }
     if (this.#askedAt) {
       if (now - this.#askedAt > ANSWER_WITHIN) this.#lost();
     } else if (now - this.#heardAt > this.#pingAfter) {
