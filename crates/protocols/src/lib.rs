@@ -13,6 +13,7 @@ mod reconnect;
 mod recorder;
 mod references;
 mod reporter;
+mod retry;
 mod session;
 mod settings;
 #[cfg(test)]

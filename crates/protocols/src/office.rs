@@ -261,6 +261,21 @@ impl Office {
         self.with(|inside| inside.recall(notes));
     }
 
+    /// A connection is gone: its user is not there any more, and a message that it left with the store is the steward's.
+    pub(crate) fn leave(&self, place: Option<Place>, underway: Option<Box<Message>>) {
+        if place.is_none() && underway.is_none() {
+            return;
+        }
+        self.with(|inside| {
+            if let Some(message) = underway {
+                inside.adopt(message.to, message.number);
+            }
+            if let Some(place) = place {
+                inside.detach(&place);
+            }
+        });
+    }
+
     /// Does something with what is behind the lock, and wakes whom it concerns afterwards.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Inside) -> R) -> R {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);

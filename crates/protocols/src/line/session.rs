@@ -379,18 +379,9 @@ impl HeadEnd {
     /// The connection is gone.
     fn leave(&mut self) {
         self.is_over = true;
-        let (place, waiting) = (self.place.take(), std::mem::replace(&mut self.waiting, Waiting::Nothing));
-        if place.is_none() && matches!(waiting, Waiting::Nothing) {
-            return;
-        }
-        self.office.with(|inside| {
-            if let Waiting::Message(message) = waiting {
-                inside.adopt(message.to, message.number);
-            }
-            if let Some(place) = place {
-                inside.detach(&place);
-            }
-        });
+        let waiting = std::mem::replace(&mut self.waiting, Waiting::Nothing);
+        let underway = if let Waiting::Message(message) = waiting { Some(message) } else { None };
+        self.office.leave(self.place.take(), underway);
     }
 }
 

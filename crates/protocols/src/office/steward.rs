@@ -1,25 +1,19 @@
 //! The session without a peer that stores what a connection left behind.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
-use loggerhead_model::{Event, EventKind, Severity, Ticket};
+use loggerhead_model::{Event, EventKind, Severity};
 
 use super::{Message, Office};
+use crate::retry::Retry;
 use crate::{Fault, Input, Now, Opening, Output, Session};
-
-/// How long after a failure of the store a message is offered to it again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The steward of an office.
 pub(crate) struct Steward {
     office: Arc<Office>,
     outputs: VecDeque<Output>,
-    stored: BTreeMap<Ticket, Message>,
-    refused: Vec<Message>,
-    tickets: u64,
-    wake_at: Option<Duration>,
+    left: Retry<Message>,
 }
 
 impl Steward {
@@ -39,15 +33,7 @@ impl Steward {
                 text: format!("{unreadable} notes of messages cannot be read and are left out").into(),
             }));
         }
-        Self { office, outputs, stored: BTreeMap::new(), refused: Vec::new(), tickets: 0, wake_at: None }
-    }
-
-    fn store(&mut self, now: Now, message: Message) {
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
-        let records = message.records(now.wall, vec![message.note()]);
-        self.stored.insert(ticket, message);
-        self.outputs.push_back(Output::Store(ticket, records));
+        Self { office, outputs, left: Retry::default() }
     }
 }
 
@@ -55,21 +41,16 @@ impl Session for Steward {
     fn handle(&mut self, now: Now, input: Input<'_>) -> Result<(), Fault> {
         match input {
             Input::Stored(receipt) => {
-                if let Some(message) = self.stored.remove(&receipt.ticket()) {
+                if let Some(message) = self.left.stored(receipt) {
                     // Its sender is gone, so nobody asks whether its receiver is there.
                     self.office.with(|inside| inside.pass(&message.to, message.number, now.elapsed));
                 }
             }
-            Input::NotStored(ticket) => {
-                self.refused.extend(self.stored.remove(&ticket));
-                self.wake_at = Some(now.elapsed + RETRY_AFTER);
-            }
+            Input::NotStored(ticket) => self.left.not_stored(now, ticket),
             Input::Wake => {
-                self.wake_at = None;
                 let orphans = self.office.with(super::Inside::orphans);
-                for message in std::mem::take(&mut self.refused).into_iter().chain(orphans) {
-                    self.store(now, message);
-                }
+                let records = |message: &Message| message.records(now.wall, vec![message.note()]);
+                self.outputs.extend(self.left.offer(now, orphans, records));
             }
             Input::Bytes(_)
             | Input::Eof
@@ -84,6 +65,6 @@ impl Session for Steward {
     }
 
     fn poll(&mut self) -> Output {
-        self.outputs.pop_front().unwrap_or(Output::Idle { wake_at: self.wake_at })
+        self.outputs.pop_front().unwrap_or(Output::Idle { wake_at: self.left.due() })
     }
 }
