@@ -165,7 +165,7 @@ fn simulated_apps_synchronise_their_lists_ask_for_states_and_are_told_of_every_a
         assert!(of("login_ms/max").as_f64() > Some(0.0) && of("errors") == serde_json::json!({}), "{result}");
         assert_eq!(result.get("packets_acked"), Some(&Value::from(12)), "{result}");
     }
-    let refused = outcome(&[&common[..], &["--patience", "1"]].concat());
+    let refused = outcome(&[&common[..], &["--patience", "5"]].concat());
     assert_eq!(refused.status.code(), Some(1), "an app that is not let in is a failure");
     let said = String::from_utf8_lossy(&refused.stdout).into_owned();
     assert!(said.contains("refused: 用户名或者密码错误!"), "{said}");

@@ -79,6 +79,7 @@ impl CameraArgs {
             camera_password: password(&self.crowd.secret, "--secret")?,
             poll,
             pause: Duration::from_millis(self.crowd.reconnect_ms.into()),
+            patience: duration(self.crowd.patience, "--patience")?,
         }))
     }
 }

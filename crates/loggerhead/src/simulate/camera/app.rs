@@ -14,8 +14,6 @@ use crate::simulate::histogram::Histogram;
 use crate::simulate::link::{Address, Target};
 use crate::simulate::trust;
 
-/// How long the head-end may take to answer.
-const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// How long an app waits before it asks again for a data connection, where none was free.
 const DOOR_PAUSE: Duration = Duration::from_millis(200);
 /// Ids in one query. Source: the platform's list of commands.
@@ -37,6 +35,8 @@ pub(super) struct Plan {
     pub(super) poll: Duration,
     /// Before the first attempt to reconnect.
     pub(super) pause: Duration,
+    /// How long the head-end may take to answer.
+    pub(super) patience: Duration,
 }
 
 /// What all apps share.
@@ -154,7 +154,7 @@ impl App {
         let course = Arc::clone(&self.course);
         let _place = course.entering.acquire().await?;
         let began = Instant::now();
-        let connecting = timeout(ANSWER_WAIT, Line::open(course.plan.target.clone()));
+        let connecting = timeout(course.plan.patience, Line::open(course.plan.target.clone()));
         let mut main = connecting.await.context("connect: no answer")?.context("connect")?;
         let replies = [Command::LoginOk, Command::LoginError];
         let (answer, body) = self.ask(&mut main, Command::Login, &self.credentials(), replies).await?;
@@ -218,7 +218,7 @@ impl App {
             if let Address::Tcp { port: own, .. } = &mut target.address {
                 *own = port;
             }
-            let connecting = timeout(ANSWER_WAIT, Line::open(target));
+            let connecting = timeout(self.course.plan.patience, Line::open(target));
             return connecting.await.context("data connection: no answer")?.context("data connection");
         }
     }
@@ -270,7 +270,7 @@ impl App {
         replies: [Command; 2],
     ) -> anyhow::Result<(Command, String)> {
         line.say(command, body).await.context("connection")?;
-        let within = Instant::now() + ANSWER_WAIT;
+        let within = Instant::now() + self.course.plan.patience;
         loop {
             let heard = tokio::time::timeout_at(within, line.hear()).await.context("no answer")?;
             let (command, body) = heard.context("connection")?;
@@ -299,7 +299,7 @@ impl App {
     }
 
     async fn poll(&mut self, main: &mut Line) -> anyhow::Result<()> {
-        let is_late = self.asked.front().is_some_and(|asked| asked.elapsed() > ANSWER_WAIT);
+        let is_late = self.asked.front().is_some_and(|asked| asked.elapsed() > self.course.plan.patience);
         anyhow::ensure!(!is_late, "no answer about states");
         for ids in Arc::clone(&self.course).plan.cameras.chunks(IDS_PER_QUERY) {
             main.say(Command::CheckCaramerOnlineStatus, &ids.join(";")).await.context("connection")?;
