@@ -146,7 +146,7 @@ impl KeySeparator {
 }
 
 /// How commands are written on a listener.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Style {
     /// In which bytes.
     pub encoding: Encoding,
@@ -154,6 +154,13 @@ pub struct Style {
     pub separator: KeySeparator,
     /// Other keys, such as numbers, and the command that each of them is.
     pub aliases: BTreeMap<String, Command>,
+}
+
+impl Default for Style {
+    /// As a listener writes that has no settings.
+    fn default() -> Self {
+        Self { encoding: Encoding::Utf8, separator: KeySeparator::default(), aliases: BTreeMap::new() }
+    }
 }
 
 impl Style {

@@ -192,17 +192,19 @@ fn an_alarm_that_is_not_stored_is_not_acknowledged_and_one_that_is_none_is_count
 
 #[test]
 fn a_simulated_camera_delivers_what_it_is_given() {
-    let mut house = House::with("");
-    let settings = "camera = 'c2'\nsecret = 'text:k|2'".parse().expect("TOML");
-    let device = (super::super::PROTOCOL.device)(&settings, house.pair.opening()).expect("settings");
-    house.pair.attach(device);
-    house.pair.run_for(Duration::from_secs(1));
-    for number in 1..=3 {
-        house.pair.offer(Ticket(number), report());
+    for settings in ["camera = 'c2'\nsecret = 'text:k|2'", "camera = '东'\nsecret = 'text:k3'"] {
+        let mut house = House::with("");
+        let settings = settings.parse().expect("TOML");
+        let device = (super::super::PROTOCOL.device)(&settings, house.pair.opening()).expect("settings");
+        house.pair.attach(device);
+        house.pair.run_for(Duration::from_secs(1));
+        for number in 1..=3 {
+            house.pair.offer(Ticket(number), report());
+        }
+        house.pair.run_for(Duration::from_mins(5));
+        assert_eq!(house.pair.delivered(), [Ticket(1), Ticket(2), Ticket(3)]);
+        assert_eq!(house.pair.kept.iter().filter(|records| records.report.is_some()).count(), 3);
     }
-    house.pair.run_for(Duration::from_mins(5));
-    assert_eq!(house.pair.delivered(), [Ticket(1), Ticket(2), Ticket(3)]);
-    assert_eq!(house.pair.kept.iter().filter(|records| records.report.is_some()).count(), 3);
 }
 
 fn report() -> loggerhead_model::Report {
