@@ -270,6 +270,26 @@ fn a_connection_over_a_limit_is_reset_and_others_go_on() {
 }
 
 #[test]
+fn a_device_of_ipv4_is_known_by_its_address_on_a_socket_of_both_families_and_not_taken_by_one_of_ipv6() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let configuration = "[[listener]]\nname = \"both\"\nprotocol = \"raw\"\naddress = [\"[::]:0\", \"udp:[::]:0\"]\n\
+                         v6_only = false\n\
+                         [[listener]]\nname = \"six\"\nprotocol = \"raw\"\naddress = [\"[::]:0\"]\n\
+                         [[device]]\nid = \"old\"\nprotocol = \"raw\"\nidentity = \"127.0.0.1\"\nlogin = \"name\"\n";
+    let head_end = HeadEnd::start(directory.path(), configuration);
+    let port_of = |name: &str, place: usize| {
+        let address = head_end.addresses_of(name).get(place).expect("it listens").clone();
+        address.rsplit(':').next().expect("an address has a port").to_owned()
+    };
+    let line = "{\"sequence\":1,\"power\":1}\n";
+    assert_eq!(print("nc", &["-N", "127.0.0.1", &port_of("both", 0)], line), "OK 1\n");
+    assert_eq!(print_datagram(&format!("127.0.0.1:{}", port_of("both", 1)), line), "OK 1\n");
+    let refused = TcpStream::connect(format!("127.0.0.1:{}", port_of("six", 0))).expect_err("that is no IPv6");
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    assert_eq!(stored(head_end), ["old  power 1", "old  power 1"]);
+}
+
+#[test]
 fn names_that_are_no_files_take_connections() {
     let directory = tempfile::tempdir().expect("a directory for this test");
     let name = format!("loggerhead-printers-{}", std::process::id());

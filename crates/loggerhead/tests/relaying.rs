@@ -289,27 +289,57 @@ assert client.recv(1000) == b'six'
     assert!(relay.head_end.stop().success());
 }
 
-#[test]
-fn datagrams_go_to_whom_the_rules_allow_and_come_back_from_nobody_else() {
-    let settings =
-        configuration("nobody", 1).replacen("login = \"nobody\"\n", "login = \"nobody\"\ncommands = [\"udp\"]\n", 1);
-    let settings = settings.replacen("to = [\"loopback\"]\n", "to = [\"loopback\"]\noutgoing = \"127.0.0.3\"\n", 1);
-    let relay = Relay::start(&settings);
-    let socket = || {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a socket of this test");
-        socket
-    };
-    let (server, stranger, client) = (socket(), socket(), socket());
+/// Asks for datagrams from this port of ours, 0 for any; the connection that they last as long as, and where they go.
+fn associate(relay: &Relay, port: u16) -> (TcpStream, SocketAddr) {
     let mut stream = TcpStream::connect(&relay.address).expect("the relay listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket of this test");
-    stream.write_all(b"\x05\x01\x00\x05\x03\x00\x01\0\0\0\0\0\0").expect("the relay reads");
+    let [high, low] = port.to_be_bytes();
+    stream.write_all(&[5, 1, 0, 5, 3, 0, 1, 0, 0, 0, 0, high, low]).expect("the relay reads");
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).expect("an answer");
     assert_eq!(answer[..10], [5, 0, 5, 0, 0, 1, 127, 0, 0, 1], "at the address by which it was reached");
-    let relayed: SocketAddr =
-        format!("127.0.0.1:{}", u16::from_be_bytes([answer[10], answer[11]])).parse().expect("an address");
-    let pack = |port: u16, content: &[u8]| [&[0, 0, 0, 1, 127, 0, 0, 1][..], &port.to_be_bytes(), content].concat();
+    (stream, ([127, 0, 0, 1], u16::from_be_bytes([answer[10], answer[11]])).into())
+}
+
+/// A datagram for this port of this machine.
+fn pack(port: u16, content: &[u8]) -> Vec<u8> {
+    [&[0, 0, 0, 1, 127, 0, 0, 1][..], &port.to_be_bytes(), content].concat()
+}
+
+/// A relay for datagrams of everybody, which go out by an address of their own.
+fn datagram_relay() -> Relay {
+    let settings =
+        configuration("nobody", 1).replacen("login = \"nobody\"\n", "login = \"nobody\"\ncommands = [\"udp\"]\n", 1);
+    let outgoing = "to = [\"loopback\"]\noutgoing = \"127.0.0.3\"\n";
+    Relay::start(&settings.replacen("to = [\"loopback\"]\n", outgoing, 1))
+}
+
+/// A socket for datagrams.
+fn datagram_socket() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket of this test");
+    socket
+}
+
+#[test]
+fn a_client_that_names_its_port_is_heard_from_it_alone() {
+    let relay = datagram_relay();
+    let (server, client, other) = (datagram_socket(), datagram_socket(), datagram_socket());
+    let (_stream, relayed) = associate(&relay, client.local_addr().expect("it is bound").port());
+    let port = server.local_addr().expect("it is bound").port();
+    other.send_to(&pack(port, b"from another port"), relayed).expect("sent");
+    client.send_to(&pack(port, b"from the one"), relayed).expect("sent");
+    let mut bytes = [0; 100];
+    let (count, _) = server.recv_from(&mut bytes).expect("it comes");
+    assert_eq!(&bytes[..count], b"from the one");
+    assert!(relay.head_end.stop().success());
+}
+
+#[test]
+fn datagrams_go_to_whom_the_rules_allow_and_come_back_from_nobody_else() {
+    let relay = datagram_relay();
+    let (server, stranger, client) = (datagram_socket(), datagram_socket(), datagram_socket());
+    let (stream, relayed) = associate(&relay, 0);
     let port = server.local_addr().expect("it is bound").port();
     // What is not allowed, or no datagram, is dropped, and what follows is not.
     for dropped in [

@@ -160,4 +160,17 @@ to = ['own', '127.0.0.0/8']
         check("", "self.example", "10.9.1.1:80", true);
         check("", "self.example", "10.1.1.1:80", false);
     }
+
+    #[test]
+    fn a_rule_with_an_address_of_ours_is_one_for_its_family() {
+        let rules = "[[rule]]\naction = 'allow'\nto = ['private']\noutgoing = '10.0.0.1'\n\
+                     [[rule]]\naction = 'allow'\nto = ['private']\noutgoing = 'fd00::1'\n";
+        let settings = Settings::of_listener(&rules.parse().expect("TOML")).expect("rules that can be");
+        let asked = Asked { user: None, from: None, command: Command::Connect };
+        for (to, from) in [("10.1.1.1:80", "10.0.0.1"), ("[fd00::2]:80", "fd00::1")] {
+            let place = Place { address: to.parse().expect("an address"), is_own: false };
+            let route = decide(&settings, &asked, &Host::Address(place.address.ip()), place).expect("it is allowed");
+            assert_eq!(route.outgoing, from.parse().ok(), "{to}");
+        }
+    }
 }
