@@ -166,6 +166,8 @@ pub struct RelayLimits {
 pub enum Unreached {
     /// The rules do not allow it.
     Forbidden,
+    /// The proxy on the way does not take the login that it was given, or wants one.
+    Login,
     /// This user has as many relays as may be.
     Full,
     /// The name leads nowhere.
@@ -188,6 +190,7 @@ impl Unreached {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Forbidden => "not allowed by the rules",
+            Self::Login => "the proxy does not take the login",
             Self::Full => "too many relays at once",
             Self::Unresolved => "the name leads nowhere",
             Self::Refused => "refused",

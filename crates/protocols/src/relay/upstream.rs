@@ -193,7 +193,7 @@ impl Handshake {
         match (&mut self.stage, bytes) {
             (Stage::Method, [5, 0]) | (Stage::Login, [_, 0]) => self.ask_socks(),
             (Stage::Method, [5, 2]) => {
-                let (user, password) = self.login.as_ref().ok_or(Unreached::Forbidden)?;
+                let (user, password) = self.login.as_ref().ok_or(Unreached::Login)?;
                 let mut login = vec![1];
                 for text in [user, password] {
                     login.push(u8::try_from(text.len()).map_err(|_| Unreached::Failed)?);
@@ -202,7 +202,7 @@ impl Handshake {
                 self.steps.push_back(Step::Send(login.into()));
                 self.expect(Stage::Login, 2);
             }
-            (Stage::Method, [5, 0xff]) | (Stage::Login, _) => return Err(Unreached::Forbidden),
+            (Stage::Method, [5, 0xff]) | (Stage::Login, _) => return Err(Unreached::Login),
             (Stage::Reply, [5, 0, _, kind, first]) => {
                 let rest = match kind {
                     1 => 4 - 1 + 2,
@@ -275,7 +275,8 @@ impl Handshake {
                 self.stage = Stage::Reached;
                 Ok(())
             }
-            (Some("HTTP/1.0" | "HTTP/1.1"), Some("401" | "403" | "407")) => Err(Unreached::Forbidden),
+            (Some("HTTP/1.0" | "HTTP/1.1"), Some("401" | "407")) => Err(Unreached::Login),
+            (Some("HTTP/1.0" | "HTTP/1.1"), Some("403")) => Err(Unreached::Forbidden),
             (Some("HTTP/1.0" | "HTTP/1.1"), Some("502" | "503")) => Err(Unreached::Host),
             (Some("HTTP/1.0" | "HTTP/1.1"), Some("504")) => Err(Unreached::TimedOut),
             _ => Err(Unreached::Failed),
@@ -346,8 +347,8 @@ mod tests {
     #[test]
     fn a_proxy_that_does_not_lead_on_says_why() {
         for (answers, why) in [
-            (&b"\x05\xff"[..], Unreached::Forbidden),
-            (b"\x05\x02", Unreached::Forbidden),
+            (&b"\x05\xff"[..], Unreached::Login),
+            (b"\x05\x02", Unreached::Login),
             (b"\x04\x00", Unreached::Failed),
             (b"\x05\x00\x05\x02\x00\x01\x00", Unreached::Forbidden),
             (b"\x05\x00\x05\x05\x00\x01\x00", Unreached::Refused),
@@ -355,9 +356,10 @@ mod tests {
         ] {
             assert_eq!(converse("socks5://h:1", "a:1", answers).1, Err(why), "{answers:?}");
         }
-        assert_eq!(converse("socks5://u:p@h:1", "a:1", b"\x05\x02\x01\x01").1, Err(Unreached::Forbidden));
+        assert_eq!(converse("socks5://u:p@h:1", "a:1", b"\x05\x02\x01\x01").1, Err(Unreached::Login));
         for (answer, why) in [
-            ("HTTP/1.1 407 Log in\r\n\r\n", Unreached::Forbidden),
+            ("HTTP/1.1 407 Log in\r\n\r\n", Unreached::Login),
+            ("HTTP/1.1 403 No\r\n\r\n", Unreached::Forbidden),
             ("HTTP/1.1 502 Bad\r\n\r\n", Unreached::Host),
             ("HTTP/1.1 504 Late\r\n\r\n", Unreached::TimedOut),
             ("SSH-2.0\r\n\r\n", Unreached::Failed),

@@ -317,7 +317,8 @@ impl HeadEnd {
                 self.reply(version, why.into(), NOWHERE);
                 match why {
                     Unreached::Forbidden | Unreached::Full => self.tell(now, EventKind::Refused, why.word()),
-                    Unreached::Unresolved
+                    Unreached::Login
+                    | Unreached::Unresolved
                     | Unreached::Refused
                     | Unreached::Network
                     | Unreached::Host

@@ -300,6 +300,7 @@ fn forged_requests_are_refused() {
 fn why_nobody_was_reached_is_said() {
     for (why, code) in [
         (Unreached::Failed, "01"),
+        (Unreached::Login, "01"),
         (Unreached::Full, "02"),
         (Unreached::Network, "03"),
         (Unreached::Host, "04"),
