@@ -8,6 +8,7 @@ use std::time::Duration;
 use loggerhead_protocols::CloseReason;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -73,6 +74,27 @@ impl Door {
     }
 }
 
+/// Lets peers in at a rate: as many at once as in a second.
+#[derive(Clone, Copy, Debug)]
+struct Turnstile {
+    /// Until when those who are in last at the rate.
+    until: Instant,
+}
+
+impl Turnstile {
+    /// Until when it is shut, if it is.
+    fn shut_until(self, now: Instant) -> Option<Instant> {
+        self.until.checked_sub(Duration::from_secs(1)).filter(|opens_at| *opens_at > now)
+    }
+
+    /// One more is in, at so many in a second.
+    fn count(&mut self, now: Instant, per_s_max: u32) {
+        if let Some(each) = Duration::from_secs(1).checked_div(per_s_max) {
+            self.until = self.until.max(now) + each;
+        }
+    }
+}
+
 /// Accepts until `stop`, then waits for the connections that are left; whoever stops tells them to end.
 pub(crate) async fn keep(
     core: Arc<Core>,
@@ -83,13 +105,19 @@ pub(crate) async fn keep(
 ) {
     let mut connections = JoinSet::new();
     let mut pause = PAUSE_MIN;
+    let mut turnstile = Turnstile { until: Instant::now() };
     loop {
+        // Whoever has to wait stands in the kernel's queue, and costs nothing here.
+        let shut_until = turnstile.shut_until(Instant::now());
+        let may_accept = shut_until.is_none() && door.takes_another(connections.len());
         tokio::select! {
             () = stop.cancelled() => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
-            arrived = door.accept(&listener), if door.takes_another(connections.len()) => match arrived {
+            () = sleep_until(shut_until.unwrap_or_else(Instant::now)), if shut_until.is_some() => {}
+            arrived = door.accept(&listener), if may_accept => match arrived {
                 Ok(arrived) => {
                     pause = PAUSE_MIN;
+                    turnstile.count(Instant::now(), listener.settings().connects_per_s_max);
                     welcome(&core, &listener, tls.as_ref(), arrived, &mut connections);
                 }
                 Err(error) => {
@@ -215,5 +243,37 @@ async fn serve_tls<S: Stream>(core: Arc<Core>, pass: Pass, peer: Peer, stream: S
             pass.listener().counters.handshakes_failed.one_more();
             tracing::debug!(peer = %peer.text, reason = %CloseReason::Silent(within), "no TLS handshake");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::Turnstile;
+
+    /// How many are let in at this moment, at this rate.
+    fn let_in(turnstile: &mut Turnstile, now: Instant, per_s_max: u32) -> usize {
+        let mut count = 0;
+        while count < 1_000 && turnstile.shut_until(now).is_none() {
+            turnstile.count(now, per_s_max);
+            count += 1;
+        }
+        count
+    }
+
+    #[test]
+    fn as_many_are_let_in_at_once_as_in_a_second_and_then_at_the_rate() {
+        let now = Instant::now();
+        let mut turnstile = Turnstile { until: now };
+        let first = let_in(&mut turnstile, now, 10);
+        assert!((10..=11).contains(&first), "{first}");
+        assert_eq!(let_in(&mut turnstile, now, 10), 0);
+        assert_eq!(let_in(&mut turnstile, now + Duration::from_millis(500), 10), 5);
+        let opens_at = turnstile.shut_until(now).expect("it is shut");
+        assert_eq!(let_in(&mut turnstile, opens_at, 10), 1);
+        assert_eq!(let_in(&mut Turnstile { until: now }, now, 0), 1_000, "without a rate everybody is let in");
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) connections_max: usize,
     pub(crate) connections_per_address_max: usize,
     pub(crate) connections_per_device_max: usize,
+    /// 0 for as many as come.
+    pub(crate) connects_per_s_max: u32,
 }
 
 #[derive(Default)]

@@ -309,6 +309,7 @@ fn settings(config: &config::Listener, protocol: &'static Protocol) -> Settings 
         connections_max: config.connections_max,
         connections_per_address_max: config.connections_per_address_max,
         connections_per_device_max: config.connections_per_device_max,
+        connects_per_s_max: config.connects_per_s_max,
     }
 }
 

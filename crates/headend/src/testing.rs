@@ -96,6 +96,7 @@ impl Bench {
             limits: Limits::default(),
             proxies: Vec::new(),
             connections_max: 4,
+            connects_per_s_max: 0,
             connections_per_address_max: 3,
             connections_per_device_max: 2,
         };

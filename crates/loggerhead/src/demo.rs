@@ -120,6 +120,7 @@ fn config(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys, port: u16) ->
         connections_max: CONNECTIONS_MAX,
         connections_per_address_max: CONNECTIONS_MAX,
         connections_per_device_max: 4,
+        connects_per_s_max: 0,
         data_ports: None,
         first_frame: Duration::from_secs(5),
         login: Duration::from_secs(10),

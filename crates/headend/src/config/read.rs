@@ -295,6 +295,7 @@ fn listener(section: &Section<'_>, devices: &[(Device, Section<'_>)]) -> Option<
         connections_max: bounded("connections_max"),
         connections_per_address_max: bounded("connections_per_address_max"),
         connections_per_device_max: bounded("connections_per_device_max"),
+        connects_per_s_max: u32::try_from(section.count("connects_per_s_max")).unwrap_or(u32::MAX),
         data_ports: data_ports(section),
         first_frame: Duration::from_secs(section.count_or("first_frame_s", protocol.limits.first_frame.as_secs())),
         login: Duration::from_secs(section.count_or("login_s", protocol.limits.login.as_secs())),

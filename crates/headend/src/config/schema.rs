@@ -304,6 +304,13 @@ pub(super) const LISTENER: Keys = &[
         CONNECTIONS_PER_DEVICE_DEFAULT,
         "connections at once of a device that opens one for every message",
     ),
+    count(
+        "connects_per_s_max",
+        0,
+        1_000_000,
+        0,
+        "connections accepted in a second at each address, the others wait; 0: as many as come",
+    ),
     key(
         "data_ports",
         Kind::Text,

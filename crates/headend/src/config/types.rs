@@ -224,6 +224,8 @@ pub struct Listener {
     pub connections_per_address_max: usize,
     /// Connections at once of a device that opens one for every message.
     pub connections_per_device_max: usize,
+    /// Connections that are accepted in a second at each address; 0 for as many as come.
+    pub connects_per_s_max: u32,
     /// Ports for single connections that its protocol asks for.
     pub data_ports: Option<DataPorts>,
     /// From the connection to its first whole frame.
