@@ -92,6 +92,8 @@ pub(crate) enum ProblemKind {
     NotBytes,
     /// A file for which there is no room.
     NoRoom,
+    /// A disk that takes no more.
+    DiskFull,
     /// The store cannot read or write.
     Store,
 }
@@ -121,7 +123,7 @@ const fn row(
     Description { kind, word, status, title, remedy }
 }
 
-static DESCRIPTIONS: [Description; 37] = [
+static DESCRIPTIONS: [Description; 38] = [
     row(
         ProblemKind::BadRequest,
         "bad-request",
@@ -367,6 +369,13 @@ static DESCRIPTIONS: [Description; 37] = [
         StatusCode::PAYLOAD_TOO_LARGE,
         "there is no room for the file",
         "remove files that nobody needs, or raise the limits of [files] in the configuration",
+    ),
+    row(
+        ProblemKind::DiskFull,
+        "disk-full",
+        StatusCode::INSUFFICIENT_STORAGE,
+        "the disk of the server has no room for the file",
+        "make room on the disk, and go on: what came of the file is kept",
     ),
     row(
         ProblemKind::Store,

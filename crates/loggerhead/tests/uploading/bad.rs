@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::support::{HeadEnd, prlimit};
 
+use super::resuming::{curl, header, printed};
 use super::{FILES, Sender, address, content, kept, names};
 
 /// Every file below a folder, from there.
@@ -103,6 +104,28 @@ fn a_disk_that_takes_no_more_is_told_and_the_head_end_goes_on() {
     small.send(b"hello");
     assert_eq!(small.told()["status"], "ok");
     assert_eq!(kept(&head_end.data()), [b"hello"]);
+
+    // A client of tus is told the same by its status, and goes on when there is room again.
+    let length = format!("Upload-Length: {}", bytes.len());
+    let begin = ["-i", "-X", "POST", "-H", &length, "-H", "Upload-Metadata: filename YQ=="];
+    let begun = printed(curl(&head_end.data()).args(begin).arg("http://localhost/api/v1/uploads?device=here"));
+    let upload = format!("http://localhost{}", header(&begun, "location").expect("an address"));
+    let piece = |from: u64| {
+        let path = directory.path().join("piece");
+        std::fs::write(&path, &bytes[usize::try_from(from).expect("small")..]).expect("a directory of this test");
+        let mut curl = curl(&head_end.data());
+        curl.args(["-i", "-X", "PATCH", "-H", "Content-Type: application/offset+octet-stream", "-H", "Expect:"]);
+        curl.args(["-H", &format!("Upload-Offset: {from}"), "-T"]).arg(&path).arg(&upload);
+        printed(&mut curl)
+    };
+    let full = piece(0);
+    assert!(full.contains(" 507 ") && full.contains("/api/v1/problems/disk-full"), "{full}");
     prlimit(head_end.id(), "--fsize=unlimited:unlimited");
+    let here = header(&printed(curl(&head_end.data()).args(["-I", &upload])), "upload-offset").expect("an offset");
+    let here: u64 = here.parse().expect("a number");
+    assert!(here <= 8_388_608, "{here}");
+    let done = piece(here);
+    assert!(done.contains(" 204 "), "{done}");
+    assert!(kept(&head_end.data()).contains(&bytes));
     assert!(head_end.stop().success());
 }

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use crate::support::{Api, HeadEnd, assert_fails, json, loggerhead};
 
-use super::{FILES, address, content, kept, names};
+use super::{FILES, Sender, address, content, kept, names};
 
 const FILE_BYTES: usize = 32 * 1024 * 1024;
 
@@ -75,7 +75,7 @@ fn send_proves_the_secret_and_says_what_is_wrong_at_once() {
 }
 
 /// Runs curl against the private socket of a head-end.
-fn curl(data: &Path) -> Command {
+pub(super) fn curl(data: &Path) -> Command {
     let mut curl = Command::new("curl");
     curl.args(["-sS", "--unix-socket"]).arg(data.join("api.sock")).args(["-H", "Tus-Resumable: 1.0.0"]);
     curl.stdin(Stdio::null());
@@ -83,13 +83,13 @@ fn curl(data: &Path) -> Command {
 }
 
 /// The value of a header in what curl printed.
-fn header(text: &str, name: &str) -> Option<String> {
+pub(super) fn header(text: &str, name: &str) -> Option<String> {
     let find =
         |line: &str| line.to_lowercase().strip_prefix(name)?.strip_prefix(": ").map(|value| value.trim().to_owned());
     text.lines().find_map(find)
 }
 
-fn printed(command: &mut Command) -> String {
+pub(super) fn printed(command: &mut Command) -> String {
     let output = command.output().expect("curl is there");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -136,6 +136,68 @@ fn an_upload_by_tus_goes_on_after_a_kill_and_is_found_read_and_removed() {
     assert_eq!(api.ask("DELETE", &format!("/api/v1/files/{number}"), "", "").status, 204);
     assert_eq!(api.get(&format!("/api/v1/files/{number}")).status, 404);
     assert!(kept(&data).is_empty());
+    assert!(head_end.stop().success());
+}
+
+#[test]
+fn ranges_of_a_file_are_given_as_they_are_asked_for() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let head_end = HeadEnd::start(directory.path(), FILES);
+    let mut sender = Sender::to(&address(&head_end, "plain"));
+    sender.send(b"{\"filename\": \"digits\", \"filesize\": 10, \"reply\": true}0123456789");
+    assert_eq!(sender.told()["status"], "ok");
+    let (api, place) = (Api::Unix(head_end.data()), "/api/v1/files/1/content");
+    let whole = api.get(place);
+    let tag = header(&whole.head, "etag").expect("a tag");
+    assert_eq!((whole.status, whole.body.as_str()), (200, "0123456789"));
+    let check = |headers: &str, status: u16, body: &str, range: Option<&str>| {
+        let answer = api.ask("GET", place, headers, "");
+        assert_eq!(answer.status, status, "{headers}: {answer:?}");
+        assert_eq!(header(&answer.head, "content-range").as_deref(), range, "{headers}: {answer:?}");
+        assert!(status == 416 || answer.body == body, "{headers}: {answer:?}");
+    };
+    check("Range: bytes=2-4\r\n", 206, "234", Some("bytes 2-4/10"));
+    check("Range: bytes=7-\r\n", 206, "789", Some("bytes 7-9/10"));
+    check("Range: bytes=-2\r\n", 206, "89", Some("bytes 8-9/10"));
+    check("Range: bytes=10-\r\n", 416, "", Some("bytes */10"));
+    // What was begun of this version goes on, and of another one begins anew.
+    check(&format!("Range: bytes=7-\r\nIf-Range: {tag}\r\n"), 206, "789", Some("bytes 7-9/10"));
+    check("Range: bytes=7-\r\nIf-Range: \"1-2\"\r\n", 200, "0123456789", None);
+    check("Range: bytes=10-\r\nIf-Range: \"1-2\"\r\n", 200, "0123456789", None);
+    assert!(head_end.stop().success());
+}
+
+/// What `send` prints on a terminal with these arguments: what goes to people and to pipes alike.
+fn on_a_terminal(arguments: &str) -> String {
+    let program = loggerhead().get_program().to_string_lossy().into_owned();
+    let mut terminal = Command::new("script");
+    let line = format!("exec '{program}' send {arguments}");
+    terminal.args(["--quiet", "--return", "--command", &line, "/dev/null"]).env("TERM", "xterm").stdin(Stdio::null());
+    let output = terminal.output().expect("`script` of util-linux");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+#[test]
+fn send_draws_a_bar_on_a_terminal_and_none_elsewhere() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let head_end = HeadEnd::start(directory.path(), FILES);
+    let address = address(&head_end, "plain");
+    let write = |name: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, content(FILE_BYTES)).expect("a directory of this test");
+        path.to_str().expect("text").to_owned()
+    };
+    let said = on_a_terminal(&format!("'{}' --to {address}", write("one.bin")));
+    for bar in ["reading [", "sending ["] {
+        let drawn = said.rsplit_once(bar).unwrap_or_else(|| panic!("no {bar} in {said:?}")).1;
+        assert!(drawn.contains("/32.00 MiB"), "how much of how much: {drawn:?}");
+    }
+    assert!(said.contains("is kept as one.bin, 33554432 bytes"), "{said:?}");
+    let output = crate::support::outcome(&["send", &write("other.bin"), "--to", &address]);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("is kept as other.bin"), "{output:?}");
     assert!(head_end.stop().success());
 }
 

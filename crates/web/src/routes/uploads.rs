@@ -116,6 +116,8 @@ pub(crate) async fn describe(State(api): State<Api>) -> Response {
             content_type = "application/problem+json"),
         (status = 460, description = "The bytes do not come to their checksum.", body = ProblemDetails,
             content_type = "application/problem+json"),
+        (status = 507, description = "The disk has no room.", body = ProblemDetails,
+            content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn begin(
@@ -218,6 +220,8 @@ pub(crate) async fn show(
         (status = 415, description = "A body of another type.", body = ProblemDetails,
             content_type = "application/problem+json"),
         (status = 460, description = "The bytes do not come to their checksum, and are given up.", body = ProblemDetails,
+            content_type = "application/problem+json"),
+        (status = 507, description = "The disk has no room; what came of the piece before that is kept.", body = ProblemDetails,
             content_type = "application/problem+json"),
     )
 )]
@@ -442,7 +446,8 @@ impl Sum {
 /// What the failure of a file is to a client.
 fn refused(failure: &FileFailure) -> Problem {
     let kind = match failure {
-        FileFailure::Quota | FileFailure::DiskFull => ProblemKind::NoRoom,
+        FileFailure::Quota => ProblemKind::NoRoom,
+        FileFailure::DiskFull => ProblemKind::DiskFull,
         FileFailure::Gap { .. } | FileFailure::TakenOver => ProblemKind::WrongOffset,
         FileFailure::Differs => ProblemKind::BadRequest,
         FileFailure::Exists => ProblemKind::Taken,
