@@ -10,11 +10,11 @@ use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use nix::libc;
-use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo};
+use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo, ReceiveTimestampns};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::UdpSocket;
@@ -54,11 +54,20 @@ struct Path {
 struct Came {
     count: usize,
     path: Path,
+    /// When the system had it.
+    at: Option<SystemTime>,
     is_cut: bool,
 }
 
+/// A datagram of one peer.
+struct Datagram {
+    bytes: Bytes,
+    /// When the system had it, however long it waited for us.
+    at: Option<SystemTime>,
+}
+
 struct Peer {
-    inbox: Sender<Bytes>,
+    inbox: Sender<Datagram>,
     heard_at: Instant,
 }
 
@@ -73,6 +82,7 @@ impl Datagrams {
             IpAddr::V6(own) if own.is_unspecified() => setsockopt(&socket, Ipv6RecvPacketInfo, &true)?,
             IpAddr::V4(_) | IpAddr::V6(_) => {}
         }
+        setsockopt(&socket, ReceiveTimestampns, &true)?;
         Ok(Self {
             socket: Arc::new(socket),
             counters,
@@ -96,7 +106,7 @@ impl Datagrams {
             }
             let receiving = self.socket.async_io(Interest::READABLE, || receive(&self.socket, &mut self.buffer));
             let Ok(received) = timeout_at(sweep_at, receiving).await else { continue };
-            let Came { count, path, is_cut } = received?;
+            let Came { count, path, at, is_cut } = received?;
             if is_cut {
                 self.counters.datagrams_dropped.one_more();
                 continue;
@@ -104,27 +114,27 @@ impl Datagrams {
             // An empty one says nothing, and would look like the end of a stream.
             let bytes = Bytes::copy_from_slice(self.buffer.get(..count).unwrap_or_default());
             if !bytes.is_empty()
-                && let Some(conversation) = self.hand_over(path, bytes, peers_max)
+                && let Some(conversation) = self.hand_over(path, Datagram { bytes, at }, peers_max)
             {
                 return Ok((conversation, path.peer));
             }
         }
     }
 
-    fn hand_over(&mut self, path: Path, bytes: Bytes, peers_max: usize) -> Option<Conversation> {
+    fn hand_over(&mut self, path: Path, datagram: Datagram, peers_max: usize) -> Option<Conversation> {
         let now = Instant::now();
-        let bytes = match self.peers.get_mut(&path) {
-            None => bytes,
+        let Datagram { bytes, at } = match self.peers.get_mut(&path) {
+            None => datagram,
             Some(peer) => {
                 peer.heard_at = now;
-                match peer.inbox.try_send(bytes) {
+                match peer.inbox.try_send(datagram) {
                     Ok(()) => return None,
                     Err(TrySendError::Full(_)) => {
                         self.counters.datagrams_dropped.one_more();
                         return None;
                     }
                     // Its conversation is over: this begins another one.
-                    Err(TrySendError::Closed(bytes)) => bytes,
+                    Err(TrySendError::Closed(datagram)) => datagram,
                 }
             }
         };
@@ -136,7 +146,8 @@ impl Datagrams {
         self.peers.insert(path, Peer { inbox, heard_at: now });
         let socket = Arc::clone(&self.socket);
         let counters = Arc::clone(&self.counters);
-        Some(Conversation { socket, counters, path, inbox: waiting, rest: bytes, is_over: false })
+        let (inbox, rest, unanswered) = (waiting, bytes, at);
+        Some(Conversation { socket, counters, path, inbox, rest, unanswered, is_over: false })
     }
 
     /// Forgets peers whose conversation is over, and ends that of those who are silent.
@@ -152,9 +163,11 @@ pub(crate) struct Conversation {
     socket: Arc<UdpSocket>,
     counters: Arc<ProtocolCounters>,
     path: Path,
-    inbox: Receiver<Bytes>,
+    inbox: Receiver<Datagram>,
     /// The datagram that is being read.
     rest: Bytes,
+    /// When the last datagram came, until something is sent.
+    unanswered: Option<SystemTime>,
     /// We have said our last.
     is_over: bool,
 }
@@ -167,7 +180,7 @@ impl AsyncRead for Conversation {
         if self.rest.is_empty()
             && let Some(next) = ready!(self.inbox.poll_recv(context))
         {
-            self.rest = next;
+            (self.rest, self.unanswered) = (next.bytes, next.at);
         }
         let count = self.rest.len().min(into.remaining());
         into.put_slice(&self.rest.split_to(count));
@@ -176,7 +189,7 @@ impl AsyncRead for Conversation {
 }
 
 impl AsyncWrite for Conversation {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         // All conversations share the socket, which wakes one task only, so nobody waits for room in it.
         let sent = match self.path.own {
             Some(own) => self.socket.try_io(Interest::WRITABLE, || send(&self.socket, bytes, self.path.peer, own)),
@@ -187,7 +200,13 @@ impl AsyncWrite for Conversation {
                 self.counters.datagrams_dropped.one_more();
                 Poll::Ready(Ok(bytes.len()))
             }
-            sent => Poll::Ready(sent),
+            sent => {
+                // A clock that was set back in between says nothing.
+                if let Some(took) = self.unanswered.take().and_then(|came_at| came_at.elapsed().ok()) {
+                    self.counters.answers.record(took);
+                }
+                Poll::Ready(sent)
+            }
         }
     }
 
@@ -204,7 +223,7 @@ impl AsyncWrite for Conversation {
 /// Receives a datagram that is there.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the library has many more, of which none was asked for")]
 fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Came> {
-    let mut control = nix::cmsg_space!(libc::in6_pktinfo);
+    let mut control = nix::cmsg_space!(libc::in6_pktinfo, libc::timespec);
     let mut parts = [IoSliceMut::new(buffer)];
     let received = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty())?;
     let is_cut = received.flags.contains(MsgFlags::MSG_TRUNC);
@@ -218,8 +237,12 @@ fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Came> {
         _ => None,
     };
     let own = received.cmsgs()?.find_map(address);
+    let at = received.cmsgs()?.find_map(|message| match message {
+        ControlMessageOwned::ScmTimestampns(at) => Some(SystemTime::UNIX_EPOCH + Duration::from(at)),
+        _ => None,
+    });
     let peer = received.address.as_ref().and_then(address_of).ok_or(io::ErrorKind::InvalidData)?;
-    Ok(Came { count: received.bytes, path: Path { peer, own }, is_cut })
+    Ok(Came { count: received.bytes, path: Path { peer, own }, at, is_cut })
 }
 
 fn address_of(storage: &SockaddrStorage) -> Option<SocketAddr> {
@@ -255,7 +278,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::UdpSocket;
 
-    use super::{Conversation, Datagrams, Path, SILENCE, WAITING_MAX};
+    use super::{Conversation, Datagram, Datagrams, Path, SILENCE, WAITING_MAX};
     use crate::metrics::ProtocolCounters;
 
     async fn socket() -> UdpSocket {
@@ -271,6 +294,10 @@ mod tests {
 
     fn path_of(theirs: &UdpSocket) -> Path {
         Path { peer: theirs.local_addr().expect("it is bound"), own: None }
+    }
+
+    fn datagram(bytes: &'static str) -> Datagram {
+        Datagram { bytes: bytes.into(), at: None }
     }
 
     async fn read(conversation: &mut Conversation) -> Vec<u8> {
@@ -297,6 +324,8 @@ mod tests {
         conversation.write_all(b"answer").await.expect("sent");
         let mut bytes = [0; 100];
         assert_eq!(theirs.recv(&mut bytes).await.expect("it comes"), 6);
+        conversation.write_all(b"more").await.expect("sent");
+        assert_eq!(conversation.counters.answers.read().count, 1, "what follows an answer is none");
     }
 
     #[tokio::test]
@@ -343,22 +372,22 @@ mod tests {
         let (mut datagrams, theirs) = both().await;
         let counters: Arc<ProtocolCounters> = Arc::clone(&datagrams.counters);
         let from = path_of(&theirs);
-        let first = datagrams.hand_over(from, "first".into(), 1);
+        let first = datagrams.hand_over(from, datagram("first"), 1);
         for _ in 0..=WAITING_MAX {
-            assert!(datagrams.hand_over(from, "more".into(), 1).is_none());
+            assert!(datagrams.hand_over(from, datagram("more"), 1).is_none());
         }
         assert_eq!(counters.datagrams_dropped.value(), 1);
         let other = Path { peer: "192.0.2.1:5".parse().expect("an address"), own: None };
-        assert!(datagrams.hand_over(other, "no place".into(), 1).is_none());
+        assert!(datagrams.hand_over(other, datagram("no place"), 1).is_none());
         assert_eq!(counters.datagrams_dropped.value(), 2);
         drop(first);
-        assert!(datagrams.hand_over(from, "again".into(), 1).is_some(), "its conversation was over");
+        assert!(datagrams.hand_over(from, datagram("again"), 1).is_some(), "its conversation was over");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_is_silent_is_forgotten_and_its_conversation_ends() {
         let (mut datagrams, theirs) = both().await;
-        let mut conversation = datagrams.hand_over(path_of(&theirs), "x".into(), 1).expect("the first one");
+        let mut conversation = datagrams.hand_over(path_of(&theirs), datagram("x"), 1).expect("the first one");
         assert_eq!(read(&mut conversation).await, b"x");
         tokio::time::advance(SILENCE).await;
         datagrams.sweep();

@@ -22,6 +22,14 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// A thread of its own could not be had.
+    #[error("listener {listener}: no thread of its own: {source}")]
+    Thread {
+        /// The listener's name.
+        listener: String,
+        /// What the system says.
+        source: io::Error,
+    },
     /// A certificate or a key could not be used.
     #[error("listener {listener}: {path}: {reason}", path = path.display())]
     Tls {

@@ -39,6 +39,7 @@ pub mod outgoing;
 mod own_settings;
 mod passed;
 mod presence;
+mod prompt;
 mod proxy;
 mod relay;
 mod said;

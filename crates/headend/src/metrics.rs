@@ -9,10 +9,10 @@ use std::time::Duration;
 use loggerhead_model::EventKind;
 use loggerhead_protocols::{ALL, FaultKind, Refusal};
 
-/// Upper ends of the latency buckets in microseconds: finest around the few milliseconds of a commit.
-const LATENCY_US: [u64; 16] = [
-    250, 500, 1_000, 2_000, 3_000, 5_000, 7_500, 10_000, 15_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
-    5_000_000,
+/// Upper ends of the latency buckets in microseconds: finest around the few milliseconds of a commit, and of a robot's cycle.
+const LATENCY_US: [u64; 17] = [
+    250, 500, 1_000, 2_000, 3_000, 4_000, 5_000, 7_500, 10_000, 15_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 5_000_000,
 ];
 
 /// All figures at one moment. Counters count from the start of the process.
@@ -77,6 +77,8 @@ pub struct ProtocolMetrics {
     pub sends: u64,
     /// From a packet's bytes to its acknowledgement written.
     pub ack_latency: Histogram,
+    /// From the moment at which the system had a datagram to what was sent back for it.
+    pub answer_latency: Histogram,
 }
 
 /// How often a value fell below each bound.
@@ -152,7 +154,7 @@ impl Timings {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a figure for people; 2^53 microseconds are 285 years")]
-    fn read(&self) -> Histogram {
+    pub(crate) fn read(&self) -> Histogram {
         let mut count = 0;
         let buckets = LATENCY_US
             .iter()
@@ -205,6 +207,8 @@ pub(crate) struct ProtocolCounters {
     pub(crate) packets_not_stored: Counter,
     pub(crate) sends: Counter,
     pub(crate) ack_latency: Timings,
+    /// Of datagrams.
+    pub(crate) answers: Timings,
 }
 
 /// Every reason for a refusal, for counters.
@@ -260,6 +264,7 @@ impl ProtocolCounters {
             packets_not_stored: self.packets_not_stored.value(),
             sends: self.sends.value(),
             ack_latency: self.ack_latency.read(),
+            answer_latency: self.answers.read(),
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::error::StartError;
 use crate::identity::{Admittance, Enroll};
 use crate::listener::{Listener, Settings};
 use crate::passed::{Passed, passed};
+use crate::prompt::Prompt;
 use crate::socket::{Families, bind_udp, listen_tcp, listen_unix};
 use crate::status::{BoundAddress, ListenerStatus, ReloadReport};
 use crate::tls::{Certificate, FileError, Files};
@@ -44,6 +45,8 @@ struct Running {
     certificate: Option<Arc<Certificate>>,
     stop: CancellationToken,
     doors: JoinSet<()>,
+    /// The thread that serves it, where its peers cannot wait.
+    prompt: Option<Prompt>,
 }
 
 impl Serving {
@@ -182,6 +185,8 @@ impl Running {
         let protocol = known(config)?;
         let counters = core.counters.protocol(protocol.name);
         let acceptor = acceptor(core, protocol, config)?;
+        let prompt = acceptor.answers_in_cycles().then(|| Prompt::start(&config.name)).transpose();
+        let prompt = prompt.map_err(|source| StartError::Thread { listener: config.name.clone(), source })?;
         let certificate = certificate(config)?;
         let tls =
             certificate.as_ref().map(Certificate::acceptor).transpose().map_err(|error| tls_error(config, error))?;
@@ -189,8 +194,12 @@ impl Running {
         let settings = settings(config, protocol);
         let listener = Listener::new(config.name.clone(), protocol.name, counters, settings, acceptor, data_doors);
         let mut opened = Vec::new();
-        for address in &config.addresses {
-            opened.extend(open_doors(&listener, config, protocol, address)?);
+        {
+            // Sockets belong to the thread that serves them.
+            let _there = prompt.as_ref().map(|prompt| prompt.handle().enter());
+            for address in &config.addresses {
+                opened.extend(open_doors(&listener, config, protocol, address)?);
+            }
         }
         let mut running = Self {
             config: config.clone(),
@@ -199,6 +208,7 @@ impl Running {
             certificate,
             stop: CancellationToken::new(),
             doors: JoinSet::new(),
+            prompt,
         };
         for (door, address) in opened {
             let doing = if matches!(door, Door::Call(_)) { "calling" } else { "listening" };
@@ -211,7 +221,11 @@ impl Running {
 
     fn keep(&mut self, core: &Arc<Core>, door: Door, tls: Option<TlsAcceptor>) {
         let (core, listener, stop) = (Arc::clone(core), Arc::clone(&self.listener), self.stop.clone());
-        self.doors.spawn(door::keep(core, listener, door, tls, stop));
+        let kept = door::keep(core, listener, door, tls, stop);
+        match &self.prompt {
+            Some(prompt) => self.doors.spawn_on(kept, prompt.handle()),
+            None => self.doors.spawn(kept),
+        };
     }
 
     /// Whether this configuration can be had without opening sockets anew.

@@ -281,7 +281,9 @@ fn start_failure(error: StartError) -> anyhow::Error {
         | StartError::Twice { .. }
         | StartError::Key { .. }
         | StartError::Tls { .. } => Failure::new(Exit::Usage, error.to_string()).into(),
-        StartError::Listen { .. } | StartError::Files(_) | StartError::Store(_) => error.into(),
+        StartError::Listen { .. } | StartError::Thread { .. } | StartError::Files(_) | StartError::Store(_) => {
+            error.into()
+        }
     }
 }
 

@@ -57,6 +57,12 @@ pub trait Acceptor: Send + Sync {
     fn takes_people(&self) -> bool {
         false
     }
+
+    /// Whether its peers stop where an answer is a few milliseconds late: then they are served before all others, by a thread
+    /// of their own.
+    fn answers_in_cycles(&self) -> bool {
+        false
+    }
 }
 
 /// What all sessions of a protocol share while the process runs, on every listener and through every reload: for

@@ -134,6 +134,15 @@ fn protocols(text: &mut Text, rows: &[ProtocolMetrics]) {
     for row in rows {
         text.histogram(name, &[("protocol", row.protocol)], &row.ack_latency);
     }
+    let name = "loggerhead_datagram_answer_seconds";
+    text.family(
+        Kind::Histogram,
+        name,
+        "From the moment at which the system had a datagram to what was sent back for it.",
+    );
+    for row in rows {
+        text.histogram(name, &[("protocol", row.protocol)], &row.answer_latency);
+    }
 }
 
 fn headend(text: &mut Text, metrics: &Metrics) {

@@ -18,6 +18,10 @@ impl Acceptor for RsiAcceptor {
     fn open(&self, now: Now, opening: Opening) -> Box<dyn Session> {
         Box::new(HeadEnd::new(Arc::clone(&self.settings), self.pins.clone(), now, opening))
     }
+
+    fn answers_in_cycles(&self) -> bool {
+        true
+    }
 }
 
 /// Makes a listener's side from its settings and those of the robots that it serves.
