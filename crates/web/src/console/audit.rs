@@ -119,9 +119,9 @@ fn row(visit: &Visit, entry: &AuditEntry) -> Markup {
         tr {
             td { (format::time(entry.at.0, Look::Moment)) }
             th scope="row" { a href={ "/setup/audit?" (query(&[("who", &entry.who)])) } { (entry.who) } }
-            td data-label=(visit.t("audit.action")) { a href={ "/setup/audit?" (query(&[("action", &entry.action)])) } { (entry.action) } }
+            td data-label=(visit.t("audit.action")) { a href={ "/setup/audit?" (query(&[("action", &entry.action)])) } title=(entry.action) { (visit.texts.said(&entry.action)) } }
             td data-label=(visit.t("audit.object")) { (entry.target) }
-            td data-label=(visit.t("audit.outcome")) { (entry.outcome) }
+            td data-label=(visit.t("audit.outcome")) { (visit.texts.said(&entry.outcome)) }
             td.mono data-label=(visit.t("audit.from")) { (entry.peer) }
         }
     }

@@ -140,7 +140,7 @@ fn row(visit: &Visit, command: &Command) -> Markup {
             th.number scope="row" { (command.id) }
             td data-label=(visit.t("command.order")) { (order(visit, &command.order)) }
             td { span.state data-state=(command.state) { (visit.t(&format!("command_state.{}", command.state))) } }
-            td { @if let Some(detail) = &command.detail { pre { (detail) } } }
+            td { @if let Some(detail) = &command.detail { pre { (visit.texts.said(detail)) } } }
             td data-label=(visit.t("command.changed")) { (format::time(command.changed_at.0, Look::Age)) }
             td data-label=(visit.t("command.accepted")) { (format::time(command.accepted_at.0, Look::Moment)) }
         }

@@ -8,6 +8,7 @@ use loggerhead_protocols::Protocol;
 use maud::{Markup, PreEscaped, html};
 
 use super::said::Phrases;
+use crate::api::ProblemDetails;
 
 /// A language of the console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +68,15 @@ impl Language {
             let said = include_str!("../../assets/texts/said.zh.json");
             let fields = include_str!("../../assets/texts/fields.zh.json");
             let names = include_str!("../../assets/texts/names.zh.json");
+            let problems = include_str!("../../assets/texts/problems.zh.json");
             // Of a field that is wrong the fault is told.
-            Texts::read(Language::Chinese, include_str!("../../assets/texts/zh.json"), names, &[said], &[fields, said])
+            Texts::read(
+                Language::Chinese,
+                include_str!("../../assets/texts/zh.json"),
+                names,
+                &[said, problems],
+                &[fields, said],
+            )
         });
         match self {
             Self::English => &ENGLISH,
@@ -148,6 +156,13 @@ impl Texts {
     /// What a protocol is, in a line.
     pub(super) fn title(&self, protocol: &Protocol) -> Cow<'static, str> {
         self.said.say(protocol.title).map_or(Cow::Borrowed(protocol.title), Cow::Owned)
+    }
+
+    /// What is said of a problem, for who does not read pages.
+    pub(super) fn problem(&self, problem: &ProblemDetails) -> ProblemDetails {
+        let said = |text: &Cow<'static, str>| self.said.say(text).map_or_else(|| text.clone(), Cow::Owned);
+        let (title, detail, remedy) = (said(&problem.title), said(&problem.detail), said(&problem.remedy));
+        ProblemDetails { title, detail, remedy, ..problem.clone() }
     }
 
     fn told(&self, phrases: &Phrases, text: &str) -> Markup {
@@ -332,6 +347,15 @@ mod tests {
         check("PUBLISH, retain", false);
         check("none", false);
         check("\"a\" and \"b\"", false);
+    }
+
+    #[test]
+    fn every_kind_of_problem_is_told_in_every_language() {
+        for kind in crate::problem::descriptions() {
+            for text in [&kind.title, &kind.remedy] {
+                assert!(Language::Chinese.texts().said.say(text).is_some(), "{text}");
+            }
+        }
     }
 
     #[test]

@@ -24,9 +24,7 @@ impl FromRequestParts<Api> for Visit {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Infallible> {
-        let chosen = cookie(&parts.headers, LANGUAGE_COOKIE).and_then(Language::of_tag);
-        let accepted = parts.headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-        let language = chosen.or_else(|| accepted.and_then(Language::accepted)).unwrap_or(Language::English);
+        let language = language(&parts.headers);
         let theme = cookie(&parts.headers, THEME_COOKIE).and_then(Theme::of_word).unwrap_or_default();
         let uri = parts.uri.clone();
         let viewer = crate::access::Viewer::from_request_parts(parts, api).await.ok();
@@ -44,6 +42,13 @@ impl Visit {
     pub(super) fn place(&self) -> &str {
         self.uri.path_and_query().map_or("/", |place| place.as_str())
     }
+}
+
+/// The language that somebody chose, or else likes best of ours.
+pub(super) fn language(headers: &HeaderMap) -> Language {
+    let chosen = cookie(headers, LANGUAGE_COOKIE).and_then(Language::of_tag);
+    let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+    chosen.or_else(|| accepted.and_then(Language::accepted)).unwrap_or(Language::English)
 }
 
 /// The value of a cookie.
