@@ -89,6 +89,7 @@ fn settings(directory: &TempDir) -> Config {
         proxies: Vec::new(),
         connections_max: 10,
         connections_per_address_max: 10,
+        connects_per_s_max: 0,
         connections_per_device_max: 4,
         data_ports: None,
         first_frame: Duration::from_secs(5),
