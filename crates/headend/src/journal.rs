@@ -11,6 +11,7 @@ use std::time::Duration;
 use loggerhead_model::{DeviceId, Event, Evidence, Learnt};
 use loggerhead_store::{Change, CommandRecord, DeviceRecord, Store};
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 use crate::budget::Budget;
 use crate::metrics::Counters;
@@ -161,11 +162,17 @@ impl Journal {
             if changes.is_empty() {
                 self.done.notify_waiters();
                 self.more.notified().await;
-                tokio::time::sleep(GATHER).await;
+                self.gather().await;
             } else {
                 self.write(&store, changes).await;
             }
         }
+    }
+
+    /// Lets changes gather. The state of a command does not wait: whoever gave it has been told.
+    async fn gather(&self) {
+        let until = Instant::now() + GATHER;
+        while self.lock().commands.is_empty() && timeout_at(until, self.more.notified()).await.is_ok() {}
     }
 
     /// Writes these changes, however long it takes.

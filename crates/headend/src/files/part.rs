@@ -1,43 +1,26 @@
 //! The bytes of a file on their way to the disk: two buffers of a fixed size, one being filled, one being written.
-//!
-//! They go around the system's cache where the file system can do that: a disk writes large blocks faster than the system
-//! copies them twice, and the store's own syncs find no heap of other people's bytes before them.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 
 use loggerhead_model::Sha256;
 use md5::Md5;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use sha2::{Digest as _, Sha256 as Hasher};
 use tokio::task::JoinHandle;
 
 /// What one write takes: large enough that a disk and a thread are not woken for little.
 const BUFFER_BYTES: usize = 1024 * 1024;
-/// What goes around the cache begins and ends at a multiple of this, in the file and in memory: no disk has larger sectors.
-const BLOCK_BYTES: usize = 4096;
-
-/// Bytes to be written at once, at a place in memory that a disk can take them from.
-#[derive(Default)]
-struct Buffer {
-    memory: Vec<u8>,
-    start: usize,
-}
+/// Behind so many bytes, the system is told to begin writing: the sync at the end has less to wait for.
+const WRITE_OUT_BYTES: u64 = 8 * 1024 * 1024;
 
 /// What a thread that writes has in hand.
 struct Work {
     file: File,
-    written: u64,
-    /// Whether writes go around the cache now, and whether they can.
-    is_direct: bool,
-    may_be_direct: bool,
-    buffer: Buffer,
-}
-
-/// What bytes come to.
-struct Hashes {
     sha256: Hasher,
     md5: Option<Md5>,
+    written: u64,
+    told: u64,
+    buffer: Vec<u8>,
 }
 
 /// A file that is open.
@@ -45,15 +28,13 @@ pub(super) struct Part {
     /// None while a thread has it, and after a write that failed.
     work: Option<Work>,
     flying: Option<JoinHandle<io::Result<Work>>>,
-    filling: Buffer,
-    /// Of everything that was taken.
-    hashes: Hashes,
-    taken: u64,
+    filling: Vec<u8>,
 }
 
 /// What the first bytes of a file come to: who goes on behind them need not read them again.
 pub(super) struct Progress {
-    hashes: Hashes,
+    sha256: Hasher,
+    md5: Option<Md5>,
     written: u64,
 }
 
@@ -64,78 +45,29 @@ pub(super) struct Sums {
     pub(super) size: u64,
 }
 
-impl Buffer {
-    fn bytes(&self) -> &[u8] {
-        self.memory.get(self.start..).unwrap_or_default()
-    }
-
-    fn extend(&mut self, bytes: &[u8]) {
-        if self.memory.capacity() == 0 {
-            self.memory.reserve_exact(BUFFER_BYTES + BLOCK_BYTES);
-            self.start = self.memory.as_ptr().align_offset(BLOCK_BYTES);
-            self.memory.resize(self.start, 0);
-        }
-        self.memory.extend_from_slice(bytes);
-    }
-
-    fn clear(&mut self) {
-        self.memory.truncate(self.start);
-    }
-}
-
 impl Work {
-    fn new(file: File, written: u64) -> Self {
-        Self { file, written, is_direct: false, may_be_direct: true, buffer: Buffer::default() }
-    }
-
     /// Writes what the buffer holds.
     fn write(mut self) -> io::Result<Self> {
-        let count = self.buffer.bytes().len();
-        let is_of_blocks = self.written.is_multiple_of(BLOCK_BYTES as u64) && count.is_multiple_of(BLOCK_BYTES);
-        self.go_around_cache(is_of_blocks && self.may_be_direct);
-        let mut done = 0;
-        while let Some(rest) = self.buffer.bytes().get(done..).filter(|rest| !rest.is_empty()) {
-            match self.file.write(rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => done += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // This file system has other blocks.
-                Err(error) if self.is_direct && error.kind() == io::ErrorKind::InvalidInput => {
-                    self.may_be_direct = false;
-                    self.go_around_cache(false);
-                }
-                Err(error) => return Err(error),
-            }
+        self.file.write_all(&self.buffer)?;
+        self.sha256.update(&self.buffer);
+        if let Some(md5) = &mut self.md5 {
+            md5.update(&self.buffer);
         }
-        self.written += count as u64;
+        self.written += self.buffer.len() as u64;
         self.buffer.clear();
+        if self.written - self.told >= WRITE_OUT_BYTES {
+            write_out(&self.file, self.told, self.written - self.told);
+            self.told = self.written;
+        }
         Ok(self)
-    }
-
-    /// Turns writes around the cache on or off; where a file system knows no such thing, they stay off.
-    fn go_around_cache(&mut self, is_direct: bool) {
-        if is_direct == self.is_direct {
-            return;
-        }
-        let flags = if is_direct { OFlag::O_DIRECT } else { OFlag::empty() };
-        match fcntl(&self.file, FcntlArg::F_SETFL(flags)) {
-            Ok(_) => self.is_direct = is_direct,
-            Err(_) => self.may_be_direct = false,
-        }
     }
 }
 
-impl Hashes {
-    fn new(wants_md5: bool) -> Self {
-        Self { sha256: Hasher::new(), md5: wants_md5.then(Md5::new) }
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        self.sha256.update(bytes);
-        if let Some(md5) = &mut self.md5 {
-            md5.update(bytes);
-        }
-    }
+/// Asks the system to begin writing. It may do as it likes: the sync at the end is what counts.
+fn write_out(file: &File, from: u64, count: u64) {
+    use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+    let (Ok(from), Ok(count)) = (i64::try_from(from), i64::try_from(count)) else { return };
+    let _ = posix_fadvise(file, from, count, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
 }
 
 impl Part {
@@ -143,29 +75,41 @@ impl Part {
     /// `known` is what they come to. Blocks.
     pub(super) fn open(mut file: File, from: u64, wants_md5: bool, known: Option<Progress>) -> io::Result<Self> {
         file.set_len(from)?;
-        let fits = |known: &Progress| known.written == from && (known.hashes.md5.is_some() || !wants_md5);
-        let hashes = if let Some(Progress { hashes, .. }) = known.filter(fits) {
+        let fits = |known: &Progress| known.written == from && (known.md5.is_some() || !wants_md5);
+        if let Some(Progress { sha256, md5, written }) = known.filter(fits) {
             file.seek(SeekFrom::Start(from))?;
-            hashes
-        } else {
-            read_again(&mut file, from, wants_md5)?
-        };
-        Ok(Self { work: Some(Work::new(file, from)), flying: None, filling: Buffer::default(), hashes, taken: from })
+            let work = Work { file, sha256, md5, written, told: from, buffer: Vec::new() };
+            return Ok(Self { work: Some(work), flying: None, filling: Vec::new() });
+        }
+        file.seek(SeekFrom::Start(0))?;
+        let (mut sha256, mut md5) = (Hasher::new(), wants_md5.then(Md5::new));
+        let mut buffer = Vec::new();
+        let mut left = from;
+        while left > 0 {
+            buffer.resize(usize::try_from(left).unwrap_or(BUFFER_BYTES).min(BUFFER_BYTES), 0);
+            file.read_exact(&mut buffer)?;
+            sha256.update(&buffer);
+            if let Some(md5) = &mut md5 {
+                md5.update(&buffer);
+            }
+            left -= buffer.len() as u64;
+        }
+        buffer.clear();
+        let work = Work { file, sha256, md5, written: from, told: from, buffer };
+        Ok(Self { work: Some(work), flying: None, filling: Vec::new() })
     }
 
     /// Takes bytes; waits for the disk when both buffers are full.
     pub(super) async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            // Whatever place it begins at, a full buffer ends at the end of a block.
-            let held = self.filling.bytes().len();
-            let into_block = (self.taken - held as u64) % BLOCK_BYTES as u64;
-            let room = BUFFER_BYTES - usize::try_from(into_block).unwrap_or(0) - held;
+            if self.filling.capacity() == 0 {
+                self.filling.reserve_exact(BUFFER_BYTES);
+            }
+            let room = BUFFER_BYTES - self.filling.len();
             let (now, later) = bytes.split_at(room.min(bytes.len()));
-            self.filling.extend(now);
-            self.hashes.update(now);
-            self.taken += now.len() as u64;
+            self.filling.extend_from_slice(now);
             bytes = later;
-            if now.len() == room {
+            if self.filling.len() == BUFFER_BYTES {
                 self.send_off().await?;
             }
         }
@@ -193,16 +137,15 @@ impl Part {
 
     /// Writes everything that was taken.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
-        if !self.filling.bytes().is_empty() {
+        if !self.filling.is_empty() {
             self.send_off().await?;
         }
         self.land().await
     }
 
-    /// What was written comes to this; none after a write that failed, and while something is not written.
+    /// What was written comes to this; none after a write that failed.
     pub(super) fn progress(self) -> Option<Progress> {
-        let written = self.work.map(|work| work.written).filter(|written| *written == self.taken)?;
-        Some(Progress { hashes: self.hashes, written })
+        self.work.map(|Work { sha256, md5, written, .. }| Progress { sha256, md5, written })
     }
 
     /// Brings everything that was taken to disk, and says what it came to.
@@ -215,29 +158,14 @@ impl Part {
             Ok::<_, io::Error>((work, size))
         });
         let (work, size) = synced.await.map_err(io::Error::other)??;
-        self.work = Some(work);
-        let Hashes { sha256, md5 } = &self.hashes;
-        Ok(Sums {
-            sha256: sha256.clone().finalize().into(),
-            md5: md5.as_ref().map(|md5| md5.clone().finalize().into()),
+        let sums = Sums {
+            sha256: work.sha256.clone().finalize().into(),
+            md5: work.md5.clone().map(|md5| md5.finalize().into()),
             size,
-        })
+        };
+        self.work = Some(work);
+        Ok(sums)
     }
-}
-
-/// What the first `count` bytes of a file come to. It is behind them then.
-fn read_again(file: &mut File, count: u64, wants_md5: bool) -> io::Result<Hashes> {
-    file.seek(SeekFrom::Start(0))?;
-    let mut hashes = Hashes::new(wants_md5);
-    let mut buffer = vec![0; usize::try_from(count).unwrap_or(BUFFER_BYTES).min(BUFFER_BYTES)];
-    let mut left = count;
-    while left > 0 {
-        buffer.truncate(usize::try_from(left).unwrap_or(BUFFER_BYTES));
-        file.read_exact(&mut buffer)?;
-        hashes.update(&buffer);
-        left -= buffer.len() as u64;
-    }
-    Ok(hashes)
 }
 
 fn broken() -> io::Error {

@@ -4,7 +4,7 @@
 //! that meets a crowded queue reads no further until all are calm again. Connections that do not catch up in time are slow:
 //! nobody rests for them for a while, unless they have caught up, and what finds no room is dropped.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -74,22 +74,47 @@ impl Fleeting {
     }
 }
 
+/// Those who are behind, and those who rest for them.
+#[derive(Default)]
+pub(super) struct Crowd {
+    /// When something was published last.
+    now: Duration,
+    /// Who is behind and may catch up.
+    clients: BTreeSet<ClientNumber>,
+    /// Bytes that they took since it was looked last.
+    progress: usize,
+    /// When it is looked again.
+    rests_until: Duration,
+    /// A message of this round was for one of them.
+    is_met: bool,
+    /// Wakes the publishers that rest until there is none, each once for each rest.
+    resting: Vec<Waker>,
+}
+
+impl Crowd {
+    /// A round of messages begins.
+    pub(super) fn begin(&mut self, now: Duration) {
+        self.now = now;
+        self.is_met = false;
+    }
+}
+
 impl Inside {
     /// A message was left for a client.
     pub(super) fn left(&mut self, number: ClientNumber) {
-        let now = self.now;
+        let now = self.crowd.now;
         if self.any(number).is_some_and(|client| client.fleeting.is_crowded(now)) {
-            self.crowd.insert(number);
-            self.has_met_crowd = true;
+            self.crowd.clients.insert(number);
+            self.crowd.is_met = true;
         }
     }
 
     /// So many bytes were sent to a client, or it is gone: when it was the last one behind, all go on.
     pub(in crate::mqtt) fn relieve(&mut self, number: ClientNumber, bytes: usize) {
-        if self.crowd.is_empty() {
-            self.progress = 0;
-        } else if self.crowd.contains(&number) {
-            self.progress += bytes;
+        if self.crowd.clients.is_empty() {
+            self.crowd.progress = 0;
+        } else if self.crowd.clients.contains(&number) {
+            self.crowd.progress += bytes;
         }
         if let Some(client) = self.any(number) {
             let fleeting = &mut client.fleeting;
@@ -98,44 +123,44 @@ impl Inside {
             }
             fleeting.slow_until = Duration::ZERO;
         }
-        if self.crowd.remove(&number) && self.crowd.is_empty() {
-            self.wakers.append(&mut self.resting);
+        if self.crowd.clients.remove(&number) && self.crowd.clients.is_empty() {
+            self.wakers.append(&mut self.crowd.resting);
         }
     }
 
     /// Until when who has just published, and is woken by `waker`, is to rest.
     pub(in crate::mqtt) fn rest(&mut self, waker: &Waker) -> Option<Duration> {
-        std::mem::take(&mut self.has_met_crowd).then(|| {
-            self.resting.push(waker.clone());
-            self.now + REST
+        std::mem::take(&mut self.crowd.is_met).then(|| {
+            self.crowd.resting.push(waker.clone());
+            self.crowd.now + REST
         })
     }
 
     /// Until when who rests until then is to rest: no longer when nobody is behind any more, and longer while they catch up.
     pub(in crate::mqtt) fn rest_until(&mut self, until: Duration, now: Duration) -> Option<Duration> {
-        if self.crowd.is_empty() {
+        if self.crowd.clients.is_empty() {
             return None;
         }
-        let until = until.max(self.rests_until);
+        let until = until.max(self.crowd.rests_until);
         if now < until {
             return Some(until);
         }
-        if std::mem::take(&mut self.progress) < PROGRESS_BYTES {
+        if std::mem::take(&mut self.crowd.progress) < PROGRESS_BYTES {
             self.leave_behind(now);
             return None;
         }
-        self.rests_until = now + REST;
-        Some(self.rests_until)
+        self.crowd.rests_until = now + REST;
+        Some(self.crowd.rests_until)
     }
 
     /// All who are behind did not catch up in time: nobody rests for them for a while.
     fn leave_behind(&mut self, now: Duration) {
-        for number in std::mem::take(&mut self.crowd) {
+        for number in std::mem::take(&mut self.crowd.clients) {
             if let Some(client) = self.any(number) {
                 client.fleeting.slow_until = now + SLOW_FOR;
             }
         }
-        self.wakers.append(&mut self.resting);
+        self.wakers.append(&mut self.crowd.resting);
     }
 
     /// The connection of a client is gone, and what waited for it with it.

@@ -25,6 +25,7 @@ use loggerhead_model::{CommandId, DeviceId, Note, Records, Timestamp};
 
 use self::client::{Client, Copied, Noted, QueueLimits, Subscription, Will};
 use self::figures::Figures;
+use self::fleeting::Crowd;
 use self::message::Message;
 use self::notes::About;
 use self::replies::Reply;
@@ -88,18 +89,7 @@ pub(super) struct Inside {
     unreadable: u64,
     /// Reused for every message.
     found: Vec<Subscriber>,
-    /// When something was published last.
-    now: Duration,
-    /// Clients that are behind with messages of QoS 0, and may catch up.
-    crowd: BTreeSet<ClientNumber>,
-    /// Bytes that they took since the last rest.
-    progress: usize,
-    /// When it is looked whether they catch up.
-    rests_until: Duration,
-    /// A message of the last round was for one of them.
-    has_met_crowd: bool,
-    /// Wakes the publishers that rest until there is none, each once for each rest.
-    resting: Vec<Waker>,
+    crowd: Crowd,
     pub(super) views: Views,
     pub(super) kept: Kept,
 }
@@ -361,9 +351,8 @@ impl Inside {
 
     /// Passes messages on at once that are of QoS 0, or held in memory only. What is to be kept of them.
     pub(super) fn pass_fleeting(&mut self, messages: &[Arc<Message>], now: Duration) -> Vec<Note> {
-        self.now = now;
+        self.crowd.begin(now);
         self.figures.received += messages.len() as u64;
-        self.has_met_crowd = false;
         let (mut found, mut notes) = (std::mem::take(&mut self.found), Vec::new());
         for message in messages {
             let (may_repeat, alone) = self.find_all(&message.topic, &mut found);
