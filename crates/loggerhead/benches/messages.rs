@@ -213,6 +213,11 @@ async fn room(scale: &Scale) -> io::Result<()> {
         tokio::spawn(async move { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await });
         speakers.push(writer);
     }
+    // What they were told of each other's coming is no part of what is measured.
+    for member in &mut members {
+        member.text(r#"{"type":"ping"}"#).await?;
+        member.wait_for(r#"{"type":"pong""#).await?;
+    }
     let began = Instant::now();
     let heard = tokio::spawn(hear(members, r#""text":"t"#, began, scale.seconds));
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / ROOM_RATE);
