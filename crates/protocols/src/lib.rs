@@ -6,6 +6,7 @@
 mod encoding;
 mod explain;
 mod fault;
+mod faults;
 mod files;
 mod peer;
 mod rate;

@@ -8,16 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use loggerhead_model::{DeviceId, Identity, Receipt, Records, Ticket, Timestamp};
 
+use crate::faults::Faults;
 use crate::{
     Claim, CloseReason, Company, Fault, FaultKind, Now, Opening, Output, Proof, Question, SettingsError, Verdict,
 };
 
 /// What waits for the store: more is left with the transport, which slows the device down.
 const WAITING_MAX: usize = 64;
-/// Most faults of a device that is not known yet: some lines of a start that nobody described.
-const FAULTS_BEFORE_LOGIN_MAX: u32 = 16;
-/// Most faults of one that is, between two things that were understood.
-const FAULTS_IN_A_ROW_MAX: u32 = 256;
 /// Longest number by which something is answered; counters of devices have ten digits.
 const SEQUENCE_BYTES_MAX: usize = 64;
 /// How long a connection that ends waits for the store, so that what is committed is acknowledged too.
@@ -45,7 +42,7 @@ pub(crate) struct Recorder {
     /// What waits for the store, each with the number to acknowledge.
     waiting: BTreeMap<Ticket, Option<String>>,
     tickets: u64,
-    faults: u32,
+    faults: Faults,
     /// The latest time given to something without one, so that no two have the same.
     received_last: Timestamp,
     heard_at: Duration,
@@ -63,7 +60,7 @@ impl Recorder {
             outputs: VecDeque::new(),
             waiting: BTreeMap::new(),
             tickets: 0,
-            faults: 0,
+            faults: Faults::default(),
             received_last: Timestamp::from_unix_ms(i64::MIN),
             heard_at: now.elapsed,
             speak_by: now.elapsed + opening.limits.first_frame.min(opening.limits.login),
@@ -102,19 +99,14 @@ impl Recorder {
     /// # Errors
     /// The fault, when the device does little else.
     pub(crate) fn fault(&mut self, fault: Fault) -> Result<(), Fault> {
-        self.faults += 1;
-        let max = if matches!(self.stage, Stage::In(_)) { FAULTS_IN_A_ROW_MAX } else { FAULTS_BEFORE_LOGIN_MAX };
-        if self.faults > max {
-            let reason = format!("{} faults in a row, the last: {}", self.faults, fault.reason);
-            return Err(Fault::new(fault.kind, reason));
-        }
-        self.outputs.push_back(Output::Fault(fault));
+        let told = self.faults.count(fault, matches!(self.stage, Stage::In(_)))?;
+        self.outputs.push_back(told);
         Ok(())
     }
 
     /// Something was understood: what was wrong before it does not count any more.
     pub(crate) fn understood(&mut self) {
-        self.faults = 0;
+        self.faults.forgive();
     }
 
     /// Asks whether the device is who its first frame, or its address, says it is.
@@ -146,7 +138,7 @@ impl Recorder {
                 let expect = admit(&admission.settings).map_err(|error| {
                     Fault::new(FaultKind::NotProven, format!("the settings of {}: {error}", admission.device))
                 })?;
-                self.faults = 0;
+                self.faults.forgive();
                 self.outputs.push_back(Output::ExpectWithin(expect));
                 self.stage = Stage::In(admission.device);
                 Ok(Some(frame))

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::fmt::{Formatter, Write as _};
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -178,6 +179,18 @@ impl HeadEnd {
     /// Where a listener listens.
     pub(crate) fn addresses_of(&self, listener: &str) -> &[String] {
         self.addresses.get(listener).unwrap_or_else(|| panic!("no listener {listener}; it said:\n{}", self.said))
+    }
+
+    /// All that a listener answers to a peer who says this and no more.
+    pub(crate) fn told(&self, listener: &str, said: &[u8]) -> Vec<u8> {
+        let address = self.addresses_of(listener).first().expect("the listener listens");
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket has one");
+        stream.write_all(said).expect("it reads");
+        stream.shutdown(Shutdown::Write).expect("it is open");
+        let mut told = Vec::new();
+        stream.read_to_end(&mut told).expect("it closes");
+        told
     }
 
     /// Where its API listens on TCP.

@@ -2,10 +2,8 @@
 //! spellings of commas and colons, and what happens at the limit of a line.
 
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
 
-use crate::support::{HeadEnd, PATIENCE};
+use crate::support::HeadEnd;
 
 /// One listener: its settings, what a user says to it, and what it is told. Each has a user of its own, `a0` and so on.
 struct Wording {
@@ -87,13 +85,7 @@ fn every_documented_reply_is_right_to_the_byte_under_every_setting() {
     }
     let head_end = HeadEnd::start(directory.path(), &text);
     for (number, wording) in WORDINGS.iter().enumerate() {
-        let address = head_end.addresses_of(&format!("w{number}")).first().expect("the listener listens");
-        let mut stream = TcpStream::connect(address).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket has one");
-        stream.write_all(wording.said).expect("it reads");
-        stream.shutdown(Shutdown::Write).expect("it is open");
-        let mut told = Vec::new();
-        stream.read_to_end(&mut told).expect("it closes");
+        let told = head_end.told(&format!("w{number}"), wording.said);
         let expected = [WELCOME, wording.told].concat();
         assert_eq!(told, expected, "{}: {}", wording.settings, String::from_utf8_lossy(&told));
     }

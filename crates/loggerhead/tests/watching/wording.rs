@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 
 use socket2::{Domain, Socket, Type};
 
@@ -77,13 +77,7 @@ fn each_listener_of_one_configuration_has_its_own_way_of_writing() {
     }
     let head_end = HeadEnd::start(directory.path(), &text);
     for (number, wording) in WORDINGS.iter().enumerate() {
-        let address = head_end.addresses_of(&format!("w{number}")).first().expect("the listener listens");
-        let mut stream = TcpStream::connect(address).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket has one");
-        stream.write_all(wording.said).expect("it reads");
-        stream.shutdown(Shutdown::Write).expect("it is open");
-        let mut told = Vec::new();
-        stream.read_to_end(&mut told).expect("it closes");
+        let told = head_end.told(&format!("w{number}"), wording.said);
         let (told, expected) = (String::from_utf8_lossy(&told), String::from_utf8_lossy(wording.told));
         assert_eq!(told, expected, "{}", wording.settings);
     }

@@ -26,12 +26,9 @@ use super::orders::Orders;
 use super::outstanding::{Answer, Outstanding, Then};
 use super::settings::{CompressionIn, CrcCheck, NamedKey, Settings};
 use super::text;
+use crate::faults::Faults;
 use crate::{CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session};
 
-/// Most faults of a peer that has not logged in; a device with a bad line repeats its request less often than that.
-const FAULTS_BEFORE_LOGIN_MAX: u32 = 16;
-/// Most faults of a device that is logged in, between two messages that were understood.
-const FAULTS_IN_A_ROW_MAX: u32 = 256;
 /// How long a refused device may take to read that it is.
 pub(super) const REFUSAL_WAIT: Duration = Duration::from_secs(1);
 /// How long a connection that ends waits for the store, so that what is committed is acknowledged too.
@@ -171,7 +168,7 @@ pub(super) struct HeadEnd {
     opened_at: Duration,
     /// Since when the first bytes of a frame wait for the others.
     begun_at: Option<Duration>,
-    faults: u32,
+    faults: Faults,
     has_spoken: bool,
     /// The connection ends at this moment, or as soon as the store has answered everything.
     ending: Option<Box<(Duration, CloseReason)>>,
@@ -202,7 +199,7 @@ impl HeadEnd {
             login_by: now.elapsed + opening.limits.login,
             opened_at: now.elapsed,
             begun_at: None,
-            faults: 0,
+            faults: Faults::default(),
             has_spoken: false,
             ending: None,
             wake_at: None,
@@ -268,19 +265,14 @@ impl HeadEnd {
 
     /// Counts what a peer did wrong, and gives up on one that does little else.
     pub(super) fn fault(&mut self, fault: Fault) -> Result<(), Fault> {
-        self.faults += 1;
-        let max = if matches!(self.stage, Stage::In(_)) { FAULTS_IN_A_ROW_MAX } else { FAULTS_BEFORE_LOGIN_MAX };
-        if self.faults > max {
-            let reason = format!("{} faults in a row, the last: {}", self.faults, fault.reason);
-            return Err(Fault::new(fault.kind, reason));
-        }
-        self.outputs.push_back(Output::Fault(fault));
+        let told = self.faults.count(fault, matches!(self.stage, Stage::In(_)))?;
+        self.outputs.push_back(told);
         Ok(())
     }
 
     /// A peer that says something sensible has its faults forgiven.
     pub(super) fn forgive(&mut self) {
-        self.faults = 0;
+        self.faults.forgive();
     }
 
     /// A frame of a peer: decipher, check, understand, act.

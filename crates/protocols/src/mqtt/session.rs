@@ -423,10 +423,14 @@ impl HeadEnd {
 
     fn flush(&mut self) {
         if !self.out.is_empty() {
-            self.keep_sent(self.now);
-            let out = std::mem::take(&mut self.out);
-            self.outputs.push_back(Output::Send(out.into()));
+            let sent = self.take_out();
+            self.outputs.push_back(sent);
         }
+    }
+
+    fn take_out(&mut self) -> Output {
+        self.keep_sent(self.now);
+        Output::Send(std::mem::take(&mut self.out).into())
     }
 
     fn breach(&mut self, breach: Breach) -> Fault {
@@ -563,8 +567,7 @@ impl Session for HeadEnd {
             self.send(now);
         }
         if self.outputs.is_empty() && !self.out.is_empty() {
-            self.keep_sent(self.now);
-            return Output::Send(std::mem::take(&mut self.out).into());
+            return self.take_out();
         }
         if let Some(output) = self.outputs.pop_front() {
             return output;

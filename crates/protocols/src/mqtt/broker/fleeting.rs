@@ -97,18 +97,17 @@ impl Crowd {
         self.now = now;
         self.is_met = false;
     }
+
+    /// A message was left for a client.
+    pub(super) fn look_at(&mut self, number: ClientNumber, fleeting: &Fleeting) {
+        if fleeting.is_crowded(self.now) {
+            self.clients.insert(number);
+            self.is_met = true;
+        }
+    }
 }
 
 impl Inside {
-    /// A message was left for a client.
-    pub(super) fn left(&mut self, number: ClientNumber) {
-        let now = self.crowd.now;
-        if self.any(number).is_some_and(|client| client.fleeting.is_crowded(now)) {
-            self.crowd.clients.insert(number);
-            self.crowd.is_met = true;
-        }
-    }
-
     /// So many bytes were sent to a client, or it is gone: when it was the last one behind, all go on.
     pub(in crate::mqtt) fn relieve(&mut self, number: ClientNumber, bytes: usize) {
         if self.crowd.clients.is_empty() {

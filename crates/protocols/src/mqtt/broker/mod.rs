@@ -556,14 +556,14 @@ impl Inside {
         let retain = message.retain && as_published;
         let taken = client.push(Copied { message: Arc::clone(message), noted, qos, retain, ids: list.into() });
         self.figures.dropped += u64::from(!taken);
+        if qos == Qos::AtMostOnce {
+            self.crowd.look_at(number, &client.fleeting);
+        }
         if !client.is_woken
             && let Some(waker) = &client.waker
         {
             client.is_woken = true;
             self.wakers.push(waker.clone());
-        }
-        if qos == Qos::AtMostOnce {
-            self.left(number);
         }
     }
 }

@@ -9,10 +9,18 @@ use crate::mqtt::message::{Level, Packet, Qos};
 /// More messages than a queue takes.
 const FLOOD: usize = 30_000;
 
-/// Publishes so many messages at once, and asks for a sign of life behind them.
-fn flood(house: &mut House, line: Line, count: usize) {
+/// A broker with a publisher and one who is subscribed.
+fn published_to() -> (House, Line, Line) {
+    let mut house = House::new();
+    let (line, watcher) = (house.enter(client("p")), house.enter(client("w")));
+    house.subscribe(watcher, "t", Qos::AtMostOnce);
+    (house, line, watcher)
+}
+
+/// Publishes them all at once, and asks for a sign of life behind them.
+fn flood(house: &mut House, line: Line) {
     let mut all = Vec::new();
-    for number in 0..count {
+    for number in 0..FLOOD {
         all.extend(bytes(&Packet::Publish(message("t", &number.to_string())), Level::V5));
     }
     all.extend(bytes(&Packet::PingReq, Level::V5));
@@ -25,21 +33,17 @@ fn is_whole(heard: &[String]) -> bool {
 
 #[test]
 fn a_flood_comes_whole_to_who_keeps_up() {
-    let mut house = House::new();
-    let (line, watcher) = (house.enter(client("p")), house.enter(client("w")));
-    house.subscribe(watcher, "t", Qos::AtMostOnce);
-    flood(&mut house, line, FLOOD);
+    let (mut house, line, watcher) = published_to();
+    flood(&mut house, line);
     house.expect(line, &["PINGRESP"]);
     assert!(is_whole(&house.hear(watcher)));
 }
 
 #[test]
 fn a_publisher_rests_until_others_have_caught_up() {
-    let mut house = House::new();
-    let (line, watcher) = (house.enter(client("p")), house.enter(client("w")));
-    house.subscribe(watcher, "t", Qos::AtMostOnce);
+    let (mut house, line, watcher) = published_to();
     house.stall(watcher, true);
-    flood(&mut house, line, FLOOD);
+    flood(&mut house, line);
     house.expect(line, &[]);
     house.stall(watcher, false);
     house.expect(line, &["PINGRESP"]);
@@ -55,7 +59,7 @@ fn nobody_rests_for_long_for_who_is_slow() {
         house.subscribe(subscriber, "t", Qos::AtMostOnce);
     }
     house.stall(slow, true);
-    flood(&mut house, line, FLOOD);
+    flood(&mut house, line);
     house.expect(line, &[]);
     house.wait(REST);
     house.expect(line, &["PINGRESP"]);
@@ -67,7 +71,7 @@ fn nobody_rests_for_long_for_who_is_slow() {
     assert_eq!(house.hear(slow).len(), 20_000);
     // It has caught up, so it is waited for again.
     house.stall(slow, true);
-    flood(&mut house, line, FLOOD);
+    flood(&mut house, line);
     house.expect(line, &[]);
 }
 
@@ -80,18 +84,16 @@ fn one_rest_is_for_all_who_are_behind() {
         house.subscribe(slow, "t", Qos::AtMostOnce);
         house.stall(slow, true);
     }
-    flood(&mut house, line, FLOOD);
+    flood(&mut house, line);
     house.wait(REST);
     house.expect(line, &["PINGRESP"]);
 }
 
 #[test]
 fn a_publisher_goes_on_when_who_it_rests_for_is_gone() {
-    let mut house = House::new();
-    let (line, watcher) = (house.enter(client("p")), house.enter(client("w")));
-    house.subscribe(watcher, "t", Qos::AtMostOnce);
+    let (mut house, line, watcher) = published_to();
     house.stall(watcher, true);
-    flood(&mut house, line, FLOOD);
+    flood(&mut house, line);
     house.expect(line, &[]);
     house.enter(client("w"));
     house.expect(line, &["PINGRESP"]);
