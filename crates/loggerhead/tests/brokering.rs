@@ -52,6 +52,8 @@ fn start(directory: &Path) -> (HeadEnd, String) {
     (head_end, address)
 }
 
+// MQTT 3.1.1: 3.1.2-5 7.0.0-1 7.0.0-2 7.1.1-1 7.1.2-1
+// MQTT 5.0: 4.2-1
 #[test]
 fn clients_of_another_maker_find_everything_after_a_kill() {
     let directory = tempfile::tempdir().expect("a directory for this test");
@@ -138,6 +140,8 @@ fn take_all(path: &Path, stop: &AtomicBool, subscribed: &Sender<()>) -> BTreeMap
     }
 }
 
+// MQTT 3.1.1: 4.5.0-2 4.6.0-1
+// MQTT 5.0: 4.5.0-2 4.6.0-1
 #[test]
 #[expect(clippy::print_stdout, reason = "what a long test has shown")]
 fn no_acknowledged_message_is_lost_and_none_of_qos_2_doubled_by_kills() {
@@ -197,6 +201,8 @@ client.connect(sys.argv[1], int(sys.argv[2]))
 client.loop_forever()
 "#;
 
+// MQTT 3.1.1: 6.0.0-3 6.0.0-4 7.0.0-2
+// MQTT 5.0: 4.2-1 6.0.0-3 6.0.0-4
 #[test]
 fn a_client_of_another_maker_speaks_over_websocket() {
     let directory = tempfile::tempdir().expect("a directory for this test");
@@ -283,6 +289,7 @@ prove(sys.argv[3].encode(), connect, lambda kind, body: (kind, body[1], body[2:]
 prove(sys.argv[4].encode(), again, lambda kind, body: (kind, body[0], body[1:]))
 "#;
 
+// MQTT 5.0: 4.12.0-5 4.12.1-2
 #[test]
 fn a_password_is_proven_by_both_sides_and_never_said() {
     let directory = tempfile::tempdir().expect("a directory for this test");
@@ -367,6 +374,8 @@ fn messages_that_are_dropped_are_shown_with_their_account() {
     assert!(head_end.stop().success());
 }
 
+// MQTT 3.1.1: 2.3.1-2 3.14.4-1 3.14.4-2 4.5.0-2 7.0.0-1 7.1.1-1 7.1.2-1
+// MQTT 5.0: 2.2.1-3 3.2.2-4 3.2.2-5 3.2.2-11 3.2.2-14 3.3.2-10 4.5.0-2
 #[test]
 fn messages_are_published_and_printed_by_hand() {
     let directory = tempfile::tempdir().expect("a directory for this test");
@@ -391,6 +400,8 @@ fn messages_are_published_and_printed_by_hand() {
     assert_fails(&[&["mqtt", "sub", "a"], &access[..]].concat(), 4, "no broker at");
 }
 
+// MQTT 3.1.1: 3.1.2-23
+// MQTT 5.0: 3.1.2-20
 #[test]
 fn simulated_clients_tell_how_fast_the_broker_is() {
     let directory = tempfile::tempdir().expect("a directory for this test");

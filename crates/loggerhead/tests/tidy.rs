@@ -6,6 +6,7 @@ mod documents;
 mod files;
 mod manifests;
 mod protocols;
+mod statements;
 
 use std::fs;
 use std::path::{Path, PathBuf};

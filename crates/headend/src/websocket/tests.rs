@@ -142,6 +142,8 @@ fn told(bytes: &[u8]) -> u16 {
     }
 }
 
+// MQTT 3.1.1: 6.0.0-4
+// MQTT 5.0: 6.0.0-4
 #[test]
 fn a_handshake_is_answered_as_in_the_standard() {
     let mut peer = Peer::new();
@@ -167,6 +169,8 @@ fn a_version_may_stand_behind_the_name_of_the_protocol() {
     }
 }
 
+// MQTT 3.1.1: 6.0.0-3
+// MQTT 5.0: 6.0.0-3
 #[test]
 fn a_handshake_that_is_wrong_is_refused_with_a_reason() {
     let right = request("");
@@ -201,6 +205,8 @@ fn pages_of_the_host_and_of_allowed_origins_may_connect() {
     }
 }
 
+// MQTT 3.1.1: 6.0.0-2
+// MQTT 5.0: 6.0.0-2
 #[test]
 fn bytes_may_be_cut_anywhere() {
     let long: Vec<u8> = (0..=255).collect();
@@ -229,6 +235,8 @@ fn bytes_may_be_cut_anywhere() {
     assert_eq!(peer.heard(), expected, "byte by byte");
 }
 
+// MQTT 3.1.1: 6.0.0-1
+// MQTT 5.0: 6.0.0-1
 #[test]
 fn frames_that_break_the_rules_end_the_conversation_with_the_right_code() {
     assert_eq!(told(&[0x82, 3, 1, 2, 3]), 1002, "no mask");

@@ -7,6 +7,7 @@ use std::path::Path;
 use loggerhead_headend::config::{self, Sources};
 use loggerhead_protocols::ALL;
 
+use super::statements::tests_in;
 use super::{File, check, file, root, tree};
 
 #[test]
@@ -112,7 +113,12 @@ fn every_invariant_names_its_test() {
         .filter(|line| line.starts_with("| ") && !line.starts_with("| Invariant"))
         .collect();
     assert!(!rows.is_empty(), "ARCHITECTURE.md: the invariants stand in a table");
-    let tests: Vec<_> = files.iter().filter(|file| file.is_rust()).flat_map(|file| tests_in(&file.text)).collect();
+    let tests: Vec<_> = files
+        .iter()
+        .filter(|file| file.is_rust())
+        .flat_map(|file| tests_in(&file.text))
+        .map(|test| test.name)
+        .collect();
     let mut complaints = Vec::new();
     for row in rows {
         let named = named_in(row);
@@ -129,52 +135,6 @@ fn every_invariant_names_its_test() {
 /// The tests that the last column of a row names.
 fn named_in(row: &str) -> Vec<&str> {
     row.trim_end_matches([' ', '|']).rsplit('|').next().unwrap_or_default().split('`').skip(1).step_by(2).collect()
-}
-
-#[test]
-fn every_statement_of_mqtt_is_shown_by_tests_that_exist() {
-    let files = tree();
-    let document = &file(&files, "docs/mqtt-conformance.md").text;
-    let tests: Vec<_> = files.iter().filter(|file| file.is_rust()).flat_map(|file| tests_in(&file.text)).collect();
-    let mut complaints = Vec::new();
-    for (standard, count) in [("MQTT 3.1.1", 141), ("MQTT 5.0", 251)] {
-        let section =
-            document.split("\n## ").find(|section| section.starts_with(standard)).expect("a section for each");
-        let rows: Vec<_> = section.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| S")).collect();
-        let mut ids: Vec<_> = rows.iter().filter_map(|row| row.split(' ').nth(1)).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        if (rows.len(), ids.len()) != (count, count) {
-            complaints.push(format!("{standard}: {} rows of {} statements, not {count}", rows.len(), ids.len()));
-        }
-        for row in rows {
-            let named = named_in(row);
-            let missing =
-                named.iter().filter(|name| !tests.contains(name)).map(|name| format!("no test {name}: {row}"));
-            complaints.extend(missing);
-            if named.is_empty() {
-                complaints.push(format!("no test named: {row}"));
-            }
-        }
-    }
-    check(&complaints, "docs/mqtt-conformance.md: each statement once, with the tests that show it");
-}
-
-/// The names of the test functions in Rust source.
-fn tests_in(text: &str) -> Vec<&str> {
-    let mut tests = Vec::new();
-    let mut is_marked = false;
-    for line in text.lines().map(str::trim_start) {
-        if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
-            is_marked = true;
-        } else if let Some(rest) = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn ")) {
-            if is_marked {
-                tests.extend(rest.split(['(', '<']).next());
-            }
-            is_marked = line.contains("proptest!");
-        }
-    }
-    tests
 }
 
 #[test]

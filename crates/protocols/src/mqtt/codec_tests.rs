@@ -146,6 +146,9 @@ fn with_packet(kind: Kind, level: Level, words: &Words, work: &mut dyn FnMut(&Pa
 }
 
 proptest! {
+    // MQTT 3.1.1: 2.3.1-5 3.1.2-9 3.1.2-18 3.1.2-19 3.1.2-20 3.1.2-21 3.1.3-1 3.9.3-1 3.9.3-2
+    // MQTT 5.0: 2.2.1-2 2.2.2-1 3.1.2-9 3.1.2-16 3.1.2-17 3.1.2-18 3.1.2-19 3.1.3-1 3.2.2-1 3.4.2-1 3.5.2-1 3.6.2-1
+    // MQTT 5.0: 3.7.2-1
     #[test]
     fn every_packet_comes_back(words in words()) {
         for level in Level::ALL {
@@ -182,6 +185,7 @@ proptest! {
         }
     }
 
+    // MQTT 5.0: 1.5.5-1
     #[test]
     fn a_length_takes_as_few_bytes_as_it_needs(value in 0..=BODY_BYTES_MAX) {
         let mut out = Vec::new();
@@ -191,12 +195,14 @@ proptest! {
     }
 }
 
+// MQTT 5.0: 3.2.2-15
 #[test]
 fn a_packet_over_the_limit_is_refused_before_it_came() {
     let breach = head(&[0x30, 0xff, 0x7f], 100).expect_err("too long");
     assert_eq!(breach.reason, Reason::PACKET_TOO_LARGE);
 }
 
+// MQTT 5.0: 3.3.2-8 3.3.2-13 3.3.2-14 3.3.4-6
 #[test]
 fn properties_stand_where_they_may_and_once() {
     let words = Words {

@@ -107,6 +107,8 @@ impl<'a> Shared<'a> {
 mod tests {
     use super::{LEVELS_MAX, Shared, check_filter, check_name, matches};
 
+    // MQTT 3.1.1: 4.7.1-1 4.7.3-1
+    // MQTT 5.0: 4.7.0-1 4.7.3-1
     #[test]
     fn a_topic_name_has_no_wildcards_and_at_least_a_character() {
         for name in ["a", "/", "a/b", "//", "$SYS/x", "a b", "长/度", &"/".repeat(LEVELS_MAX - 1)] {
@@ -117,6 +119,8 @@ mod tests {
         }
     }
 
+    // MQTT 3.1.1: 4.7.1-2 4.7.1-3
+    // MQTT 5.0: 4.7.1-1 4.7.1-2
     #[test]
     fn wildcards_stand_alone_in_their_level_and_the_last_one_is_last() {
         for filter in ["#", "+", "a/#", "+/+", "/+", "a/+/c", "$share/g/a", "$share/g/#", "$share/g//", "$shared"] {
@@ -128,6 +132,8 @@ mod tests {
         }
     }
 
+    // MQTT 3.1.1: 3.3.2-3 3.8.3-2 4.7.2-1
+    // MQTT 5.0: 3.3.2-3 4.7.2-1
     #[test]
     fn a_filter_takes_what_its_wildcards_stand_for() {
         for (filter, name) in [
@@ -158,6 +164,7 @@ mod tests {
         }
     }
 
+    // MQTT 5.0: 3.8.3-4 4.8.2-1 4.8.2-2
     #[test]
     fn a_shared_subscription_has_a_group_and_a_filter() {
         assert_eq!(Shared::of("$share/g/a/b"), Some(Shared { group: "g", filter: "a/b" }));

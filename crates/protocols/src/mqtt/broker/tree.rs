@@ -249,6 +249,8 @@ mod tests {
     }
 
     proptest! {
+        // MQTT 3.1.1: 3.3.2-3
+        // MQTT 5.0: 3.3.2-3
         #[test]
         fn the_tree_finds_what_the_rule_says(
             filters in prop::collection::vec(filter(), 0..12),

@@ -72,6 +72,7 @@ pub(super) fn entered(house: &mut House, name: &str) -> Line {
     line
 }
 
+// MQTT 5.0: 3.2.0-1 3.15.2-2 3.15.2-3 4.12.0-2 4.12.0-3 4.12.0-5
 #[test]
 fn both_sides_prove_that_they_know_the_password() {
     let mut house = House::new();
@@ -81,6 +82,7 @@ fn both_sides_prove_that_they_know_the_password() {
     house.expect(line, &["q0 t x"]);
 }
 
+// MQTT 5.0: 4.12.0-4
 #[test]
 fn who_does_not_prove_it_is_refused_like_who_is_not_known() {
     let mut house = House::new();
@@ -112,6 +114,7 @@ fn the_first_message_may_come_after_the_connect() {
     assert_eq!(hear(&mut house, line), Answer { words: "CONNACK 00".into(), data: expected });
 }
 
+// MQTT 5.0: 3.15.2-1 4.12.1-1
 #[test]
 fn a_client_authenticates_again_while_it_goes_on() {
     let mut house = House::new();
@@ -129,6 +132,7 @@ fn a_client_authenticates_again_while_it_goes_on() {
     }
 }
 
+// MQTT 5.0: 4.12.1-2
 #[test]
 fn who_fails_to_authenticate_again_is_disconnected() {
     for (user, secret) in [("admin", "wrong"), ("other", "123456")] {
@@ -147,6 +151,7 @@ fn who_fails_to_authenticate_again_is_disconnected() {
     }
 }
 
+// MQTT 5.0: 3.2.2-8 4.12.0-1
 #[test]
 fn a_method_that_is_not_known_is_refused() {
     let mut house = House::new();
@@ -159,6 +164,7 @@ fn a_method_that_is_not_known_is_refused() {
     }
 }
 
+// MQTT 5.0: 4.12.0-6 4.12.0-7
 #[test]
 fn whoever_named_no_method_neither_sends_an_auth_nor_is_sent_one() {
     let mut house = House::new();
@@ -167,6 +173,7 @@ fn whoever_named_no_method_neither_sends_an_auth_nor_is_sent_one() {
     house.expect(line, &["DISCONNECT 82"]);
 }
 
+// MQTT 5.0: 3.1.2-30 3.15.2-1 4.12.0-2 4.12.0-3 4.12.1-1
 #[test]
 fn an_authentication_that_is_out_of_turn_ends_the_connection() {
     let first = Client::new("admin", "n").first_message();

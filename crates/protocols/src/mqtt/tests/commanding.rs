@@ -70,6 +70,8 @@ fn a_command_of_qos_2_that_comes_again_is_given_once() {
     assert_eq!(ordered(&house).len(), 2, "the identifier was released");
 }
 
+// MQTT 3.1.1: 4.6.0-2 4.6.0-3 4.6.0-4
+// MQTT 5.0: 4.6.0-2 4.6.0-3 4.6.0-4
 #[test]
 fn acknowledgements_keep_the_order_of_what_they_acknowledge() {
     let mut house = House::with(RULES);
@@ -221,6 +223,7 @@ fn states_are_no_topics_where_news_are_turned_off_but_answers_come() {
     assert!(heard.len() == 1 && heard[0].starts_with("q0 answers/c"), "{heard:?}");
 }
 
+// MQTT 5.0: 3.1.2-28
 #[test]
 fn who_asks_is_told_where_to_have_answers() {
     let mut house = House::with("response_information = 'answers/%c'");

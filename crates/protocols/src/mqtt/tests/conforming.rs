@@ -19,6 +19,9 @@ fn check_refused(digits: &str) {
     assert!(!house.is_open(line), "{digits}");
 }
 
+// MQTT 3.1.1: 3.1.2-3 3.1.2-9 3.1.2-11 3.1.2-13 3.1.2-14 3.1.2-15 3.1.2-18 3.1.2-19 3.1.2-20 3.1.2-21 3.1.2-22 3.1.3-1
+// MQTT 3.1.1: 3.1.3-3 3.1.4-1 3.2.2-6
+// MQTT 5.0: 3.1.2-3 3.1.2-9 3.1.2-11 3.1.2-12 3.1.2-13 3.1.2-16 3.1.2-17 3.1.2-18 3.1.2-19 3.1.3-1 3.1.3-3 3.1.4-1
 #[test]
 fn a_connect_whose_flags_and_fields_do_not_fit_is_refused() {
     // The reserved flag, the QoS and the RETAIN of no will, a will of QoS 3, a password without a user.
@@ -33,6 +36,8 @@ fn a_connect_whose_flags_and_fields_do_not_fit_is_refused() {
     check_refused("00044d515454 04 02 0000 0001 61 00");
 }
 
+// MQTT 3.1.1: 3.1.2-1
+// MQTT 5.0: 3.1.2-1
 #[test]
 fn another_protocol_is_not_spoken() {
     let mut house = House::new();
@@ -42,6 +47,8 @@ fn another_protocol_is_not_spoken() {
     assert!(!house.is_open(line));
 }
 
+// MQTT 3.1.1: 3.1.4-5
+// MQTT 5.0: 3.1.4-6 3.2.0-2 3.14.0-1
 #[test]
 fn nothing_is_done_that_comes_behind_a_connect_which_is_refused() {
     let mut house = House::new();
@@ -58,6 +65,8 @@ fn nothing_is_done_that_comes_behind_a_connect_which_is_refused() {
     }
 }
 
+// MQTT 3.1.1: 3.2.0-1
+// MQTT 5.0: 3.2.0-1 3.2.0-2
 #[test]
 fn what_comes_with_the_connect_is_done_after_its_answer() {
     let mut house = House::new();
@@ -67,6 +76,8 @@ fn what_comes_with_the_connect_is_done_after_its_answer() {
     house.expect(line, &["CONNACK 00", "SUBACK #1 [0]", "PINGRESP"]);
 }
 
+// MQTT 3.1.1: 3.12.4-1
+// MQTT 5.0: 3.12.4-1
 #[test]
 fn a_ping_is_answered_in_every_version() {
     for level in Level::ALL {
@@ -77,6 +88,8 @@ fn a_ping_is_answered_in_every_version() {
     }
 }
 
+// MQTT 3.1.1: 1.5.3-3 4.7.3-4
+// MQTT 5.0: 1.5.4-3 4.7.3-4
 #[test]
 fn a_text_is_passed_on_as_it_is() {
     // A byte order mark in front, and a letter with its accent in one character and in two, which are different topics.
@@ -92,6 +105,8 @@ fn a_text_is_passed_on_as_it_is() {
     }
 }
 
+// MQTT 3.1.1: 3.3.1-3 4.3.2-2
+// MQTT 5.0: 3.3.1-3 4.3.2-5
 #[test]
 fn a_flag_of_a_publisher_that_sends_again_does_not_go_on() {
     let mut house = House::new();
@@ -105,6 +120,7 @@ fn a_flag_of_a_publisher_that_sends_again_does_not_go_on() {
     house.expect(watcher, &["#1 q1 t x", "#2 q1 t x"]);
 }
 
+// MQTT 5.0: 3.3.2-7
 #[test]
 fn an_alias_ends_with_its_connection() {
     let mut house = House::new();
@@ -121,6 +137,7 @@ fn an_alias_ends_with_its_connection() {
     house.expect(line, &["DISCONNECT 94"]);
 }
 
+// MQTT 5.0: 3.3.4-8 3.3.4-10 4.9.0-3
 #[test]
 fn all_but_messages_goes_on_while_as_many_are_under_way_as_may_be() {
     let mut house = House::new();
@@ -143,6 +160,9 @@ fn all_but_messages_goes_on_while_as_many_are_under_way_as_may_be() {
     house.expect(line, &["#2 q1 t x"]);
 }
 
+// MQTT 3.1.1: 2.3.1-7 3.8.4-1 3.8.4-2 3.8.4-4 3.8.4-5 3.9.3-1 3.9.3-2 3.10.4-1 3.10.4-6
+// MQTT 5.0: 2.2.1-6 3.8.4-1 3.8.4-2 3.8.4-5 3.8.4-6 3.8.4-7 3.9.3-1 3.9.3-2 3.10.4-1 3.10.4-4 3.10.4-5 3.10.4-6
+// MQTT 5.0: 3.11.3-1 3.11.3-2
 #[test]
 fn many_filters_in_one_packet_are_answered_in_their_order() {
     let mut house = House::new();
@@ -161,6 +181,8 @@ fn many_filters_in_one_packet_are_answered_in_their_order() {
     house.expect(line, &["UNSUBACK #8 [0, 11, 0]"]);
 }
 
+// MQTT 3.1.1: 3.8.4-3
+// MQTT 5.0: 3.8.4-3
 #[test]
 fn a_subscription_that_comes_again_takes_the_place_of_the_first() {
     let mut house = House::new();
@@ -175,6 +197,8 @@ fn a_subscription_that_comes_again_takes_the_place_of_the_first() {
     assert!(heard.len() == 1 && heard[0].ends_with("q1 t x"), "once, and as the second wants it: {heard:?}");
 }
 
+// MQTT 3.1.1: 3.10.4-3 3.10.4-4 3.10.4-5
+// MQTT 5.0: 3.10.4-3
 #[test]
 fn what_is_under_way_is_finished_though_nobody_subscribes_any_more() {
     let mut house = House::new();
@@ -191,6 +215,7 @@ fn what_is_under_way_is_finished_though_nobody_subscribes_any_more() {
     house.expect(line, &[]);
 }
 
+// MQTT 5.0: 4.8.2-6
 #[test]
 fn a_message_that_a_member_of_a_group_refuses_goes_to_no_other() {
     let mut house = House::new();
@@ -211,6 +236,8 @@ fn a_message_that_a_member_of_a_group_refuses_goes_to_no_other() {
     }
 }
 
+// MQTT 3.1.1: 3.1.2-16 3.1.2-17
+// MQTT 5.0: 3.1.2-14 3.1.2-15
 #[test]
 fn a_will_is_kept_only_where_it_is_said_so() {
     for retain in [false, true] {
@@ -230,6 +257,7 @@ fn a_will_is_kept_only_where_it_is_said_so() {
     }
 }
 
+// MQTT 5.0: 4.3.3-9
 #[test]
 fn an_identifier_is_free_after_a_refusal() {
     let mut house = House::new();
@@ -242,6 +270,7 @@ fn an_identifier_is_free_after_a_refusal() {
     house.expect(watcher, &["q0 own/c y"]);
 }
 
+// MQTT 5.0: 4.3.3-7 4.3.3-13
 #[test]
 fn what_was_sent_does_not_expire() {
     let mut house = House::new();

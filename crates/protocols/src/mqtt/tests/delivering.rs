@@ -3,6 +3,8 @@ use crate::mqtt::message::{Ack, Connect, Level, Packet, Qos};
 use crate::mqtt::properties::{Id, Properties, Writer};
 use crate::mqtt::reason::Reason;
 
+// MQTT 3.1.1: 3.3.5-1 3.8.4-6 4.3.1-1
+// MQTT 5.0: 3.2.2-9 3.2.2-10 3.2.2-12 3.3.4-2 3.8.4-8 4.3.1-1
 #[test]
 fn the_lower_of_two_levels_is_delivered() {
     let mut house = House::new();
@@ -18,6 +20,8 @@ fn the_lower_of_two_levels_is_delivered() {
     }
 }
 
+// MQTT 3.1.1: 2.3.1-4 4.3.2-1 4.6.0-5 4.6.0-6
+// MQTT 5.0: 2.2.1-4 3.3.4-9 4.3.2-1 4.3.2-2 4.6.0-5 4.6.0-6 4.9.0-1 4.9.0-2
 #[test]
 fn no_more_is_under_way_than_the_client_takes() {
     let mut house = House::new();
@@ -40,6 +44,7 @@ fn no_more_is_under_way_than_the_client_takes() {
     house.expect(watcher, &["#4 q1 t 4"]);
 }
 
+// MQTT 5.0: 3.1.2-24 3.1.2-25
 #[test]
 fn a_packet_over_the_clients_limit_is_left_out() {
     let mut house = House::new();
@@ -55,6 +60,8 @@ fn a_packet_over_the_clients_limit_is_left_out() {
     assert_eq!(house.hear(watcher).len(), 2);
 }
 
+// MQTT 3.1.1: 2.3.1-6 4.3.3-1
+// MQTT 5.0: 2.2.1-5 4.3.3-1 4.3.3-2 4.3.3-4
 #[test]
 fn a_message_of_qos_2_goes_through_its_four_steps() {
     for lasts in [false, true] {
@@ -74,6 +81,7 @@ fn a_message_of_qos_2_goes_through_its_four_steps() {
     }
 }
 
+// MQTT 5.0: 4.4.0-2
 #[test]
 fn a_receiver_may_refuse_a_message_of_qos_2() {
     let mut house = House::new();
@@ -88,6 +96,8 @@ fn a_receiver_may_refuse_a_message_of_qos_2() {
     house.expect(watcher, &["PUBREL #1 92"]);
 }
 
+// MQTT 3.1.1: 2.3.1-3 3.3.1-1 4.3.2-1 4.3.3-1 4.4.0-1 4.6.0-1 4.6.0-5 4.6.0-6
+// MQTT 5.0: 3.3.1-1 4.3.2-3 4.3.3-3 4.3.3-5 4.3.3-6 4.4.0-1 4.6.0-5 4.6.0-6
 #[test]
 fn what_was_under_way_is_sent_again_first_and_in_its_order() {
     let mut house = House::new();

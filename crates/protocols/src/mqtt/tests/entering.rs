@@ -6,6 +6,8 @@ use crate::mqtt::properties::{Id, Properties, Writer};
 use crate::mqtt::reason::Reason;
 use crate::vectors::bytes_of;
 
+// MQTT 3.1.1: 3.1.2-24 3.1.4-4
+// MQTT 5.0: 3.1.2-22 3.1.4-5 3.2.2-1 3.2.2-22
 #[test]
 fn the_first_program_is_let_in_byte_for_byte() {
     let mut house = House::new();
@@ -19,6 +21,8 @@ fn the_first_program_is_let_in_byte_for_byte() {
     assert!(!house.is_open(line));
 }
 
+// MQTT 3.1.1: 3.2.2-4 3.2.2-5
+// MQTT 5.0: 3.1.4-2 3.2.2-6 3.2.2-7 3.2.2-8 3.14.0-1 4.13.2-1
 #[test]
 fn unknown_users_and_wrong_passwords_get_the_same_answer() {
     for level in [Level::V4, Level::V5] {
@@ -42,6 +46,8 @@ fn a_client_without_a_name_is_anonymous_and_refused_where_nobody_is_of_that_name
     assert_eq!(heard, ["CONNACK 86"]);
 }
 
+// MQTT 3.1.1: 3.1.2-2
+// MQTT 5.0: 3.1.2-2
 #[test]
 fn a_version_that_is_not_spoken_is_answered_so() {
     let mut house = House::new();
@@ -56,6 +62,8 @@ fn a_version_that_is_not_spoken_is_answered_so() {
     house.enter(Connect { level: Level::V3, ..client("a") });
 }
 
+// MQTT 3.1.1: 3.1.3-6 3.1.3-7 3.1.3-8 3.1.3-9 3.2.2-4
+// MQTT 5.0: 3.1.3-6 3.1.3-7 3.1.3-8 3.2.2-16
 #[test]
 fn a_client_without_an_identifier_gets_one_and_is_told_where_the_version_can() {
     let mut house = House::new();
@@ -67,6 +75,8 @@ fn a_client_without_an_identifier_gets_one_and_is_told_where_the_version_can() {
     assert_eq!(heard, ["CONNACK 02"], "a session that lasts needs a name");
 }
 
+// MQTT 3.1.1: 3.1.3-2 3.1.4-2 4.1.0-1 4.1.0-2
+// MQTT 5.0: 3.1.3-2 3.1.4-3 3.14.2-1 3.14.4-1 3.14.4-2 4.1.0-1
 #[test]
 fn a_newer_connection_takes_the_session_over() {
     let mut house = House::new();
@@ -79,6 +89,7 @@ fn a_newer_connection_takes_the_session_over() {
     house.expect(new, &["q0 t x"]);
 }
 
+// MQTT 5.0: 3.1.3-8 3.1.4-2 3.2.2-6 3.2.2-8
 #[test]
 fn a_session_belongs_to_the_account_that_made_it() {
     let mut house = House::new();
@@ -88,6 +99,8 @@ fn a_session_belongs_to_the_account_that_made_it() {
     assert!(house.is_open(owner));
 }
 
+// MQTT 3.1.1: 3.1.2-4 3.1.2-6 3.1.3-2 3.1.3-5 3.1.4-3 3.2.2-1 3.2.2-2 3.2.2-3 4.1.0-1 4.1.0-2
+// MQTT 5.0: 3.1.2-4 3.1.2-5 3.1.2-6 3.1.3-2 3.1.3-5 3.1.4-4 3.2.2-2 3.2.2-3 4.1.0-1
 #[test]
 fn a_session_is_there_again_unless_it_is_not_wanted() {
     let mut house = House::new();
@@ -103,6 +116,7 @@ fn a_session_is_there_again_unless_it_is_not_wanted() {
     assert_eq!(heard, ["CONNACK 00"]);
 }
 
+// MQTT 5.0: 3.1.2-23 4.1.0-2
 #[test]
 fn a_session_ends_when_its_time_is_over() {
     let mut house = House::new();
@@ -121,6 +135,7 @@ fn a_session_ends_when_its_time_is_over() {
     assert_eq!(heard, ["CONNACK 00"]);
 }
 
+// MQTT 5.0: 3.1.2-21 3.2.2-21
 #[test]
 fn how_long_a_session_lasts_is_limited_and_told() {
     let mut house = House::with("session_expiry_s_max = 60\nkeep_alive_s_max = 30");
@@ -130,6 +145,7 @@ fn how_long_a_session_lasts_is_limited_and_told() {
     assert_eq!(heard, ["CONNACK 00 SessionExpiry=60 ServerKeepAlive=30"]);
 }
 
+// MQTT 5.0: 3.14.2-2
 #[test]
 fn a_session_that_does_not_last_cannot_be_made_to_at_its_end() {
     let mut house = House::new();
@@ -151,6 +167,8 @@ fn with_will<'a>(name: &'a str, delay: &'a Writer, level: Level) -> Connect<'a> 
     Connect { level, will: Some(will), ..client(name) }
 }
 
+// MQTT 3.1.1: 3.1.2-8 3.1.2-10 3.1.2-12 3.14.4-3
+// MQTT 5.0: 3.1.2-7 3.1.2-8 3.1.2-10 3.14.4-3
 #[test]
 fn a_will_is_published_unless_the_client_says_goodbye() {
     let mut house = House::new();
@@ -174,6 +192,7 @@ fn a_will_is_published_unless_the_client_says_goodbye() {
     assert_eq!(house.hear(watcher).len(), 1);
 }
 
+// MQTT 5.0: 3.1.2-8 3.1.2-10 3.1.3-9
 #[test]
 fn a_will_waits_for_its_delay_and_not_beyond_the_session() {
     let mut house = House::new();
@@ -208,6 +227,8 @@ fn a_will_to_a_forbidden_topic_keeps_the_client_out() {
     assert!(!house.is_open(line));
 }
 
+// MQTT 3.1.1: 3.3.5-2
+// MQTT 5.0: 3.8.4-7
 #[test]
 fn an_account_reaches_only_its_topics() {
     let mut house = House::new();

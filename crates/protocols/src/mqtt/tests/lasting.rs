@@ -3,6 +3,8 @@ use std::time::Duration;
 use super::{House, client, lasting};
 use crate::mqtt::message::{Packet, Qos};
 
+// MQTT 3.1.1: 3.1.2-4 3.1.2-5 3.1.2-7 3.3.1-5 4.5.0-1
+// MQTT 5.0: 3.1.2-5 3.1.2-23 4.5.0-1
 #[test]
 fn sessions_subscriptions_and_kept_messages_survive_a_kill() {
     let mut house = House::new();
@@ -25,6 +27,8 @@ fn sessions_subscriptions_and_kept_messages_survive_a_kill() {
     house.expect(watcher, &["#2 q1 t/3 after"]);
 }
 
+// MQTT 3.1.1: 4.3.3-1 4.3.3-2
+// MQTT 5.0: 4.3.3-3 4.3.3-5 4.3.3-6 4.3.3-10
 #[test]
 fn nothing_acknowledged_is_lost_and_nothing_of_qos_2_is_doubled_by_a_kill_at_any_step() {
     for steps in 0..=4 {
@@ -73,6 +77,7 @@ fn nothing_acknowledged_is_lost_and_nothing_of_qos_2_is_doubled_by_a_kill_at_any
     }
 }
 
+// MQTT 5.0: 4.3.2-3
 #[test]
 fn a_session_is_through_the_log_as_far_as_it_acknowledged() {
     let mut house = House::new();
@@ -95,6 +100,7 @@ fn a_session_is_through_the_log_as_far_as_it_acknowledged() {
     assert_eq!(heard, ["CONNACK 00 present", "#1 q1 t new"], "numbers go on after a restart");
 }
 
+// MQTT 5.0: 4.8.2-4 4.8.2-5
 #[test]
 fn a_member_of_a_group_finds_its_messages_after_a_kill_and_no_other_does() {
     let mut house = House::new();
@@ -115,6 +121,8 @@ fn a_member_of_a_group_finds_its_messages_after_a_kill_and_no_other_does() {
     assert_eq!(payloads, ["1", "2", "3", "4"]);
 }
 
+// MQTT 3.1.1: 3.1.2-8
+// MQTT 5.0: 3.1.2-7
 #[test]
 fn a_will_is_published_after_a_kill() {
     use crate::mqtt::message::{Connect, Will};

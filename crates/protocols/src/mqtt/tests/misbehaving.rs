@@ -24,6 +24,8 @@ fn check(sent: &[u8], expected: &str) {
     assert!(!house.is_open(line));
 }
 
+// MQTT 3.1.1: 4.8.0-1
+// MQTT 5.0: 1.5.5-1 3.14.2-1 4.13.1-1 4.13.2-1
 #[test]
 fn a_length_that_lies_is_found_out() {
     check(&[0x30, 0xff, 0xff, 0xff, 0xff, 0x01], "DISCONNECT 81");
@@ -46,6 +48,8 @@ fn a_length_of_five_bytes_is_refused_before_its_fifth_byte_is_believed() {
     assert!(!house.is_open(line));
 }
 
+// MQTT 3.1.1: 3.3.2-1 4.7.3-1
+// MQTT 5.0: 3.3.2-1 4.7.3-1
 #[test]
 fn a_topic_of_no_length_is_refused_unless_an_alias_stands_for_it() {
     check(&[0x30, 0x03, 0x00, 0x00, 0x00], "DISCONNECT 82");
@@ -57,6 +61,8 @@ fn a_topic_of_no_length_is_refused_unless_an_alias_stands_for_it() {
     assert!(!house.is_open(line));
 }
 
+// MQTT 3.1.1: 4.7.3-3
+// MQTT 5.0: 4.7.3-3
 #[test]
 fn topics_as_deep_as_they_may_be_are_taken_and_deeper_ones_are_not() {
     let levels = |count: usize| vec!["a"; count].join("/");
@@ -90,6 +96,8 @@ fn identifiers_that_a_subscriber_never_releases_hold_up_only_itself() {
     assert_eq!(house.hear(publisher).len(), 50);
 }
 
+// MQTT 3.1.1: 1.5.3-1 3.1.3-4 3.1.3-10 3.1.3-11 3.8.3-1 3.10.3-1
+// MQTT 5.0: 1.5.4-1 1.5.7-1 3.1.3-4 3.1.3-11 3.1.3-12 3.3.2-13 3.3.2-14 3.3.2-19 3.8.3-1 3.10.3-1
 #[test]
 fn texts_with_surrogates_are_refused_wherever_they_stand() {
     let surrogate = [0xed, 0xa0, 0x80];
@@ -116,6 +124,8 @@ fn texts_with_surrogates_are_refused_wherever_they_stand() {
     assert!(!house.is_open(line));
 }
 
+// MQTT 3.1.1: 2.2.2-1 2.2.2-2 2.3.1-1 3.3.1-2 3.3.1-4 3.6.1-1 3.8.1-1 3.8.3-4 3.10.1-1 3.14.1-1 4.8.0-1
+// MQTT 5.0: 2.1.3-1 2.2.1-3 3.3.1-2 3.3.1-4 3.6.1-1 3.8.1-1 3.8.3-5 3.10.1-1 3.14.1-1 3.15.1-1 4.13.1-1
 #[test]
 fn flags_and_identifiers_that_cannot_be_are_refused() {
     check(&[0x36, 0x05, 0x00, 0x01, b'a', 0, 1], "DISCONNECT 81");
@@ -128,6 +138,8 @@ fn flags_and_identifiers_that_cannot_be_are_refused() {
     }
 }
 
+// MQTT 3.1.1: 1.5.3-1 1.5.3-2 3.3.2-1 3.3.2-2 3.8.3-3 3.10.3-2 4.7.3-2
+// MQTT 5.0: 1.5.4-1 1.5.4-2 3.3.2-1 3.3.2-2 3.8.3-2 3.10.3-2 4.7.3-2
 #[test]
 fn topics_that_cannot_be_are_refused() {
     check(&[0x30, 0x04, 0x00, 0x01, b'#', 0], "DISCONNECT 90");
@@ -141,6 +153,8 @@ fn topics_that_cannot_be_are_refused() {
     check(&bytes(&Packet::Publish(message(&deep, "x")), Level::V5), "DISCONNECT 90");
 }
 
+// MQTT 3.1.1: 3.1.0-2
+// MQTT 5.0: 3.1.0-2
 #[test]
 fn packets_that_only_a_server_sends_are_refused() {
     let properties = Properties::NONE;
@@ -158,6 +172,8 @@ fn packets_that_only_a_server_sends_are_refused() {
     }
 }
 
+// MQTT 3.1.1: 3.1.0-1 3.1.2-1
+// MQTT 5.0: 3.1.0-1 3.1.2-1
 #[test]
 fn who_does_not_begin_with_a_connect_is_closed() {
     for packet in [Packet::PingReq, Packet::Publish(message("a", "x"))] {
@@ -263,6 +279,8 @@ fn a_conversation_that_is_cut_anywhere_harms_nobody() {
     }
 }
 
+// MQTT 5.0: 3.1.2-29 3.2.2-19 3.2.2-20 3.4.2-2 3.4.2-3 3.5.2-2 3.5.2-3 3.6.2-2 3.6.2-3 3.7.2-2 3.7.2-3 3.9.2-1 3.9.2-2
+// MQTT 5.0: 3.11.2-1 3.11.2-2 3.14.2-3 3.14.2-4
 #[test]
 fn who_breaks_a_rule_is_told_which_where_there_is_room_for_words() {
     for (packet_bytes_max, expected) in [(1000, Some("topic alias 65 over 64")), (20, None)] {

@@ -3,6 +3,8 @@ use crate::mqtt::message::{Connect, Level, Options, Packet, Publish, Qos};
 use crate::mqtt::properties::{Id, Writer};
 use crate::pair::{Fate, Happening};
 
+// MQTT 3.1.1: 3.3.4-1 4.3.2-2
+// MQTT 5.0: 3.3.4-1 3.4.2-1 3.5.2-1 3.6.2-1 3.7.2-1 4.3.2-4
 #[test]
 fn ack_waits_for_commit() {
     let mut house = House::new();
@@ -20,6 +22,8 @@ fn ack_waits_for_commit() {
     assert_eq!(house.hear(watcher).len(), 2);
 }
 
+// MQTT 3.1.1: 4.8.0-2
+// MQTT 5.0: 4.3.2-4 4.3.3-8
 #[test]
 fn a_message_that_was_not_stored_is_neither_acknowledged_nor_delivered() {
     let mut house = House::new();
@@ -38,6 +42,8 @@ fn a_message_that_was_not_stored_is_neither_acknowledged_nor_delivered() {
     house.expect(watcher, &["#1 q1 t x"]);
 }
 
+// MQTT 3.1.1: 4.5.0-1
+// MQTT 5.0: 4.5.0-1
 #[test]
 fn a_message_of_a_publisher_that_is_gone_before_its_commit_arrives_all_the_same() {
     let mut house = House::new();
@@ -50,6 +56,8 @@ fn a_message_of_a_publisher_that_is_gone_before_its_commit_arrives_all_the_same(
     house.expect(watcher, &["#1 q1 t x"]);
 }
 
+// MQTT 3.1.1: 2.3.1-6 3.3.4-1 4.3.3-2
+// MQTT 5.0: 2.2.1-5 3.3.4-1 4.3.3-8 4.3.3-10 4.3.3-11 4.3.3-12
 #[test]
 fn a_message_of_qos_2_that_comes_again_is_passed_on_once() {
     for level in [Level::V4, Level::V5] {
@@ -71,6 +79,8 @@ fn a_message_of_qos_2_that_comes_again_is_passed_on_once() {
     }
 }
 
+// MQTT 3.1.1: 4.3.3-2
+// MQTT 5.0: 3.4.2-1 3.5.2-1 3.6.2-1 3.7.2-1 4.3.3-11
 #[test]
 fn an_unknown_release_is_answered() {
     let mut house = House::new();
@@ -82,6 +92,7 @@ fn an_unknown_release_is_answered() {
     house.expect(line, &["PUBCOMP #5 00"]);
 }
 
+// MQTT 5.0: 3.3.4-7 3.14.2-1 3.14.4-1 3.14.4-2 4.9.0-1 4.9.0-2
 #[test]
 fn more_messages_than_were_allowed_end_the_connection() {
     let mut house = House::with("receive_max = 2");
@@ -93,6 +104,8 @@ fn more_messages_than_were_allowed_end_the_connection() {
     assert!(!house.is_open(line));
 }
 
+// MQTT 3.1.1: 3.1.2-7 3.3.1-5 3.3.1-6 3.3.1-7 3.3.1-8 3.3.1-9 3.3.1-10 3.3.1-11 3.3.1-12
+// MQTT 5.0: 3.2.2-13 3.3.1-5 3.3.1-6 3.3.1-7 3.3.1-8
 #[test]
 fn a_kept_message_waits_for_later_subscribers() {
     let mut house = House::new();
@@ -112,6 +125,8 @@ fn a_kept_message_waits_for_later_subscribers() {
     house.expect(second, &[]);
 }
 
+// MQTT 3.1.1: 3.3.1-8 3.3.1-9 3.8.4-3
+// MQTT 5.0: 3.3.1-9 3.3.1-10 3.3.1-11 3.3.1-12 3.3.1-13 3.8.4-4
 #[test]
 fn retain_handling_says_which_kept_messages_come() {
     use crate::mqtt::message::RetainHandling::{Keep, Send, SendIfNew};
@@ -132,6 +147,7 @@ fn retain_handling_says_which_kept_messages_come() {
     }
 }
 
+// MQTT 5.0: 3.1.3-10 3.3.2-4 3.3.2-15 3.3.2-16 3.3.2-17 3.3.2-18 3.3.2-20
 #[test]
 fn properties_go_on_to_subscribers_in_their_order() {
     let mut house = House::new();
@@ -152,6 +168,7 @@ fn properties_go_on_to_subscribers_in_their_order() {
     house.expect(old, &["q0 t x"]);
 }
 
+// MQTT 5.0: 3.1.2-26 3.1.2-27 3.2.2-17 3.2.2-18 3.3.2-9 3.3.2-11 3.3.2-12
 #[test]
 fn an_alias_stands_for_its_topic() {
     let mut house = House::new();

@@ -2,6 +2,8 @@ use super::{House, client, lasting, message};
 use crate::mqtt::message::{Options, Packet, Publish, Qos};
 use crate::mqtt::properties::{Id, Writer};
 
+// MQTT 3.1.1: 3.3.5-1
+// MQTT 5.0: 3.3.4-2 3.3.4-3 3.3.4-4 3.3.4-5
 #[test]
 fn one_copy_carries_every_subscription_identifier() {
     let mut house = House::new();
@@ -17,6 +19,7 @@ fn one_copy_carries_every_subscription_identifier() {
     assert!(heard[0].contains("SubscriptionId=1") && heard[0].contains("SubscriptionId=2"), "{heard:?}");
 }
 
+// MQTT 5.0: 3.8.3-3
 #[test]
 fn a_client_that_wants_nothing_of_its_own_gets_nothing_of_its_own() {
     let mut house = House::new();
@@ -28,6 +31,8 @@ fn a_client_that_wants_nothing_of_its_own_gets_nothing_of_its_own() {
     house.expect(line, &["q0 t theirs"]);
 }
 
+// MQTT 3.1.1: 3.10.4-1 3.10.4-2 3.10.4-4 3.10.4-5
+// MQTT 5.0: 3.10.4-1 3.10.4-2 3.10.4-4 3.10.4-5
 #[test]
 fn who_unsubscribes_gets_nothing_more() {
     let mut house = House::new();
@@ -39,6 +44,8 @@ fn who_unsubscribes_gets_nothing_more() {
     house.expect(line, &["UNSUBACK #2 [0]", "UNSUBACK #2 [11]"]);
 }
 
+// MQTT 3.1.1: 4.7.2-1
+// MQTT 5.0: 4.7.2-1
 #[test]
 fn system_topics_are_not_found_by_leading_wildcards() {
     let mut house = House::new();
@@ -49,6 +56,7 @@ fn system_topics_are_not_found_by_leading_wildcards() {
     house.expect(line, &[]);
 }
 
+// MQTT 5.0: 4.8.2-3
 #[test]
 fn members_of_a_group_take_turns() {
     let mut house = House::new();
@@ -68,6 +76,7 @@ fn members_of_a_group_take_turns() {
     assert_eq!(house.hear(one).len(), 4);
 }
 
+// MQTT 5.0: 3.3.2-5 3.3.2-6
 #[test]
 fn a_message_whose_time_is_over_is_not_sent_and_others_say_how_long_they_last() {
     let mut house = House::new();
