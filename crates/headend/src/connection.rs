@@ -331,7 +331,7 @@ impl<S: Stream> Connection<S> {
                 Output::Fault(fault) => self.guest.faulted(&fault),
                 Output::Learnt(learnt) => self.guest.learnt(learnt),
                 Output::Said(bytes) => self.guest.said(bytes),
-                Output::Dropped(device, count) => self.guest.core.messages_dropped(&device, count),
+                Output::Dropped(device, count, cause) => self.guest.core.messages_dropped(&device, count, cause),
                 Output::Remember { identity, note, keep } => self.guest.remember(identity, note, keep),
                 Output::ExpectWithin(limit) => self.guest.expect_within(limit),
                 Output::Command(id, state) => self.guest.core.command_moved(id, state),

@@ -8,7 +8,7 @@ use loggerhead_model::{
 };
 use loggerhead_protocols::office::Office;
 use loggerhead_protocols::{
-    Acceptor, CloseReason, DeviceSettings, Exchange, News, Protocol, Refusal, SettingsError, find,
+    Acceptor, CloseReason, DeviceSettings, DropCause, Exchange, News, Protocol, Refusal, SettingsError, find,
 };
 use loggerhead_store::{Change, CommandRecord, DeviceRecord, DeviceSource, DeviceState, Login, Secret, Store};
 
@@ -207,10 +207,10 @@ impl Core {
     }
 
     /// Counts messages for a device that were dropped.
-    pub(crate) fn messages_dropped(&self, device: &DeviceId, count: u64) {
+    pub(crate) fn messages_dropped(&self, device: &DeviceId, count: u64, cause: DropCause) {
         if let Some(device) = self.identities.directory.by_id(device) {
             device.counters.dropped.add(count);
-            self.counters.protocol(device.protocol).messages_dropped.add(count);
+            self.counters.protocol(device.protocol).messages_dropped(cause, count);
         }
     }
 

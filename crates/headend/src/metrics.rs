@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use loggerhead_model::EventKind;
-use loggerhead_protocols::{ALL, FaultKind, Refusal};
+use loggerhead_protocols::{ALL, DropCause, FaultKind, Refusal};
 
 /// Upper ends of the latency buckets in microseconds: finest around the few milliseconds of a commit, and of a robot's cycle.
 const LATENCY_US: [u64; 17] = [
@@ -51,8 +51,8 @@ pub struct ProtocolMetrics {
     pub handshakes_failed: u64,
     /// Datagrams that found no room: their peer's queue, the table of peers or the system's buffer was full.
     pub datagrams_dropped: u64,
-    /// Messages that were dropped, since too many waited for their receiver.
-    pub messages_dropped: u64,
+    /// Messages that were dropped, by cause.
+    pub messages_dropped: Vec<(&'static str, u64)>,
     /// Devices let in.
     pub logins: u64,
     /// Claims not believed, by reason.
@@ -127,8 +127,12 @@ impl<const N: usize> Default for Tally<N> {
 impl<const N: usize> Tally<N> {
     /// Counts the word at `place`; a place outside of the list counts nothing.
     pub(crate) fn count(&self, place: Option<usize>) {
+        self.add(place, 1);
+    }
+
+    fn add(&self, place: Option<usize>, count: u64) {
         if let Some(counter) = place.and_then(|place| self.0.get(place)) {
-            counter.one_more();
+            counter.add(count);
         }
     }
 
@@ -194,7 +198,7 @@ pub(crate) struct ProtocolCounters {
     limited: Tally<{ ConnectionLimit::WORDS.len() }>,
     pub(crate) handshakes_failed: Counter,
     pub(crate) datagrams_dropped: Counter,
-    pub(crate) messages_dropped: Counter,
+    messages_dropped: Tally<{ DropCause::ALL.len() }>,
     pub(crate) logins: Counter,
     refusals: Tally<{ REFUSALS.len() }>,
     faults: Tally<{ FaultKind::ALL.len() }>,
@@ -231,6 +235,10 @@ impl ProtocolCounters {
         self.limited.count(ConnectionLimit::WORDS.iter().position(|&word| word == limit.word()));
     }
 
+    pub(crate) fn messages_dropped(&self, cause: DropCause, count: u64) {
+        self.messages_dropped.add(DropCause::ALL.iter().position(|&other| other == cause), count);
+    }
+
     pub(crate) fn refused(&self, refusal: Refusal) {
         self.refusals.count(REFUSALS.iter().position(|&other| other == refusal));
     }
@@ -251,7 +259,7 @@ impl ProtocolCounters {
             connections_limited: self.limited.read(ConnectionLimit::WORDS),
             handshakes_failed: self.handshakes_failed.value(),
             datagrams_dropped: self.datagrams_dropped.value(),
-            messages_dropped: self.messages_dropped.value(),
+            messages_dropped: self.messages_dropped.read(DropCause::ALL.map(DropCause::word)),
             logins: self.logins.value(),
             refusals: self.refusals.read(REFUSALS.map(refusal_word)),
             faults: self.faults.read(FaultKind::ALL.map(FaultKind::word)),

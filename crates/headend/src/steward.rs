@@ -55,7 +55,7 @@ async fn drain(core: &Core, session: &mut dyn Session, mailbox: &Arc<Mailbox>) -
             Output::Keep(records) => store(core, records, None).await,
             // What is over the limit is counted there.
             Output::Event(event) => drop(core.journal.event(core.clock.now().elapsed, event)),
-            Output::Dropped(device, count) => core.messages_dropped(&device, count),
+            Output::Dropped(device, count, cause) => core.messages_dropped(&device, count, cause),
             Output::Send(_)
             | Output::Sample(..)
             | Output::Said(_)

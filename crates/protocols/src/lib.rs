@@ -45,9 +45,9 @@ pub use explain::{Explain, Explanation, Field, Judgement};
 pub use fault::{Fault, FaultKind};
 pub use files::{Collision, FileFailure, FileNews, FileOffer, FileStep, FileSums, KeptFile, Start};
 pub use session::{
-    Acceptor, Admission, Answer, Carrier, Check, Claim, CloseReason, Company, Counterproof, DataDoor, Exchange, Fit,
-    Form, Input, Known, Limits, MutualCheck, News, Now, OpenSession, Opening, Output, Proof, Question, Refusal,
-    Session, Untaken, Verdict,
+    Acceptor, Admission, Answer, Carrier, Check, Claim, CloseReason, Company, Counterproof, DataDoor, DropCause,
+    Exchange, Fit, Form, Input, Known, Limits, MutualCheck, News, Now, OpenSession, Opening, Output, Proof, Question,
+    Refusal, Session, Untaken, Verdict,
 };
 pub use settings::{SettingsError, hint, near, none_of};
 

@@ -280,8 +280,8 @@ pub enum Output {
         /// How long.
         keep: Duration,
     },
-    /// So many messages for a device were dropped, since too many waited for it. Counted and shown with the device.
-    Dropped(DeviceId, u64),
+    /// So many messages for a device were dropped. Counted and shown with the device.
+    Dropped(DeviceId, u64, DropCause),
     /// The peer should be heard from at least this often; beyond it, its presence is silent.
     ExpectWithin(Duration),
     /// A command moved on.
@@ -298,6 +298,29 @@ pub enum Output {
         /// When to send `Input::Wake`.
         wake_at: Option<Duration>,
     },
+}
+
+/// Why messages were dropped; the word is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropCause {
+    /// Too many waited for their receiver.
+    QueueFull,
+    /// Too much waited for all receivers together.
+    Overload,
+}
+
+impl DropCause {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::QueueFull, Self::Overload];
+
+    /// The word that is counted.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue-full",
+            Self::Overload => "overload",
+        }
+    }
 }
 
 /// Why a conversation ends; the word is stored and counted.

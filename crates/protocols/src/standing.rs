@@ -62,6 +62,8 @@ pub struct Lost {
     pub full: u64,
     /// Its connection took messages that are sent once more slowly than they came.
     pub slow: u64,
+    /// It is sent once, and too much waited for all sessions together.
+    pub overload: u64,
     /// Larger than its client takes.
     pub large: u64,
     /// Their time was over before they could be sent.

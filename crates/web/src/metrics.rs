@@ -80,13 +80,10 @@ type Figure = fn(&ProtocolMetrics) -> u64;
 /// One figure of every protocol, by a word.
 type Figures = fn(&ProtocolMetrics) -> &[(&'static str, u64)];
 
-const FIGURES: [(Kind, &str, &str, Figure); 12] = [
+const FIGURES: [(Kind, &str, &str, Figure); 11] = [
     (Kind::Gauge, "connections_open", "Connections that are open now.", |row| row.connections_open),
     (Kind::Counter, "connections_accepted_total", "Connections that were accepted.", |row| row.connections_accepted),
     (Kind::Counter, "datagrams_dropped_total", "Datagrams that found no room.", |row| row.datagrams_dropped),
-    (Kind::Counter, "messages_dropped_total", "Messages for which too many waited already.", |row| {
-        row.messages_dropped
-    }),
     (Kind::Counter, "logins_total", "Devices let in.", |row| row.logins),
     (Kind::Counter, "received_bytes_total", "Bytes received from devices.", |row| row.bytes_in),
     (Kind::Counter, "sent_bytes_total", "Bytes sent to devices.", |row| row.bytes_out),
@@ -99,9 +96,12 @@ const FIGURES: [(Kind, &str, &str, Figure); 12] = [
     (Kind::Counter, "sends_total", "Writes to devices.", |row| row.sends),
 ];
 
-const WORD_FIGURES: [(&str, &str, &str, Figures); 4] = [
+const WORD_FIGURES: [(&str, &str, &str, Figures); 5] = [
     ("connections_limited_total", "Connections closed at once because a limit was reached.", "limit", |row| {
         &row.connections_limited
+    }),
+    ("messages_dropped_total", "Messages that were dropped because too many waited.", "cause", |row| {
+        &row.messages_dropped
     }),
     ("refusals_total", "Claims of devices that were not believed.", "reason", |row| &row.refusals),
     ("faults_total", "Times that a peer broke the rules of its protocol.", "kind", |row| &row.faults),

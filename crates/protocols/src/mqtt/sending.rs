@@ -188,7 +188,7 @@ impl Sending<'_> {
 
     fn fleeting(&mut self) {
         while self.has_room() {
-            let Some(copy) = self.client.fleeting.pop() else { break };
+            let Some(copy) = self.client.pop_fleeting() else { break };
             if copy.message.is_expired(self.now) {
                 self.client.lost.expired += 1;
                 continue;
@@ -213,7 +213,7 @@ impl Sending<'_> {
             let id = match self.client.start(copy) {
                 Ok(id) => id,
                 Err(copy) => {
-                    self.client.queue.push_front(copy);
+                    self.client.put_back(copy);
                     break;
                 }
             };

@@ -26,6 +26,9 @@ const TOPIC_ALIASES_DEFAULT: u16 = 64;
 const QUEUE_MESSAGES_DEFAULT: usize = 10_000;
 /// Bytes that wait for one session, unless set otherwise.
 const QUEUE_BYTES_DEFAULT: usize = 64 * 1024 * 1024;
+/// Bytes that wait in the whole broker above which messages of QoS 0 are dropped, unless set otherwise: a quarter of a small
+/// machine's memory. The rest is for sessions, for the store and for the system.
+const OVERLOAD_BYTES_DEFAULT: usize = 256 * 1024 * 1024;
 /// Seconds for which a session without a connection is kept at most, unless set otherwise: a week.
 const SESSION_EXPIRY_S_DEFAULT: u32 = 7 * 86_400;
 /// Topic rules of one list: more of them are a mistake, and all are looked at for every new topic.
@@ -90,6 +93,7 @@ struct Written {
     home_assistant: Option<String>,
     queue_messages_max: usize,
     queue_bytes_max: usize,
+    overload_bytes: usize,
     response_information: Option<String>,
     topic: Vec<OfTopics>,
     publish: Option<Vec<String>>,
@@ -111,6 +115,7 @@ impl Default for Written {
             home_assistant: None,
             queue_messages_max: QUEUE_MESSAGES_DEFAULT,
             queue_bytes_max: QUEUE_BYTES_DEFAULT,
+            overload_bytes: OVERLOAD_BYTES_DEFAULT,
             response_information: None,
             topic: Vec::new(),
             publish: None,
@@ -171,7 +176,11 @@ impl Settings {
             news: written.news,
             sparkplug: written.sparkplug.map(Box::from),
             home_assistant: written.home_assistant.map(Box::from),
-            queue: QueueLimits { messages: written.queue_messages_max, bytes: written.queue_bytes_max },
+            queue: QueueLimits {
+                messages: written.queue_messages_max,
+                bytes: written.queue_bytes_max,
+                overload_bytes: written.overload_bytes,
+            },
             response_information: written.response_information.map(Box::from),
             topics: written.topic,
             rules: Arc::new(rules),

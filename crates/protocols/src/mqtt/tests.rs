@@ -125,7 +125,7 @@ impl House {
                     self.steward.handle(now, Input::Stored(receipt(ticket.0))).expect("a steward has no peer");
                 }
                 Output::Event(event) => self.events.push(event.text.into_owned()),
-                Output::Dropped(device, count) => self.events.push(format!("{device} {count}")),
+                Output::Dropped(device, count, cause) => self.events.push(format!("{device} {count} {}", cause.word())),
                 Output::Idle { .. } => return,
                 other @ (Output::Send(_)
                 | Output::Said(_)

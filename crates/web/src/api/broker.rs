@@ -53,6 +53,8 @@ pub struct BrokerDrops {
     pub queue_full: u64,
     /// QoS 0: the connection took them more slowly than they came.
     pub too_slow: u64,
+    /// QoS 0: too much waited for all clients together.
+    pub overload: u64,
     /// The packet was larger than the client takes.
     pub too_large: u64,
     /// The message expired before it could be sent.
@@ -70,7 +72,7 @@ pub struct BrokerSessionList {
 
 impl From<StandingSession> for BrokerSession {
     fn from(session: StandingSession) -> Self {
-        let Lost { full, slow, large, expired } = session.lost;
+        let Lost { full, slow, overload, large, expired } = session.lost;
         let subscription =
             |StandingSubscription { filter, qos }| BrokerSubscription { filter: String::from(filter), qos };
         Self {
@@ -86,7 +88,7 @@ impl From<StandingSession> for BrokerSession {
             queued: session.queued,
             queued_bytes: session.queued_bytes,
             queued_qos0: session.fleeting,
-            dropped: BrokerDrops { queue_full: full, too_slow: slow, too_large: large, expired },
+            dropped: BrokerDrops { queue_full: full, too_slow: slow, overload, too_large: large, expired },
         }
     }
 }

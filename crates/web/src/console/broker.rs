@@ -165,6 +165,7 @@ fn dropped(visit: &Visit, session: &BrokerSession) -> Markup {
     let causes = [
         (drops.queue_full, "broker.queue_full"),
         (drops.too_slow, "broker.too_slow"),
+        (drops.overload, "broker.overload"),
         (drops.too_large, "broker.too_large"),
         (drops.expired, "broker.expired"),
     ];

@@ -7,6 +7,7 @@ use std::task::Waker;
 use loggerhead_model::{DeviceId, Note, Timestamp};
 
 use super::fleeting::Fleeting;
+use super::load::Load;
 use super::message::Message;
 use super::notes::{self, About};
 use crate::mqtt::message::{Options, Qos};
@@ -105,6 +106,19 @@ pub(in crate::mqtt) struct Flight {
 pub(in crate::mqtt) struct QueueLimits {
     pub(in crate::mqtt) messages: usize,
     pub(in crate::mqtt) bytes: usize,
+    /// With more bytes than that in the whole broker, messages of QoS 0 are dropped.
+    pub(in crate::mqtt) overload_bytes: usize,
+}
+
+/// What became of a message for a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::mqtt) enum Pushed {
+    /// It waits, or nobody is there for it.
+    Taken,
+    /// It was dropped: too many wait for the session.
+    Full,
+    /// It was dropped: too much waits in the whole broker.
+    Shed,
 }
 
 /// The session of one client.
@@ -142,17 +156,21 @@ pub(in crate::mqtt) struct Client {
     unnoted: u32,
     /// Done beyond its place in the log.
     pub(in crate::mqtt) done: BTreeSet<u64>,
-    /// Messages that were dropped because too many waited, and of which operators have not heard yet.
+    /// Messages that were dropped because too many waited for it, and of which operators have not heard yet.
     pub(in crate::mqtt) dropped: u64,
+    /// Those that were dropped because too much waited in the whole broker.
+    pub(in crate::mqtt) shed: u64,
     /// Messages that it did not get.
     pub(in crate::mqtt) lost: Lost,
     /// Since when its client is there, or away; none for since before the process started.
     pub(in crate::mqtt) since: Option<Timestamp>,
+    /// What waits in the whole broker.
+    load: Arc<Load>,
 }
 
 impl Client {
     /// A session that has just begun.
-    pub(in crate::mqtt) fn new(id: Arc<str>, device: DeviceId) -> Self {
+    pub(in crate::mqtt) fn new(id: Arc<str>, device: DeviceId, load: Arc<Load>) -> Self {
         Self {
             id,
             device,
@@ -167,7 +185,7 @@ impl Client {
             fleeting: Fleeting::default(),
             queue: VecDeque::new(),
             queue_bytes: 0,
-            limits: QueueLimits { messages: usize::MAX, bytes: usize::MAX },
+            limits: QueueLimits { messages: usize::MAX, bytes: usize::MAX, overload_bytes: usize::MAX },
             flights: BTreeMap::new(),
             received: BTreeSet::new(),
             last_id: 0,
@@ -175,8 +193,10 @@ impl Client {
             unnoted: 0,
             done: BTreeSet::new(),
             dropped: 0,
+            shed: 0,
             lost: Lost::default(),
             since: None,
+            load,
         }
     }
 
@@ -185,30 +205,36 @@ impl Client {
         self.expiry_s > 0
     }
 
-    /// Lets a message wait for it; false when it was dropped.
-    pub(in crate::mqtt) fn push(&mut self, copy: Copied) -> bool {
-        if copy.qos == Qos::AtMostOnce {
-            if self.waker.is_none() {
-                return true;
-            }
-            if self.fleeting.push(copy, self.limits.bytes) {
-                return true;
-            }
-            self.lost.slow += 1;
-        } else {
-            if self.waker.is_none() && !self.is_durable() {
-                return true;
-            }
-            let bytes = self.queue_bytes + copy.message.bytes();
-            if self.queue.len() < self.limits.messages && bytes <= self.limits.bytes {
-                self.queue_bytes = bytes;
-                self.queue.push_back(copy);
-                return true;
-            }
-            self.lost.full += 1;
+    /// Lets a message wait for it.
+    pub(in crate::mqtt) fn push(&mut self, copy: Copied) -> Pushed {
+        let is_fleeting = copy.qos == Qos::AtMostOnce;
+        if self.waker.is_none() && (is_fleeting || !self.is_durable()) {
+            return Pushed::Taken;
         }
+        // Who keeps up has nothing that waits, and takes no memory for long.
+        if is_fleeting && self.load.bytes() > self.limits.overload_bytes && !self.fleeting.is_empty() {
+            self.lost.overload += 1;
+            self.shed += 1;
+            return Pushed::Shed;
+        }
+        self.load.add(&copy);
+        let pushed = if is_fleeting { self.fleeting.push(copy, self.limits.bytes) } else { self.push_safe(copy) };
+        let Err(refused) = pushed else { return Pushed::Taken };
+        self.load.remove(&refused);
+        let lost = if is_fleeting { &mut self.lost.slow } else { &mut self.lost.full };
+        *lost += 1;
         self.dropped += 1;
-        false
+        Pushed::Full
+    }
+
+    fn push_safe(&mut self, copy: Copied) -> Result<(), Copied> {
+        let bytes = self.queue_bytes + copy.message.bytes();
+        if self.queue.len() >= self.limits.messages || bytes > self.limits.bytes {
+            return Err(copy);
+        }
+        self.queue_bytes = bytes;
+        self.queue.push_back(copy);
+        Ok(())
     }
 
     /// Bytes of what waits, of QoS 1 and 2.
@@ -220,10 +246,33 @@ impl Client {
     pub(in crate::mqtt) fn pop(&mut self) -> Option<Copied> {
         let copy = self.queue.pop_front()?;
         self.queue_bytes = self.queue_bytes.saturating_sub(copy.message.bytes());
+        self.load.remove(&copy);
         if self.queue.is_empty() {
             self.queue = VecDeque::new();
         }
         Some(copy)
+    }
+
+    /// Puts the message back that was taken last.
+    pub(in crate::mqtt) fn put_back(&mut self, copy: Copied) {
+        self.queue_bytes += copy.message.bytes();
+        self.load.add(&copy);
+        self.queue.push_front(copy);
+    }
+
+    /// The next message of QoS 0.
+    pub(in crate::mqtt) fn pop_fleeting(&mut self) -> Option<Copied> {
+        let copy = self.fleeting.pop()?;
+        self.load.remove(&copy);
+        Some(copy)
+    }
+
+    /// Drops what waits of QoS 0: its connection is gone.
+    pub(in crate::mqtt) fn drop_fleeting(&mut self) {
+        let gone = std::mem::take(&mut self.fleeting);
+        for copy in gone.copies() {
+            self.load.remove(copy);
+        }
     }
 
     /// Gives a message a packet identifier; gives the message back when all are in use.
@@ -291,6 +340,9 @@ impl Client {
         let is_allowed = |copy: &Copied| may(&copy.message.topic);
         let (kept, mut gone): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut self.queue).into_iter().partition(is_allowed);
+        for copy in &gone {
+            self.load.remove(copy);
+        }
         self.queue_bytes = kept.iter().map(|copy| copy.message.bytes()).sum();
         self.queue = kept;
         let mut notes = Vec::new();
@@ -334,5 +386,15 @@ impl Client {
         let (will, subscriptions) = (self.will.as_ref(), self.subscriptions.iter());
         let value = notes::of_session(&self.device, self.expiry_s, self.ends_at, will, subscriptions);
         About::Session(&self.id).put(value)
+    }
+}
+
+impl Drop for Client {
+    /// Whatever ends a session, nothing waits for it any more. It is dropped under the broker's lock.
+    fn drop(&mut self) {
+        self.drop_fleeting();
+        for copy in &self.queue {
+            self.load.remove(copy);
+        }
     }
 }

@@ -2,7 +2,9 @@
 
 use loggerhead_model::{DeviceId, Timestamp};
 
+use super::client::Pushed;
 use super::{Inside, spoken};
+use crate::DropCause;
 use crate::mqtt::message::Publish;
 
 /// Sessions of which operators hear in one round that messages were dropped: the others come in the next ones.
@@ -17,6 +19,19 @@ pub(in crate::mqtt) struct Figures {
     pub(in crate::mqtt) sent: u64,
     /// Copies that were dropped because too many waited for a session.
     pub(in crate::mqtt) dropped: u64,
+    /// Copies of QoS 0 that were dropped because too much waited in the whole broker.
+    pub(in crate::mqtt) shed: u64,
+}
+
+impl Figures {
+    /// Counts what became of a copy.
+    pub(super) fn count(&mut self, pushed: Pushed) {
+        match pushed {
+            Pushed::Taken => {}
+            Pushed::Full => self.dropped += 1,
+            Pushed::Shed => self.shed += 1,
+        }
+    }
 }
 
 /// A session that lost messages since this was said of it last.
@@ -25,6 +40,8 @@ pub(in crate::mqtt) struct Loser {
     pub(in crate::mqtt) device: DeviceId,
     /// How many.
     pub(in crate::mqtt) count: u64,
+    /// Why.
+    pub(in crate::mqtt) cause: DropCause,
     /// What is to be said.
     pub(in crate::mqtt) text: String,
 }
@@ -32,7 +49,7 @@ pub(in crate::mqtt) struct Loser {
 impl Inside {
     /// Says how things stand, to who is there and to later subscribers.
     pub(super) fn say_figures(&mut self, uptime_s: u64, now: Timestamp) {
-        let Figures { received, sent, dropped } = self.figures;
+        let Figures { received, sent, dropped, shed } = self.figures;
         let clients = self.clients.iter().flatten();
         let (total, connected) = (self.by_id.len(), clients.clone().filter(|client| client.waker.is_some()).count());
         let waiting: usize = clients.map(|client| client.queue.len() + client.fleeting.len()).sum();
@@ -45,21 +62,26 @@ impl Inside {
             ("messages/received", received),
             ("messages/sent", sent),
             ("messages/waiting", waiting as u64),
+            ("messages/waiting/bytes", self.load.bytes() as u64),
             ("publish/messages/dropped", dropped),
+            ("publish/messages/shed", shed),
         ] {
             let (topic, payload) = (format!("$SYS/broker/{name}"), figure.to_string());
             self.proclaim(&Publish { retain: true, ..spoken(&topic, payload.as_bytes()) }, now);
         }
     }
 
-    /// The sessions that lost messages since they were asked for last.
+    /// The sessions that lost messages since they were asked for last, once for each cause.
     pub(super) fn take_losers(&mut self) -> Vec<Loser> {
-        let lost = self.clients.iter_mut().flatten().filter(|client| client.dropped > 0);
+        let lost = self.clients.iter_mut().flatten().filter(|client| client.dropped > 0 || client.shed > 0);
         lost.take(LOSERS_MAX)
-            .map(|client| {
-                let count = std::mem::take(&mut client.dropped);
-                let text = format!("{count} messages for client {} were dropped: too many wait for it", client.id);
-                Loser { device: client.device.clone(), count, text }
+            .flat_map(|client| {
+                let full = (std::mem::take(&mut client.dropped), DropCause::QueueFull, "too many wait for it");
+                let shed = (std::mem::take(&mut client.shed), DropCause::Overload, "too much waits for all clients");
+                [full, shed].into_iter().filter(|(count, ..)| *count > 0).map(|(count, cause, why)| {
+                    let text = format!("{count} messages for client {} were dropped: {why}", client.id);
+                    Loser { device: client.device.clone(), count, cause, text }
+                })
             })
             .collect()
     }

@@ -47,19 +47,24 @@ impl Fleeting {
         self.copies.is_empty()
     }
 
-    /// Lets a message wait; false when there is no room for it.
-    pub(in crate::mqtt) fn push(&mut self, copy: Copied, bytes_max: usize) -> bool {
+    /// Lets a message wait; gives it back when there is no room for it.
+    pub(super) fn push(&mut self, copy: Copied, bytes_max: usize) -> Result<(), Copied> {
         let bytes = self.bytes + copy.message.bytes();
-        let has_room = self.copies.len() < MESSAGES_MAX && bytes <= bytes_max;
-        if has_room {
-            self.bytes = bytes;
-            self.copies.push_back(copy);
+        if self.copies.len() >= MESSAGES_MAX || bytes > bytes_max {
+            return Err(copy);
         }
-        has_room
+        self.bytes = bytes;
+        self.copies.push_back(copy);
+        Ok(())
+    }
+
+    /// What waits.
+    pub(super) fn copies(&self) -> impl Iterator<Item = &Copied> {
+        self.copies.iter()
     }
 
     /// The next message. The memory of the queue goes with the last.
-    pub(in crate::mqtt) fn pop(&mut self) -> Option<Copied> {
+    pub(super) fn pop(&mut self) -> Option<Copied> {
         let Some(copy) = self.copies.pop_front() else {
             self.copies = VecDeque::new();
             return None;
@@ -165,7 +170,7 @@ impl Inside {
     /// The connection of a client is gone, and what waited for it with it.
     pub(in crate::mqtt) fn empty(&mut self, number: ClientNumber) {
         if let Some(client) = self.any(number) {
-            client.fleeting = Fleeting::default();
+            client.drop_fleeting();
         }
         self.relieve(number, 0);
     }

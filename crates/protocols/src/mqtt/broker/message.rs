@@ -1,5 +1,6 @@
 //! A message inside the broker: built once, shared by everybody who gets it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -28,6 +29,8 @@ pub(in crate::mqtt) struct Message {
     pub(in crate::mqtt) publisher: Option<Arc<str>>,
     /// After that moment of our clock nobody wants it.
     pub(in crate::mqtt) expires_at: Option<Timestamp>,
+    /// For how many sessions it waits. Changed under the broker's lock alone.
+    waiting: AtomicUsize,
     /// The PUBLISH with QoS 0 and without RETAIN, which most subscribers get alike: before version 5, and of it.
     frames: [OnceLock<Bytes>; 2],
 }
@@ -76,6 +79,7 @@ impl Message {
             retain: publish.retain,
             publisher,
             expires_at: publish.properties.number(Id::MessageExpiry).map(|seconds| after(now, seconds)),
+            waiting: AtomicUsize::new(0),
             frames: Default::default(),
         }
     }
@@ -92,8 +96,18 @@ impl Message {
         publisher: Option<Arc<str>>,
         expires_at: Option<Timestamp>,
     ) -> Self {
-        let topic = topic.into();
-        Self { number, topic, payload, properties, qos, retain, publisher, expires_at, frames: Default::default() }
+        Self {
+            number,
+            topic: topic.into(),
+            payload,
+            properties,
+            qos,
+            retain,
+            publisher,
+            expires_at,
+            waiting: AtomicUsize::new(0),
+            frames: Default::default(),
+        }
     }
 
     /// Whether nobody wants it any more.
@@ -104,6 +118,20 @@ impl Message {
     /// What it takes in a queue.
     pub(in crate::mqtt) fn bytes(&self) -> usize {
         self.topic.len() + self.payload.len() + self.properties.len()
+    }
+
+    /// It waits for one session more; whether that is the first.
+    pub(super) fn waits_once_more(&self) -> bool {
+        let before = self.waiting.load(Ordering::Relaxed);
+        self.waiting.store(before + 1, Ordering::Relaxed);
+        before == 0
+    }
+
+    /// It waits for one session less; whether that was the last.
+    pub(super) fn waits_once_less(&self) -> bool {
+        let left = self.waiting.load(Ordering::Relaxed).saturating_sub(1);
+        self.waiting.store(left, Ordering::Relaxed);
+        left == 0
     }
 
     /// The frame that most subscribers of QoS 0 share.

@@ -7,6 +7,7 @@ pub(super) mod client;
 pub(super) mod desk;
 pub(super) mod figures;
 pub(super) mod fleeting;
+pub(super) mod load;
 pub(super) mod message;
 pub(super) mod notes;
 mod recall;
@@ -23,9 +24,10 @@ use std::time::Duration;
 
 use loggerhead_model::{CommandId, DeviceId, Note, Records, Timestamp};
 
-use self::client::{Client, Copied, Noted, QueueLimits, Subscription, Will};
+use self::client::{Client, Copied, Noted, Pushed, QueueLimits, Subscription, Will};
 use self::figures::Figures;
 use self::fleeting::Crowd;
+use self::load::Load;
 use self::message::Message;
 use self::notes::About;
 use self::replies::Reply;
@@ -90,6 +92,7 @@ pub(super) struct Inside {
     /// Reused for every message.
     found: Vec<Subscriber>,
     crowd: Crowd,
+    load: Arc<Load>,
     pub(super) views: Views,
     pub(super) kept: Kept,
 }
@@ -249,7 +252,7 @@ impl Inside {
         if self.by_id.len() >= SESSIONS_MAX {
             return Err(Reason::QUOTA_EXCEEDED);
         }
-        let client = Some(Box::new(Client::new(Arc::clone(id), device.clone())));
+        let client = Some(Box::new(Client::new(Arc::clone(id), device.clone(), Arc::clone(&self.load))));
         let number = if let Some(number) = self.free.pop() {
             number
         } else {
@@ -319,7 +322,7 @@ impl Inside {
         let client = self.any(number)?;
         let noted = if client.is_durable() && own > 0 { Noted::Own(own) } else { Noted::No };
         let copy = Copied { message: Arc::clone(message), noted, qos, retain: true, ids: ids(&[id]) };
-        let is_noted = client.push(copy) && noted != Noted::No;
+        let is_noted = client.push(copy) == Pushed::Taken && noted != Noted::No;
         is_noted.then(|| About::Own(&client.id, own).put(notes::of_own(qos, true, id, message)))
     }
 
@@ -554,8 +557,8 @@ impl Inside {
         let qos = qos.min(message.qos);
         let noted = if qos == Qos::AtMostOnce || !client.is_durable() { Noted::No } else { noted };
         let retain = message.retain && as_published;
-        let taken = client.push(Copied { message: Arc::clone(message), noted, qos, retain, ids: list.into() });
-        self.figures.dropped += u64::from(!taken);
+        let pushed = client.push(Copied { message: Arc::clone(message), noted, qos, retain, ids: list.into() });
+        self.figures.count(pushed);
         if qos == Qos::AtMostOnce {
             self.crowd.look_at(number, &client.fleeting);
         }

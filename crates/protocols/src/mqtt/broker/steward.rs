@@ -66,8 +66,8 @@ impl Steward {
         if tidies {
             self.tidy_at = now.elapsed + TIDY_EVERY;
         }
-        for Loser { device, count, text } in losers {
-            self.outputs.push_back(Output::Dropped(device.clone(), count));
+        for Loser { device, count, cause, text } in losers {
+            self.outputs.push_back(Output::Dropped(device.clone(), count, cause));
             self.outputs.push_back(Output::Event(Event {
                 at: now.wall,
                 severity: Severity::Warning,

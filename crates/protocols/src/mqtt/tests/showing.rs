@@ -171,7 +171,7 @@ fn what_a_session_did_not_get_is_counted_by_what_was_in_the_way() {
     house.wait(Duration::from_secs(10));
     staying(&mut house, "s", Some(40));
     let lost = sessions(&house).into_iter().find(|session| &*session.client == "s").expect("it is there").lost;
-    assert_eq!(lost, Lost { full: 3, slow: 0, large: 2, expired: 1 });
+    assert_eq!(lost, Lost { full: 3, slow: 0, overload: 0, large: 2, expired: 1 });
 }
 
 #[test]

@@ -107,5 +107,5 @@ fn the_broker_says_how_it_stands_and_who_loses_messages() {
     ] {
         assert!(heard.contains(&format!("kept q0 $SYS/broker/{expected}")), "{expected}: {heard:?}");
     }
-    assert_eq!(house.events, ["admin 3", "3 messages for client slow were dropped: too many wait for it"]);
+    assert_eq!(house.events, ["admin 3 queue-full", "3 messages for client slow were dropped: too many wait for it"]);
 }
