@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use loggerhead_model::Timestamp;
@@ -15,8 +16,12 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-/// Clients at once, as the simple proxy has them.
-const CLIENTS_MAX: usize = 10;
+/// Clients at once of the simple proxy.
+const CLIENTS_OF_SIMPLE_MAX: usize = 10;
+/// Clients at once of the other one, which has no limit of its own: as many as a test may want.
+const CLIENTS_MAX: usize = 1_000;
+/// Silence after which the simple proxy drops a client.
+const SILENCE_OF_SIMPLE: Duration = Duration::from_secs(30);
 /// What one read takes at most.
 const READ_BYTES: usize = 16 * 1024;
 /// Which robot it is.
@@ -53,6 +58,24 @@ enum Kind {
     Simple,
 }
 
+impl Kind {
+    /// Clients at once.
+    const fn clients_max(self) -> usize {
+        match self {
+            Self::C3 => CLIENTS_MAX,
+            Self::Simple => CLIENTS_OF_SIMPLE_MAX,
+        }
+    }
+
+    /// How long a client may be silent.
+    const fn silence(self) -> Duration {
+        match self {
+            Self::C3 => Duration::MAX,
+            Self::Simple => SILENCE_OF_SIMPLE,
+        }
+    }
+}
+
 /// Runs it until it is stopped.
 ///
 /// # Errors
@@ -72,7 +95,7 @@ pub(super) async fn run(args: &ProxyArgs) -> anyhow::Result<ExitCode> {
         writeln!(std::io::stdout(), "it answers who looks for it at {}", finder.local_addr()?)?;
     }
     tokio::select! {
-        served = serve(&door, protocol, Arc::new(settings)) => served?,
+        served = serve(&door, args.kind, protocol, Arc::new(settings)) => served?,
         found = answer_finders(finder.as_ref(), Some(ANSWER_PORT)) => found?,
         found = answer_finders(near.as_ref(), None) => found?,
         () = super::sleep_or_forever(seconds) => {}
@@ -81,8 +104,13 @@ pub(super) async fn run(args: &ProxyArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(door: &TcpListener, protocol: &'static Protocol, settings: Arc<toml::Table>) -> anyhow::Result<()> {
-    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+async fn serve(
+    door: &TcpListener,
+    kind: Kind,
+    protocol: &'static Protocol,
+    settings: Arc<toml::Table>,
+) -> anyhow::Result<()> {
+    let places = Arc::new(Semaphore::new(kind.clients_max()));
     let began = Instant::now();
     loop {
         let (stream, client) = door.accept().await.context("accepting a client")?;
@@ -99,14 +127,19 @@ async fn serve(door: &TcpListener, protocol: &'static Protocol, settings: Arc<to
         let session = (protocol.device)(&settings, opening).context("a simulated robot")?;
         tokio::spawn(async move {
             // A client that is gone is no matter of the robot's.
-            let _ended = attend(stream, session, began).await;
+            let _ended = attend(stream, session, kind.silence(), began).await;
             drop(place);
         });
     }
 }
 
-/// Serves one client until it is gone.
-async fn attend(mut stream: TcpStream, mut session: Box<dyn Session>, began: Instant) -> std::io::Result<()> {
+/// Serves one client until it is gone, or silent for too long.
+async fn attend(
+    mut stream: TcpStream,
+    mut session: Box<dyn Session>,
+    silence: Duration,
+    began: Instant,
+) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = vec![0; READ_BYTES];
     hear(session.as_mut(), began, Input::Connected);
@@ -135,7 +168,7 @@ async fn attend(mut stream: TcpStream, mut session: Box<dyn Session>, began: Ins
                 | Output::Command(..) => {}
             }
         }
-        let count = stream.read(&mut buffer).await?;
+        let count = tokio::time::timeout(silence, stream.read(&mut buffer)).await??;
         if count == 0 {
             return Ok(());
         }

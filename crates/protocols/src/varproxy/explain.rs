@@ -2,6 +2,7 @@
 
 use super::frame::HEAD_BYTES;
 use super::message::{Request, Response};
+use super::services::Service;
 use crate::{Explain, Explanation, Field, Judgement};
 
 /// Explains bytes of one direction.
@@ -34,12 +35,24 @@ pub fn explain(what: &Explain<'_>) -> Explanation {
     explanation
 }
 
+/// A title and what follows it.
+fn told(title: &str, fields: &str) -> String {
+    if fields.is_empty() { title.to_owned() } else { format!("{title}: {fields}") }
+}
+
 fn meaning(body: &[u8]) -> (String, Judgement) {
     if let Ok(request) = Request::read(body) {
         let meaning = match request {
             Request::Read { name, .. } => format!("reads {name}"),
             Request::Write { name, value, .. } => format!("writes {value} to {name}"),
             Request::ReadMany(names) => format!("reads {}", names.join(", ")),
+            Request::ReadArray(name) => format!("reads the elements of {name}"),
+            Request::WriteArray { name, numbers } => format!("writes {numbers:?} to the elements of {name}"),
+            Request::WriteMany(pairs) => {
+                let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{value} to {name}")).collect();
+                format!("writes {}", pairs.join(", "))
+            }
+            Request::Service(service, fields) => told(service.title, &service.request_text(&fields)),
             Request::Other(kind) => return (format!("type {kind}, which is not explained here"), Judgement::Odd),
         };
         return (meaning, Judgement::Right);
@@ -48,6 +61,10 @@ fn meaning(body: &[u8]) -> (String, Judgement) {
         Ok(response) => {
             let values: Vec<String> = response.values.iter().map(|(_, value)| format!("{value:?}")).collect();
             let became = if response.is_success { "success".to_owned() } else { response.error.text() };
+            if let Some(service) = Service::find(response.kind) {
+                let fields = service.response_text(&response.fields);
+                return (told(&format!("answers who {}: {became}", service.title), &fields), Judgement::Right);
+            }
             (format!("answers {}: {became}", values.join(", ")), Judgement::Right)
         }
         Err(fault) => (fault.to_string(), Judgement::Wrong),

@@ -2,17 +2,26 @@
 //!
 //! ```text
 //! request   type u8 | name [| value]                      types 0, 1, and 4, 5 with wide texts
+//!           2 | name                                      an array of whole numbers
+//!           3 | name | length u16 BE | (number i16 BE)*   sets its elements from the first one on
 //!           6 | count u8 | (name)*                        several at once, wide
+//!           7 | count u8 | (name | value)*                writes several at once, wide
+//!           10 and more | fields                          see `services.rs`
 //! response  type u8 | value | error u16 BE | success u8
-//!           6 | count u8 | (code u8 | value)* | error | success
+//!           2 | length u16 BE | (number i16 BE)* | error | success
+//!           6 or 7 | count u8 | (code u8 | value)* | error | success
+//!           10 and more | fields | error | success
 //! ```
 
+use super::services::{Service, Value};
 use super::text::Writing;
 use crate::wire::Reader;
 use crate::{Fault, FaultKind};
 
 /// Longest name of a variable; KRL has 24 characters for each part of it.
 pub const NAME_BYTES_MAX: usize = 256;
+/// Bytes at the end of every response: error and success.
+const FOOTER_BYTES: usize = 3;
 /// Names of one request: as many as its count can say.
 pub const NAMES_MAX: usize = 255;
 
@@ -103,8 +112,21 @@ pub enum Request {
         /// To what.
         value: String,
     },
+    /// The elements of an array of whole numbers.
+    ReadArray(String),
+    /// To set the elements of one, from the first on.
+    WriteArray {
+        /// Which, with or without the brackets at its end.
+        name: String,
+        /// To what.
+        numbers: Vec<i16>,
+    },
     /// The values of several.
     ReadMany(Vec<String>),
+    /// To set several; each with its value.
+    WriteMany(Vec<(String, String)>),
+    /// Something beside variables, and its fields.
+    Service(&'static Service, Vec<Value>),
     /// Something that is not known here; its type.
     Other(u8),
 }
@@ -114,8 +136,10 @@ pub enum Request {
 pub struct Response {
     /// The type of the request.
     pub kind: u8,
-    /// One value, or several with their codes.
+    /// One value, or several with their codes. An array is a value, its elements parted by blanks.
     pub values: Vec<(ErrorCode, String)>,
+    /// What is answered beside variables.
+    pub fields: Vec<Value>,
     /// What became of the whole.
     pub error: ErrorCode,
     /// Whether it succeeded.
@@ -146,7 +170,17 @@ impl Request {
                 let names = (0..count).map(|_| Writing::Wide.read(&mut reader)).collect::<Result<_, _>>()?;
                 Self::ReadMany(names)
             }
-            other => return Ok(Self::Other(other)),
+            7 => {
+                let count = reader.u8()?;
+                let mut pair = || Ok((Writing::Wide.read(&mut reader)?, Writing::Wide.read(&mut reader)?));
+                Self::WriteMany((0..count).map(|_| pair()).collect::<Result<_, Fault>>()?)
+            }
+            2 => Self::ReadArray(Writing::Narrow.read(&mut reader)?),
+            3 => Self::WriteArray { name: Writing::Narrow.read(&mut reader)?, numbers: numbers(&mut reader)? },
+            other => match Service::find(other) {
+                Some(service) => Self::Service(service, service.request(&mut reader)?),
+                None => return Ok(Self::Other(other)),
+            },
         };
         at_end(&reader)?;
         Ok(request)
@@ -158,7 +192,11 @@ impl Request {
         match self {
             Self::Read { is_wide, .. } => u8::from(*is_wide) * 4,
             Self::Write { is_wide, .. } => u8::from(*is_wide) * 4 + 1,
+            Self::ReadArray(_) => 2,
+            Self::WriteArray { .. } => 3,
             Self::ReadMany(_) => 6,
+            Self::WriteMany(_) => 7,
+            Self::Service(service, _) => service.kind,
             Self::Other(kind) => *kind,
         }
     }
@@ -177,6 +215,19 @@ impl Request {
                 out.push(u8::try_from(names.len()).unwrap_or(u8::MAX));
                 names.iter().take(NAMES_MAX).for_each(|name| Writing::Wide.write(name, &mut out));
             }
+            Self::ReadArray(name) => Writing::Narrow.write(name, &mut out),
+            Self::WriteArray { name, numbers } => {
+                Writing::Narrow.write(name, &mut out);
+                write_numbers(numbers, &mut out);
+            }
+            Self::WriteMany(pairs) => {
+                out.push(u8::try_from(pairs.len()).unwrap_or(u8::MAX));
+                for (name, value) in pairs.iter().take(NAMES_MAX) {
+                    Writing::Wide.write(name, &mut out);
+                    Writing::Wide.write(value, &mut out);
+                }
+            }
+            Self::Service(service, fields) => service.write_request(fields, &mut out),
             Self::Other(_) => {}
         }
         out
@@ -191,40 +242,72 @@ impl Response {
     pub fn read(body: &[u8]) -> Result<Self, Fault> {
         let mut reader = Reader::new(body);
         let kind = reader.u8()?;
-        let mut values = Vec::new();
-        if kind == 6 {
-            for _ in 0..reader.u8()? {
-                let code = ErrorCode::of(reader.u8()?.into());
-                values.push((code, Writing::Wide.read(&mut reader)?));
+        let (mut values, mut fields) = (Vec::new(), Vec::new());
+        match (kind, Service::find(kind)) {
+            (6 | 7, _) => {
+                for _ in 0..reader.u8()? {
+                    let code = ErrorCode::of(reader.u8()?.into());
+                    values.push((code, Writing::Wide.read(&mut reader)?));
+                }
             }
-        } else {
-            values.push((ErrorCode::Success, writing(matches!(kind, 4 | 5)).read(&mut reader)?));
+            (2, _) => {
+                let shown: Vec<String> = numbers(&mut reader)?.iter().map(i16::to_string).collect();
+                values.push((ErrorCode::Success, shown.join(" ")));
+            }
+            (_, Some(service)) => {
+                let payload = reader.rest().len().saturating_sub(FOOTER_BYTES);
+                fields = service.response(&mut Reader::new(reader.take(payload)?))?;
+            }
+            (_, None) => values.push((ErrorCode::Success, writing(matches!(kind, 4 | 5)).read(&mut reader)?)),
         }
         let error = ErrorCode::of(reader.u16_be()?);
         // Any flag but zero is success. Source: [2].
         let is_success = reader.u8()? != 0;
         at_end(&reader)?;
-        Ok(Self { kind, values, error, is_success })
+        Ok(Self { kind, values, fields, error, is_success })
     }
 
     /// The body.
     #[must_use]
     pub fn write(&self) -> Vec<u8> {
         let mut out = vec![self.kind];
-        if self.kind == 6 {
-            out.push(u8::try_from(self.values.len()).unwrap_or(u8::MAX));
-            for (code, value) in self.values.iter().take(NAMES_MAX) {
-                out.push(u8::try_from(code.number()).unwrap_or(u8::MAX));
-                Writing::Wide.write(value, &mut out);
+        let value = self.values.first().map_or("", |(_, value)| value.as_str());
+        match (self.kind, Service::find(self.kind)) {
+            (6 | 7, _) => {
+                out.push(u8::try_from(self.values.len()).unwrap_or(u8::MAX));
+                for (code, value) in self.values.iter().take(NAMES_MAX) {
+                    out.push(u8::try_from(code.number()).unwrap_or(u8::MAX));
+                    Writing::Wide.write(value, &mut out);
+                }
             }
-        } else {
-            let value = self.values.first().map_or("", |(_, value)| value.as_str());
-            writing(matches!(self.kind, 4 | 5)).write(value, &mut out);
+            (2, _) => {
+                let numbers: Vec<i16> = value.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+                write_numbers(&numbers, &mut out);
+            }
+            (_, Some(service)) => service.write_response(&self.fields, &mut out),
+            (_, None) => writing(matches!(self.kind, 4 | 5)).write(value, &mut out),
         }
         out.extend_from_slice(&self.error.number().to_be_bytes());
         out.push(u8::from(self.is_success));
         out
     }
+}
+
+/// Whole numbers of two bytes behind their length in bytes.
+fn numbers(reader: &mut Reader<'_>) -> Result<Vec<i16>, Fault> {
+    let length = usize::from(reader.u16_be()?);
+    let (pairs, rest) = reader.take(length)?.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(Fault::new(FaultKind::Malformed, format!("{length} bytes are no numbers of two bytes each")));
+    }
+    Ok(pairs.iter().map(|pair| i16::from_be_bytes(*pair)).collect())
+}
+
+/// What is more than a length can say is left out.
+fn write_numbers(numbers: &[i16], out: &mut Vec<u8>) {
+    let numbers = numbers.get(..usize::from(u16::MAX) / 2).unwrap_or(numbers);
+    out.extend_from_slice(&u16::try_from(numbers.len() * 2).unwrap_or_default().to_be_bytes());
+    out.extend(numbers.iter().flat_map(|number| number.to_be_bytes()));
 }
 
 fn at_end(reader: &Reader<'_>) -> Result<(), Fault> {
@@ -240,6 +323,7 @@ fn at_end(reader: &Reader<'_>) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::{ErrorCode, Request, Response};
+    use crate::varproxy::services::{self, Service, Value};
 
     fn check(request: &Request, response: &Response) {
         assert_eq!(Request::read(&request.write()).expect("a request"), *request);
@@ -255,6 +339,7 @@ mod tests {
         let response = |kind, value: &str| Response {
             kind,
             values: vec![(ErrorCode::Success, value.to_owned())],
+            fields: Vec::new(),
             error: ErrorCode::Success,
             is_success: true,
         };
@@ -265,7 +350,28 @@ mod tests {
         check(&Request::Write { is_wide: true, name: name.clone(), value }, &response(5, "50"));
         let many = vec![(ErrorCode::Success, "100".to_owned()), (ErrorCode::Argument, String::new())];
         let several = Response { values: many, ..response(6, "") };
-        check(&Request::ReadMany(vec![name, "X".to_owned()]), &several);
+        check(&Request::ReadMany(vec![name.clone(), "X".to_owned()]), &several);
+        check(&Request::WriteMany(vec![(name, "5".to_owned())]), &Response { kind: 7, ..several });
+        check(&Request::ReadArray("A[]".to_owned()), &response(2, "1 -2 30000"));
+        check(&Request::WriteArray { name: "A".to_owned(), numbers: vec![1, -2] }, &response(3, ""));
+    }
+
+    #[test]
+    fn what_is_beside_variables_reads_as_it_was_written() {
+        let program = Service::find(services::PROGRAM).expect("it has a row");
+        let text = |text: &str| Value::Text(text.to_owned());
+        let selects = vec![Value::Number(5), Value::Number(1), text("/R1/CELL"), text(""), Value::Number(0)];
+        let stops = vec![Value::Number(3), Value::Number(1)];
+        for fields in [selects, stops] {
+            let request = Request::Service(program, fields);
+            assert_eq!(Request::read(&request.write()).as_ref(), Ok(&request));
+        }
+        let fields = vec![Value::Number(3)];
+        let (values, error) = (Vec::new(), ErrorCode::Access);
+        let response = Response { kind: services::PROGRAM, values, fields, error, is_success: false };
+        assert_eq!(response.write(), [10, 3, 0, 2, 0]);
+        assert_eq!(Response::read(&response.write()), Ok(response));
+        assert_eq!(Response::read(&[20, 0, 7, 0]).map(|response| response.fields), Ok(Vec::new()));
     }
 
     #[test]
@@ -273,7 +379,8 @@ mod tests {
         for body in [&[][..], &[0, 0, 9, b'a'], &[0, 0, 1, b'a', b'b'], &[6, 2, 0, 0], &[4, 0, 1, b'a']] {
             assert!(Request::read(body).is_err(), "{body:?}");
         }
-        assert_eq!(Request::read(&[13, 1, 2]), Ok(Request::Other(13)));
+        assert_eq!(Request::read(&[15, 1, 2]), Ok(Request::Other(15)));
+        assert!(Request::read(&[3, 0, 1, b'A', 0, 3, 0, 1, 0]).is_err(), "an element and a half");
         assert!(Response::read(&[0, 0, 1, b'a', 0, 1]).is_err(), "a footer of two bytes");
     }
 }

@@ -11,6 +11,7 @@ pub mod discovery;
 pub mod explain;
 pub mod frame;
 pub mod message;
+pub mod services;
 
 use crate::{Limits, Protocol, Transport};
 

@@ -31,6 +31,11 @@ pub(super) fn report(variables: &[(String, String)], measured_at: Timestamp) -> 
 fn split(name: &str, value: &str, depth: usize, parts: &mut Vec<(String, String)>) {
     let inside = value.strip_prefix('{').and_then(|value| value.strip_suffix('}')).filter(|_| depth < DEPTH_MAX);
     let Some(inside) = inside else {
+        if let Some(array) = name.strip_suffix("[]").filter(|_| is_list(value)) {
+            let elements = value.split_whitespace().enumerate();
+            parts.extend(elements.map(|(place, element)| (format!("{array}[{}]", place + 1), element.to_owned())));
+            return;
+        }
         let plain = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
         parts.push((name.to_owned(), plain.to_owned()));
         return;
@@ -46,6 +51,11 @@ fn split(name: &str, value: &str, depth: usize, parts: &mut Vec<(String, String)
             None => parts.push((name.to_owned(), field.trim().to_owned())),
         }
     }
+}
+
+/// Whether a value is numbers parted by blanks, as the proxies tell an array.
+fn is_list(value: &str) -> bool {
+    value.contains(' ') && value.split_whitespace().all(|element| element.parse::<f64>().is_ok())
 }
 
 /// The fields of a structure: parted by commas that stand in no inner structure and no string.
@@ -85,6 +95,8 @@ mod tests {
         check("$OV_PRO", "100", "$OV_PRO=100");
         check("$MODE_OP", "#T1", "$MODE_OP=#T1");
         check("$MODEL_NAME[]", "\"KR 6, R900\"", "$MODEL_NAME[]=KR 6, R900");
+        check("$TIMER[]", "0 250 -3", "$TIMER[1]=0 $TIMER[2]=250 $TIMER[3]=-3");
+        check("$TIMER[]", "0 x", "$TIMER[]=0 x");
         check("$AXIS_ACT", "{E6AXIS: A1 0.0, A2 -90.5}", "$AXIS_ACT.A1=0.0 $AXIS_ACT.A2=-90.5");
         check("P", "{A 1,B {C 2,D \"x,}\"}}", "P.A=1 P.B.C=2 P.B.D=x,}");
         check("P", "{", "P={");

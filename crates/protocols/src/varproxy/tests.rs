@@ -7,6 +7,7 @@ use loggerhead_model::{Command, CommandId, CommandState, ControlLine, DeviceId, 
 use super::PROTOCOL;
 use super::frame::{Cutter, frame};
 use super::message::{ErrorCode, Request, Response};
+use super::services::{self, Service, Value};
 use crate::pair::{Enrolled, Fate, Happening, Pair};
 use crate::{CloseReason, Input, Output, Session};
 
@@ -94,7 +95,8 @@ fn one_request_is_on_its_way_and_a_round_waits_for_the_store() {
         let request = cutter.cut().expect("a request");
         assert!(cutter.cut().is_none(), "one at a time");
         let values = vec![(ErrorCode::Success, value.to_owned())];
-        let response = Response { kind: 0, values, error: ErrorCode::Success, is_success: true };
+        let error = ErrorCode::Success;
+        let response = Response { kind: 0, values, fields: Vec::new(), error, is_success: true };
         pair.send(line, &frame(request.id, &response.write()).expect("short"));
     };
     for value in ["", "50", "#AUT"] {
@@ -121,10 +123,17 @@ fn a_proxy_that_fails_at_several_variables_is_asked_for_each() {
         let read = Request::read(&request.body).expect("a request");
         let (error, value) = match &read {
             Request::ReadMany(_) => (ErrorCode::NotImplemented, ""),
-            Request::Read { .. } | Request::Write { .. } | Request::Other(_) => (ErrorCode::Success, "1"),
+            Request::Read { .. }
+            | Request::Write { .. }
+            | Request::ReadArray(_)
+            | Request::WriteArray { .. }
+            | Request::WriteMany(_)
+            | Request::Service(..)
+            | Request::Other(_) => (ErrorCode::Success, "1"),
         };
         let values = if read.kind() == 6 { Vec::new() } else { vec![(error, value.to_owned())] };
-        let response = Response { kind: read.kind(), values, error, is_success: error == ErrorCode::Success };
+        let (fields, is_success) = (Vec::new(), error == ErrorCode::Success);
+        let response = Response { kind: read.kind(), values, fields, error, is_success };
         asked.push(read.kind());
         pair.send(line, &frame(request.id, &response.write()).expect("short"));
     }
@@ -243,7 +252,39 @@ fn a_simulated_proxy_answers_as_its_kind_does() {
     assert_eq!(told("", &write), (String::new(), 2, false));
     assert_eq!(told("is_simple = true", &write), (String::new(), 0, false));
     assert_eq!(told("writable = ['$OV_PRO']", &write), ("1".to_owned(), 1, true));
-    assert_eq!(told("", &[13, 0]), (String::new(), 7, false));
+    assert_eq!(told("", &[15, 0]), (String::new(), 7, false));
     assert_eq!(told("", &[0, 0, 9, b'a']), (String::new(), 9, false));
     assert!(answer("is_simple = true", &[0, 0, 9, b'a']).is_none(), "it has no word for that");
+}
+
+#[test]
+fn arrays_are_of_the_simple_kind_and_what_is_beside_variables_of_the_other_one() {
+    let array = Request::ReadArray("$TIMER[]".to_owned()).write();
+    let values = |response: &Response| response.values.iter().map(|(_, value)| value.clone()).collect::<Vec<_>>();
+    let read = answer("is_simple = true", &array).expect("an answer");
+    assert_eq!(values(&read), ["0 250 1200 0 0 0 0 0 0 0"]);
+    assert_eq!(answer("", &array).expect("an answer").error, ErrorCode::NotImplemented);
+    let write = Request::WriteArray { name: "$TIMER".to_owned(), numbers: vec![7, -8] }.write();
+    assert!(!answer("is_simple = true", &write).expect("an answer").is_success, "nobody allowed it");
+    assert!(answer("is_simple = true\nwritable = ['$TIMER[]']", &write).expect("an answer").is_success);
+
+    let pair = |name: &str| (name.to_owned(), "1".to_owned());
+    let many = Request::WriteMany(vec![pair("$OV_PRO"), pair("$BASE")]).write();
+    let written = answer("writable = ['$OV_PRO']", &many).expect("an answer");
+    let codes: Vec<u16> = written.values.iter().map(|(code, _)| code.number()).collect();
+    assert_eq!((codes, written.error, written.is_success), (vec![1, 2], ErrorCode::General, false));
+
+    let service = |kind| Service::find(kind).expect("it has a row");
+    let stop = Request::Service(service(services::PROGRAM), vec![Value::Number(3), Value::Number(1)]).write();
+    assert_eq!(answer("", &stop).expect("an answer").error, ErrorCode::Access);
+    assert_eq!(answer("writable = ['$PRO_STATE1']", &stop).expect("an answer").fields, [Value::Number(3)]);
+    assert_eq!(answer("is_simple = true", &stop).expect("an answer").error, ErrorCode::General);
+    let features = answer("", &[services::FEATURES]).expect("an answer").fields;
+    let Some(Value::Rest(bits)) = features.first() else { panic!("{features:?}") };
+    assert_eq!(bits.last(), Some(&0b1111_0011), "all below 8 but arrays");
+    for kind in [services::INFORMATION_OF_PROXY, services::CONFIRM_ALL] {
+        assert!(answer("", &[kind]).expect("an answer").is_success, "{kind}");
+    }
+    let moves = [&[services::MOTION, 1][..], &[0, 1, b'{', 0]].concat();
+    assert_eq!(answer("", &moves).expect("an answer").error, ErrorCode::NotImplemented, "it does not move");
 }

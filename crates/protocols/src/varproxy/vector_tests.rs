@@ -15,4 +15,6 @@ fn check(hex: &str, expected: &str) {
 vectors! { check:
     what_a_client_asks "requests"
     what_proxies_answer "responses"
+    what_a_client_asks_beside_variables "services"
+    what_proxies_answer_to_that "served"
 }
