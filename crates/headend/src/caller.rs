@@ -1,17 +1,17 @@
 //! Connections that the head-end opens: an address is called, and called again when its connection is over.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use loggerhead_protocols::relay::upstream::Upstream;
 use loggerhead_protocols::relay::{Destination, Host};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UdpSocket, lookup_host};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::listener::Listener;
 use crate::outgoing::connect_through;
-use crate::socket::tune;
+use crate::socket::{Families, bind_udp, tune};
 
 /// How long a peer may take to answer a call: the slowest mobile networks need some seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -24,9 +24,20 @@ const GOOD_AFTER: Duration = PAUSE_MAX;
 /// How often the first pause is doubled at most: from a second to over a minute.
 const DOUBLINGS_MAX: u32 = 6;
 
+/// What stands before the address of a peer that is called over UDP.
+const UDP: &str = "udp:";
+
+/// Who was called.
+pub(crate) enum Answered {
+    /// A connection that stands.
+    Tcp(TcpStream),
+    /// A socket that is connected to the peer, which shows only later whether it is there.
+    Udp(UdpSocket),
+}
+
 /// Calls one address.
 pub(crate) struct Caller {
-    /// `HOST:PORT`; a name is looked up at each call.
+    /// `HOST:PORT` or `udp:HOST:PORT`; a name is looked up at each call.
     to: String,
     /// Through which proxy.
     through: Option<Upstream>,
@@ -44,7 +55,7 @@ impl Caller {
     }
 
     /// The next connection that stands. Comes to an end only with one; what is dropped while it waits is only the attempt.
-    pub(crate) async fn call(&mut self, listener: &Listener) -> (TcpStream, SocketAddr) {
+    pub(crate) async fn call(&mut self, listener: &Listener) -> (Answered, SocketAddr) {
         if let Some(stood_at) = self.stood_at.take() {
             if stood_at.elapsed() >= GOOD_AFTER {
                 self.attempts = 0;
@@ -67,7 +78,18 @@ impl Caller {
         }
     }
 
-    async fn attempt(&self, listener: &Listener) -> io::Result<(TcpStream, SocketAddr)> {
+    async fn attempt(&self, listener: &Listener) -> io::Result<(Answered, SocketAddr)> {
+        if let Some(to) = self.to.strip_prefix(UDP) {
+            let mut found = timeout(ANSWER_WITHIN, lookup_host(to)).await.map_err(io::Error::from)??;
+            let peer = found.next().ok_or_else(|| io::Error::other("no such host"))?;
+            let any: SocketAddr = match peer {
+                SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+                SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+            };
+            let socket = bind_udp(any, Families::Both, &listener.settings().sockets)?;
+            socket.connect(peer).await?;
+            return Ok((Answered::Udp(socket), peer));
+        }
         let calling = async {
             let Some(through) = &self.through else {
                 let stream = TcpStream::connect(&*self.to).await?;
@@ -81,7 +103,7 @@ impl Caller {
         };
         let (peer, stream) = timeout(ANSWER_WITHIN, calling).await.map_err(io::Error::from)??;
         tune(&stream, &listener.settings().sockets)?;
-        Ok((stream, peer))
+        Ok((Answered::Tcp(stream), peer))
     }
 
     /// The next call waits: twice as long as the last one, and a random part less, so that many do not come at one moment.
@@ -100,7 +122,7 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio::time::Instant;
 
-    use super::{Caller, PAUSE_MAX};
+    use super::{Answered, Caller, PAUSE_MAX};
     use crate::testing::Bench;
 
     #[tokio::test(start_paused = true)]
@@ -134,7 +156,8 @@ mod tests {
             stream.write_all(b"hello").await.expect("it is read");
             request
         };
-        let ((mut stream, peer), request) = tokio::join!(caller.call(&bench.listener), leading);
+        let ((answered, peer), request) = tokio::join!(caller.call(&bench.listener), leading);
+        let Answered::Tcp(mut stream) = answered else { panic!("a proxy leads over TCP") };
         assert_eq!(request, [5, 1, 0, 1, 192, 0, 2, 7, 0x1b, 0x58]);
         assert_eq!(peer.to_string(), "192.0.2.7:7000");
         let mut hello = [0; 5];

@@ -26,7 +26,6 @@ use tokio_rustls::server::TlsStream;
 use crate::alarm::Alarm;
 use crate::core::Core;
 use crate::data_doors;
-use crate::datagrams::Conversation;
 use crate::ending::{Ending, close};
 use crate::error::CommandError;
 use crate::guest::{Guest, Peer};
@@ -51,17 +50,16 @@ pub(crate) fn serve<S: Stream>(core: Arc<Core>, pass: Pass, peer: Peer, stream: 
     serve_by(core, pass, peer, stream, move |now, opening| acceptor.open(now, opening))
 }
 
-/// Serves one peer of a socket for datagrams until it is silent or told to end.
-pub(crate) fn serve_datagrams(
+/// Serves one peer that sends datagrams until it is silent or told to end.
+pub(crate) fn serve_datagrams<S: Stream>(
     core: Arc<Core>,
     pass: Pass,
     peer: Peer,
-    conversation: Conversation,
+    conversation: S,
+    carrier: Carrier,
 ) -> impl Future<Output = ()> + Send {
     let acceptor = pass.listener().acceptor();
-    serve_by(core, pass, peer, conversation, move |now, opening| {
-        acceptor.open(now, Opening { carrier: Carrier::Datagrams, ..opening })
-    })
+    serve_by(core, pass, peer, conversation, move |now, opening| acceptor.open(now, Opening { carrier, ..opening }))
 }
 
 /// Serves one connection by the session that `open` makes.

@@ -220,6 +220,46 @@ impl AsyncWrite for Conversation {
     }
 }
 
+/// A peer that is called: it has a socket of its own, and one read is one datagram.
+pub(crate) struct Called {
+    socket: UdpSocket,
+    /// We have said our last.
+    is_over: bool,
+}
+
+impl Called {
+    /// `socket` is connected to the peer.
+    pub(crate) fn new(socket: UdpSocket) -> Self {
+        Self { socket, is_over: false }
+    }
+}
+
+impl AsyncRead for Called {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        while !self.is_over && into.filled().is_empty() {
+            // An empty one says nothing, and would look like the end of a stream.
+            ready!(self.socket.poll_recv(context, into))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Called {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        // Nobody else waits for room in this socket.
+        self.socket.poll_send(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.is_over = true;
+        Poll::Ready(Ok(()))
+    }
+}
+
 /// Receives a datagram that is there.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the library has many more, of which none was asked for")]
 fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Came> {

@@ -5,17 +5,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use loggerhead_protocols::CloseReason;
+use loggerhead_protocols::{Carrier, CloseReason};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::caller::Caller;
+use crate::caller::{Answered, Caller};
 use crate::connection::{Stream, serve, serve_datagrams};
 use crate::core::Core;
-use crate::datagrams::{Conversation, Datagrams};
+use crate::datagrams::{Called, Conversation, Datagrams};
 use crate::guest::Peer;
 use crate::listener::{Listener, Pass};
 use crate::proxy::client_behind;
@@ -46,6 +46,8 @@ enum Arrived {
     Unix(UnixStream),
     /// We called.
     Called(TcpStream, SocketAddr),
+    /// We call: nobody has answered yet.
+    CalledUdp(Called, SocketAddr),
 }
 
 impl Door {
@@ -61,10 +63,10 @@ impl Door {
                 door.accept(peers_max).await.map(|(conversation, address)| Arrived::Udp(conversation, address))
             }
             Self::Unix { listener: door, .. } => door.accept().await.map(|(stream, _)| Arrived::Unix(stream)),
-            Self::Call(caller) => {
-                let (stream, address) = caller.call(listener).await;
-                Ok(Arrived::Called(stream, address))
-            }
+            Self::Call(caller) => Ok(match caller.call(listener).await {
+                (Answered::Tcp(stream), address) => Arrived::Called(stream, address),
+                (Answered::Udp(socket), address) => Arrived::CalledUdp(Called::new(socket), address),
+            }),
         }
     }
 
@@ -169,7 +171,10 @@ fn welcome(
     connections: &mut JoinSet<()>,
 ) {
     let peer = match &arrived {
-        Arrived::Tcp(_, address) | Arrived::Udp(_, address) | Arrived::Called(_, address) => Peer::at(*address),
+        Arrived::Tcp(_, address)
+        | Arrived::Udp(_, address)
+        | Arrived::Called(_, address)
+        | Arrived::CalledUdp(_, address) => Peer::at(*address),
         Arrived::Unix(_) => Peer { text: "unix".into(), address: None, certified: None },
     };
     let proxies = &listener.settings().proxies;
@@ -194,7 +199,12 @@ fn welcome(
         (Arrived::Tcp(stream, _), None) | (Arrived::Called(stream, _), _) => {
             connections.spawn(serve(core, pass, peer, stream))
         }
-        (Arrived::Udp(conversation, _), _) => connections.spawn(serve_datagrams(core, pass, peer, conversation)),
+        (Arrived::Udp(conversation, _), _) => {
+            connections.spawn(serve_datagrams(core, pass, peer, conversation, Carrier::Datagrams))
+        }
+        (Arrived::CalledUdp(called, _), _) => {
+            connections.spawn(serve_datagrams(core, pass, peer, called, Carrier::CalledDatagrams))
+        }
         (Arrived::Unix(stream), None) => connections.spawn(serve(core, pass, peer, stream)),
         (Arrived::Tcp(stream, _), Some(tls)) => connections.spawn(serve_tls(core, pass, peer, stream, tls)),
         (Arrived::Unix(stream), Some(tls)) => connections.spawn(serve_tls(core, pass, peer, stream, tls)),

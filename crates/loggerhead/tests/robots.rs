@@ -338,3 +338,30 @@ fn a_robot_that_is_a_server_is_called_until_it_answers_and_called_again() {
     assert!(head_end.stop().success());
     assert_eq!(exported(&data).len(), 2);
 }
+
+#[test]
+fn a_robot_that_is_a_server_over_udp_is_told_where_to_send_and_called_again_when_it_is_silent() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let robot = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    robot.set_read_timeout(Some(PATIENCE)).expect("a socket of this test");
+    let to = format!("udp:{}", robot.local_addr().expect("it is bound"));
+    let head_end = HeadEnd::start(directory.path(), &called("kuka", &to, "[device.kuka]\nexpect_s = 1\n"));
+    let mut datagram = [0; 1_000];
+    for number in 1..=2 {
+        // The robot knows nobody before it has received one byte, and nobody any more after it began anew.
+        let client = loop {
+            let (count, client) = robot.recv_from(&mut datagram).expect("somebody calls");
+            if datagram.get(..count) == Some(&[0]) {
+                break client;
+            }
+        };
+        let document = format!("<Robot><Sequence>{number}</Sequence><Mode>{number}</Mode></Robot>");
+        robot.send_to(document.as_bytes(), client).expect("a socket of this test");
+        let (count, _) = robot.recv_from(&mut datagram).expect("an answer");
+        let answer = str::from_utf8(datagram.get(..count).expect("a datagram of that length")).expect("text");
+        assert_eq!(answer, format!("<Server><Stored>{number}</Stored></Server>"));
+    }
+    let data = head_end.data();
+    assert!(head_end.stop().success());
+    assert_eq!(exported(&data).len(), 2);
+}

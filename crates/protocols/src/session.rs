@@ -174,6 +174,16 @@ pub enum Carrier {
     Stream,
     /// Datagrams: each `Input::Bytes` is a whole one, each `Output::Send` becomes one.
     Datagrams,
+    /// The same, to a peer that knows nothing of us before it has received the first one.
+    CalledDatagrams,
+}
+
+impl Carrier {
+    /// Whether what is not whole at the end of an `Input::Bytes` never will be.
+    #[must_use]
+    pub const fn is_datagrams(self) -> bool {
+        !matches!(self, Self::Stream)
+    }
 }
 
 /// How long a peer may take before it has proven who it is.

@@ -392,7 +392,15 @@ fn addresses(section: &Section<'_>, protocol: &Protocol) -> Vec<Address> {
                 section.error_at(place, "address", format!("{kind} has no WebSocket"));
                 continue;
             }
-            Some(("call", rest)) => is_peer(rest).then(|| Address::Call(rest.to_owned())).into_iter().collect(),
+            Some(("call", rest)) if rest.starts_with("udp:") && !protocol.transport.takes_datagrams() => Vec::new(),
+            Some(("call", rest)) if rest.starts_with("udp:") && section.node.entry("call_through").is_some() => {
+                section.error_at(place, "address", "nobody is called over UDP through a proxy".to_owned());
+                continue;
+            }
+            Some(("call", rest)) => is_peer(rest.strip_prefix("udp:").unwrap_or(rest))
+                .then(|| Address::Call(rest.to_owned()))
+                .into_iter()
+                .collect(),
             Some(("fd", which)) => (!which.is_empty()).then(|| Address::Passed(which.to_owned())).into_iter().collect(),
             Some(("udp", rest)) => own_addresses(rest).into_iter().map(Address::Udp).collect(),
             _ => own_addresses(text).into_iter().map(Address::Tcp).collect(),

@@ -19,6 +19,8 @@ const READY: &str = "started successfully on port ";
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// How long one look for a condition lasts within the page, before the driver is asked again.
 const LOOK_MS: u64 = 500;
+/// How often a driver is started before a test gives up.
+const STARTS_MAX: usize = 5;
 /// The screen of a desk: its width and height in pixels.
 const DESK: (u32, u32) = (1280, 900);
 
@@ -37,13 +39,8 @@ impl Browser {
     /// Starts one for the console at `address`.
     pub(super) fn start(address: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory for this test");
-        let mut command = Command::new("chromedriver");
-        command.args(["--port=0"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut driver = command.spawn().expect("`chromedriver` of chromium-driver");
-        let mut lines = BufReader::new(driver.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
-        let port = lines.find_map(|line| Some(line.split_once(READY)?.1.trim_end_matches('.').to_owned()));
-        let driver_address = format!("127.0.0.1:{}", port.expect("it says its port"));
-        std::thread::spawn(move || lines.count());
+        // It takes a port that is free for one kind of address, and ends where that is taken for the other.
+        let (driver, driver_address) = (0..STARTS_MAX).find_map(|_| drive()).expect("a driver that says its port");
         let mut browser =
             Self { driver, driver_address, session: String::new(), base: format!("http://{address}"), directory };
         let arguments = [
@@ -323,6 +320,20 @@ impl Drop for Browser {
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
+}
+
+/// Starts a driver; none when it does not get its port.
+fn drive() -> Option<(Child, String)> {
+    let mut command = Command::new("chromedriver");
+    command.args(["--port=0"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut driver = command.spawn().expect("`chromedriver` of chromium-driver");
+    let mut lines = BufReader::new(driver.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
+    let Some(port) = lines.find_map(|line| Some(line.split_once(READY)?.1.trim_end_matches('.').to_owned())) else {
+        driver.wait().expect("it is ours");
+        return None;
+    };
+    std::thread::spawn(move || lines.count());
+    Some((driver, format!("127.0.0.1:{port}")))
 }
 
 /// What stands at a path; null where nothing does.

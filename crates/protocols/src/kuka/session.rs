@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use loggerhead_model::{
@@ -24,6 +25,9 @@ const HELD_BYTES_MAX: usize = 8 * DOCUMENT_BYTES_MAX;
 /// Characters of an event: a robot's texts are of one line.
 const EVENT_CHARS_MAX: usize = 500;
 
+/// A robot that is a server over UDP learns from this who it speaks to; between documents it is nothing. Source: \[3\].
+const HERE: &[u8] = &[0];
+
 /// The head-end's side of one connection.
 pub(super) struct HeadEnd {
     recorder: Recorder,
@@ -37,8 +41,12 @@ pub(super) struct HeadEnd {
 impl HeadEnd {
     /// For a robot that has just connected.
     pub(super) fn new(settings: Arc<Settings>, now: Now, opening: &Opening) -> Self {
+        let mut recorder = Recorder::new(now, opening);
+        if opening.carrier == Carrier::CalledDatagrams {
+            recorder.outputs.push_back(Output::Send(Bytes::from_static(HERE)));
+        }
         Self {
-            recorder: Recorder::new(now, opening),
+            recorder,
             cutter: Cutter::new(settings.framing()),
             settings,
             carrier: opening.carrier,
@@ -61,7 +69,7 @@ impl HeadEnd {
                 Some(Cut::Fault(fault)) => self.recorder.fault(fault)?,
                 None => {
                     // Bytes of a datagram never go on in the next one.
-                    let fault = if self.carrier == Carrier::Datagrams { self.cutter.end() } else { None };
+                    let fault = if self.carrier.is_datagrams() { self.cutter.end() } else { None };
                     return fault.map_or(Ok(()), |fault| self.recorder.fault(fault));
                 }
             }
@@ -234,6 +242,11 @@ impl HeadEnd {
         self.recorder.outputs.push_back(Output::Command(command.id, state));
     }
 
+    /// How long it may be silent. A robot that forgot us over UDP says nothing until it is called again, and nothing tells of that.
+    fn idle(&self) -> Duration {
+        if self.carrier == Carrier::CalledDatagrams { self.settings.expect } else { self.settings.idle }
+    }
+
     /// Whether a whole frame has come.
     fn has_begun(&self) -> bool {
         self.cutter.taken_bytes() > 0
@@ -248,7 +261,7 @@ impl Session for HeadEnd {
                 self.work(now)?;
                 self.recorder.wind_up(now, CloseReason::PeerDone);
             }
-            Input::Wake => self.recorder.wake(now, self.settings.idle, self.has_begun()),
+            Input::Wake => self.recorder.wake(now, self.idle(), self.has_begun()),
             Input::Answer(Answer::Verdict(verdict)) => self.verdict(now, verdict)?,
             Input::Stored(receipt) => self
                 .recorder
@@ -265,7 +278,7 @@ impl Session for HeadEnd {
     }
 
     fn poll(&mut self) -> Output {
-        self.recorder.poll(self.settings.idle, self.has_begun())
+        self.recorder.poll(self.idle(), self.has_begun())
     }
 
     fn wants_bytes(&self) -> bool {

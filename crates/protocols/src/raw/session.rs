@@ -45,7 +45,7 @@ impl HeadEnd {
             return Ok(());
         }
         self.cutter.push(bytes);
-        if self.carrier == Carrier::Datagrams && !bytes.ends_with(b"\n") {
+        if self.carrier.is_datagrams() && !bytes.ends_with(b"\n") {
             self.cutter.push(b"\n");
         }
         Ok(())
