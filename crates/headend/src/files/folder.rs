@@ -71,20 +71,30 @@ impl Folder {
         File::open(self.kept(number))
     }
 
-    /// Puts a complete and synced file in its place.
+    /// Puts a file in its place whose record says that it is complete. One that is there stays.
     pub(super) fn keep(&self, number: u64) -> io::Result<()> {
-        fs::rename(self.incoming(number), self.kept(number))?;
-        File::open(self.root.join(KEPT))?.sync_all()?;
-        File::open(self.root.join(INCOMING))?.sync_all()
+        self.rename(self.incoming(number), self.kept(number))
     }
 
-    /// Takes a file back whose record was not committed.
-    pub(super) fn take_back(&self, number: u64) -> Result<u64, OpenError> {
-        let (from, to) = (self.kept(number), self.incoming(number));
-        if from.exists() {
-            fs::rename(&from, &to).map_err(opening(format!("taking back {}", from.display())))?;
+    /// Takes a file out of its place, before its record is forgotten.
+    pub(super) fn take_out(&self, number: u64) -> io::Result<()> {
+        self.rename(self.kept(number), self.incoming(number))
+    }
+
+    fn rename(&self, from: PathBuf, to: PathBuf) -> io::Result<()> {
+        match fs::rename(from, &to) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && to.exists() => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => {
+                File::open(self.root.join(KEPT))?.sync_all()?;
+                File::open(self.root.join(INCOMING))?.sync_all()
+            }
         }
-        Ok(fs::metadata(&to).map_or(0, |about| about.len()))
+    }
+
+    /// Bytes of a part that are here.
+    pub(super) fn part_bytes(&self, number: u64) -> u64 {
+        fs::metadata(self.incoming(number)).map_or(0, |about| about.len())
     }
 
     /// Removes a file. What cannot be removed is found at the next start.
@@ -124,11 +134,17 @@ impl Folder {
         Ok(numbers.into_iter().max().unwrap_or(0))
     }
 
-    /// Removes parts that nobody can go on with, and sets complete files aside that no record speaks of.
+    /// Brings the folder to what the records say: puts files in their places, removes parts that nobody can go on with, and
+    /// sets complete files aside that no record speaks of.
     pub(super) fn tidy_up(&self, state: impl Fn(u64) -> Option<FileState>) -> Result<(), OpenError> {
         for number in self.numbers(INCOMING)? {
-            if state(number) != Some(FileState::Partial) {
-                self.remove_part(number)?;
+            match state(number) {
+                Some(FileState::Partial) => {}
+                Some(FileState::Complete) => {
+                    let doing = || opening(format!("putting {} in its place", self.incoming(number).display()));
+                    self.keep(number).map_err(doing())?;
+                }
+                None => self.remove_part(number)?,
             }
         }
         for number in self.numbers(KEPT)? {

@@ -1,8 +1,10 @@
 //! The files that devices bring: where they are kept, what is known of them, and how much there may be.
 //!
-//! `folder` has the disk, `catalog` what is known, `part` the bytes on their way. A file has its record, and its sender an
-//! answer, only when its bytes, its name in the folder and the record are on disk. No file on disk has the name that its
-//! sender gave it.
+//! `folder` has the disk, `catalog` what is known, `part` the bytes on their way. The record decides, and the folder follows:
+//! a file is complete when its record says so, which is committed once its bytes are on disk; then it is put in its place, at
+//! the next start if the process ends before that. It leaves its place before its record is forgotten. So whenever the process
+//! ends, no file stands in its place without a record after the next start, and no record without its file. A sender has its
+//! answer when both are on disk. No file on disk has the name that its sender gave it.
 
 mod catalog;
 mod folder;
@@ -30,6 +32,7 @@ use self::catalog::{Catalog, Entry, SHELF};
 pub use self::catalog::{FileQuery, FileStatus};
 use self::folder::Folder;
 use self::part::Part;
+use self::upload::GoneOn;
 pub use self::upload::Upload;
 use crate::clock::Clock;
 use crate::config;
@@ -93,10 +96,10 @@ impl Files {
             std::ops::ControlFlow::Continue(())
         })?;
         for entry in catalog.entries() {
-            match entry.record.state {
-                FileState::Partial => entry.slot.found(folder.take_back(entry.record.number)?),
-                FileState::Complete => entry.slot.found(entry.record.size),
-            }
+            entry.slot.found(match entry.record.state {
+                FileState::Partial => folder.part_bytes(entry.record.number),
+                FileState::Complete => entry.record.size,
+            });
         }
         folder.tidy_up(|number| catalog.find(number).map(|entry| entry.record.state))?;
         catalog.number_after(folder.last_number()?);
@@ -185,22 +188,29 @@ impl Files {
     /// # Errors
     /// `Failing` when it could not be forgotten; then it stays.
     pub async fn remove(&self, number: u64) -> Result<bool, StoreError> {
-        let Some((record, slot)) =
-            self.0.catalog().find(number).map(|entry| (entry.record.clone(), entry.slot.clone()))
-        else {
-            return Ok(false);
-        };
+        let Some(slot) = self.0.catalog().find(number).map(|entry| Arc::clone(&entry.slot)) else { return Ok(false) };
         slot.fence();
         let mut part = slot.part.lock().await;
+        // Whoever was at it may have finished meanwhile, or somebody else removed it.
+        let Some(record) = self.0.catalog().find(number).map(|entry| entry.record.clone()) else { return Ok(false) };
+        let is_complete = record.state == FileState::Complete;
+        let inner = Arc::clone(&self.0);
+        if is_complete && let Err(error) = blocking(move || inner.folder.take_out(number)).await {
+            // What is not there cannot be left behind.
+            tracing::warn!(number, %error, "a file that is removed cannot be taken out of its place");
+        }
         let text = format!("file {} of {} bytes removed ({})", record.name, record.size, record.state.word());
         let forget = Note { shelf: SHELF, key: key(number), change: NoteChange::Forget };
         let receipt = self.0.commit(&record.device, vec![forget], Some(text), Ticket(0)).await;
+        let inner = Arc::clone(&self.0);
         if receipt.is_none() {
+            if is_complete && let Err(error) = blocking(move || inner.folder.keep(number)).await {
+                tracing::warn!(number, %error, "a file that stays is put back in its place at the next start");
+            }
             return Err(StoreError::Failing { reason: "the record of the file stays".to_owned() });
         }
         *part = None;
         self.0.catalog().remove(number);
-        let inner = Arc::clone(&self.0);
         blocking(move || inner.folder.remove(number)).await;
         Ok(true)
     }
@@ -210,9 +220,9 @@ impl Files {
     /// # Errors
     /// `FileFailure` says why the file is not taken.
     pub async fn begin(&self, offer: FileOffer) -> Result<Upload, FileFailure> {
-        let place = Arc::clone(&self.0.places).try_acquire_owned().map_err(|_| FileFailure::Busy)?;
-        let known = offer.key.as_ref().and_then(|key| self.0.catalog().keyed(&offer.device, key));
-        if let Some((record, slot)) = known {
+        let mut place = Arc::clone(&self.0.places).try_acquire_owned().map_err(|_| FileFailure::Busy)?;
+        let known = || offer.key.as_ref().and_then(|key| self.0.catalog().keyed(&offer.device, key));
+        while let Some((record, slot)) = known() {
             let is_same = record.size == offer.size
                 && (offer.sums.sha256.is_none() || record.sha256.is_none() || offer.sums.sha256 == record.sha256);
             match (record.state, offer.start) {
@@ -223,12 +233,16 @@ impl Files {
                     return Ok(Upload::complete(self.clone(), place, slot, record));
                 }
                 (FileState::Partial, Start::Behind | Start::At(_)) if is_same => {
-                    return Upload::go_on(self.clone(), place, slot, record, &offer).await;
+                    match Upload::go_on(self.clone(), place, slot, record, &offer).await? {
+                        GoneOn::Here(upload) => return Ok(upload),
+                        GoneOn::Changed(again) => place = again,
+                    }
                 }
                 (FileState::Partial, _) => {
                     self.remove(record.number).await.map_err(|error| failed(&error))?;
+                    break;
                 }
-                (FileState::Complete, Start::At(_)) => {}
+                (FileState::Complete, Start::At(_)) => break,
             }
         }
         if let Start::At(1..) = offer.start {

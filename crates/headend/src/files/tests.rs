@@ -1,6 +1,7 @@
 //! The files of a head-end on a real disk, with a real store beside them.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use loggerhead_model::{DeviceId, FileName, FileState, Ticket, Timestamp};
@@ -8,6 +9,7 @@ use loggerhead_protocols::{Collision, FileFailure, FileOffer, FileSums, KeptFile
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
+use super::upload::Slot;
 use super::{FileQuery, Files, UPLOADS_PER_DEVICE_MAX, Upload};
 use crate::clock::Clock;
 use crate::config;
@@ -268,22 +270,78 @@ async fn parts_expire_that_nobody_is_at() {
 }
 
 #[tokio::test]
-async fn what_an_end_left_is_taken_back_set_aside_or_removed() {
+async fn what_an_end_left_is_put_in_its_place_set_aside_or_removed() {
     let site = Site::open(config::Files::default()).await;
+    site.send(offer("whole", 5), b"hello").await.expect("there is room");
     let part = site.begin(resuming("a", 5)).await.expect("there is room");
-    part.write(b"hello").await.expect("it is written");
+    part.write(b"hel").await.expect("it is written");
     part.leave().await.expect("the disk takes it");
     let root = site.directory.path().join("data/files");
-    // An end between the name and the record, a file without a record, and a part without one.
-    std::fs::rename(root.join("incoming/1"), root.join("kept/1")).expect("it is there");
+    // An end between the record and the place of a file, a file without a record, and a part without one.
+    std::fs::rename(root.join("kept/1"), root.join("incoming/1")).expect("it is there");
     std::fs::write(root.join("kept/41"), "whose?").expect("a directory of this test");
     std::fs::write(root.join("incoming/42"), "whose?").expect("a directory of this test");
     let site = site.again().await;
-    assert_eq!((site.names("incoming"), site.names("kept")), (vec!["1".to_owned()], vec![]));
-    assert_eq!(site.names("lost"), ["41"]);
+    assert_eq!((site.names("incoming"), site.names("kept")), (vec!["2".to_owned()], vec!["1".to_owned()]));
+    assert_eq!((site.names("lost"), site.kept("1")), (vec!["41".to_owned()], b"hello".to_vec()));
     let upload = site.begin(resuming("a", 5)).await.expect("it goes on");
-    assert_eq!(upload.offset(), 5);
+    assert_eq!(upload.offset(), 3);
+    upload.write(b"lo").await.expect("it is written");
     upload.finish(Ticket(1)).await.expect("it is whole");
     let next = site.begin(offer("b", 1)).await.expect("there is room");
     assert!(next.record().number > 41, "no number is given twice");
+}
+
+fn slot(files: &Files, number: u64) -> Arc<Slot> {
+    files.0.catalog().find(number).map(|entry| Arc::clone(&entry.slot)).expect("it is known")
+}
+
+#[tokio::test]
+async fn a_sender_that_comes_while_its_file_is_finished_finds_it_complete() {
+    let site = Site::open(config::Files::default()).await;
+    let upload = site.begin(resuming("a", 5)).await.expect("there is room");
+    upload.write(b"hello").await.expect("it is written");
+    // It gets as far as its name, which somebody else holds until the sender is there again.
+    let naming = site.files.0.naming.lock().await;
+    let finishing = tokio::spawn(upload.finish(Ticket(1)));
+    let slot = slot(&site.files, 1);
+    while slot.part.try_lock().is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let (again, ()) = tokio::join!(site.begin(resuming("a", 5)), async { drop(naming) });
+    let again = again.expect("it is here");
+    assert_eq!((again.record().state, again.offset()), (FileState::Complete, 5));
+    finishing.await.expect("it does not panic").expect("it is whole");
+    again.finish(Ticket(2)).await.expect("it is kept");
+    let site = site.again().await;
+    assert_eq!((site.names("incoming"), site.names("kept")), (vec![], vec!["1".to_owned()]));
+    assert_eq!(site.files.status(1).map(|status| status.record.state), Some(FileState::Complete));
+}
+
+#[tokio::test]
+async fn a_file_that_is_removed_does_not_come_back_with_its_sender() {
+    let site = Site::open(config::Files::default()).await;
+    site.send(FileOffer { key: Some("y".to_owned()), ..resuming("whole", 5) }, b"hello").await.expect("there is room");
+    let told_again = FileOffer { key: Some("y".to_owned()), ..resuming("whole", 5) };
+    let told_again = site.begin(told_again).await.expect("it is here");
+    let part = site.begin(resuming("a", 5)).await.expect("there is room");
+    part.leave().await.expect("the disk takes it");
+    assert!(site.files.remove(1).await.expect("the store writes"));
+    // Who removes it comes first, and its sender is already there.
+    let slot = slot(&site.files, 2);
+    let held = slot.part.lock().await;
+    let (removed, anew, ()) = tokio::join!(site.files.remove(2), site.begin(resuming("a", 5)), async { drop(held) });
+    assert!(removed.expect("the store writes"));
+    let anew = anew.expect("there is room");
+    assert_eq!((anew.record().number, anew.offset()), (3, 0), "another one");
+    assert_eq!(failure(told_again.finish(Ticket(1)).await), FileFailure::Gap { here: 0 });
+    drop(anew);
+    let site = site.again().await;
+    let numbers: Vec<u64> = site
+        .files
+        .find(&FileQuery { limit: 10, ..FileQuery::default() })
+        .iter()
+        .map(|status| status.record.number)
+        .collect();
+    assert_eq!((numbers, site.names("kept")), (vec![3], vec![]));
 }

@@ -62,6 +62,14 @@ pub struct Upload {
     _place: OwnedSemaphorePermit,
 }
 
+/// What came of going on with a part.
+pub(super) enum GoneOn {
+    /// Its sender may go on.
+    Here(Upload),
+    /// It was finished or removed meanwhile: what is known of it has to be looked at again.
+    Changed(OwnedSemaphorePermit),
+}
+
 impl Upload {
     pub(super) fn new(
         files: Files,
@@ -90,12 +98,17 @@ impl Upload {
         slot: Arc<Slot>,
         record: FileRecord,
         offer: &FileOffer,
-    ) -> Result<Self, FileFailure> {
+    ) -> Result<GoneOn, FileFailure> {
+        let locked = Arc::clone(&slot);
+        let mut held = locked.part.lock().await;
+        let state = files.0.catalog().find(record.number).map(|entry| entry.record.state);
+        if state != Some(FileState::Partial) {
+            return Ok(GoneOn::Changed(place));
+        }
         let mut upload = Self::new(files, place, slot, record, offer);
         // The collision of the day decides, and a sum that was given once holds.
         upload.sums.sha256 = offer.sums.sha256.or(upload.record.sha256);
         let slot = Arc::clone(&upload.slot);
-        let mut held = slot.part.lock().await;
         let mut known = slot.swap_progress(None);
         if let Some(mut before) = held.take() {
             before.flush().await.map_err(|error| disk(&error))?;
@@ -115,15 +128,16 @@ impl Upload {
         let (part, here) = opened.await.map_err(|error| disk(&error))?.map_err(|here| FileFailure::Gap { here })?;
         upload.slot.found(here);
         *held = Some(part);
-        drop(held);
-        Ok(upload)
+        Ok(GoneOn::Here(upload))
     }
 
     /// Makes the file of a new record, and commits that where somebody may come back for it.
     pub(super) async fn create(&self) -> Result<(), FileFailure> {
         let (files, number, wants_md5) = (self.files.clone(), self.record.number, self.sums.md5.is_some());
+        let mut held = self.slot.part.lock().await;
+        self.check_epoch()?;
         let made = blocking(move || Part::open(files.0.folder.create(number)?, 0, wants_md5, None));
-        *self.slot.part.lock().await = Some(made.await.map_err(|error| disk(&error))?);
+        *held = Some(made.await.map_err(|error| disk(&error))?);
         if self.record.key.is_some() {
             let note = put(&self.record);
             let kept = self.files.0.commit(&self.record.device, vec![note], None, Ticket(0)).await;
@@ -223,12 +237,6 @@ impl Upload {
         let naming = self.files.0.naming.lock().await;
         let named = self.files.0.catalog().name(&self.record.device, &self.record.name, self.collision);
         let (name, replaced) = named?;
-        let number = self.record.number;
-        let renamed = blocking({
-            let files = self.files.clone();
-            move || files.0.folder.keep(number)
-        });
-        renamed.await.map_err(|error| disk(&error))?;
         let record = FileRecord {
             name,
             sha256: Some(sha256),
@@ -238,13 +246,12 @@ impl Upload {
         };
         let text = format!("file {} of {} bytes kept", record.name, record.size);
         let note = put(&record);
-        let Some(receipt) = self.files.0.commit(&record.device, vec![note], Some(text), ticket).await else {
-            // The part goes back, so that its sender can ask for it again.
-            let files = self.files.clone();
-            let taken = blocking(move || files.0.folder.take_back(number));
-            return Err(taken.await.map_or_else(|error| failed(&error), |_| FileFailure::Failed));
-        };
+        let receipt = self.files.0.commit(&record.device, vec![note], Some(text), ticket).await;
+        let receipt = receipt.ok_or(FileFailure::Failed)?;
+        // From here on it is complete, and at the latest in its place at the next start.
         self.is_settled = true;
+        let (files, number) = (self.files.clone(), record.number);
+        blocking(move || files.0.folder.keep(number)).await.map_err(|error| failed(&error))?;
         *held = None;
         self.files.0.catalog().change(record.clone());
         drop(naming);
@@ -256,6 +263,11 @@ impl Upload {
 
     /// Says once more that a file is kept.
     async fn kept_already(&self, ticket: Ticket) -> Result<KeptFile, FileFailure> {
+        let _held = self.slot.part.lock().await;
+        if self.files.0.catalog().find(self.record.number).is_none() {
+            // It was removed meanwhile: its record is not to come back.
+            return Err(FileFailure::Gap { here: 0 });
+        }
         let note = put(&self.record);
         let receipt = self.files.0.commit(&self.record.device, vec![note], None, ticket).await;
         let (Some(receipt), Some(sha256)) = (receipt, self.record.sha256) else { return Err(FileFailure::Failed) };

@@ -63,17 +63,17 @@ const NAME: Fields = &[("name", Shape::Text)];
 const PROPERTIES: Fields = &[
     ("type", Shape::I32),
     ("size", Shape::U32),
-    ("size high", Shape::U32),
+    ("size_high", Shape::U32),
     ("attributes", Shape::I32),
     ("created", Shape::U32),
-    ("created high", Shape::U32),
-    ("created bias", Shape::I32),
+    ("created_high", Shape::U32),
+    ("created_bias", Shape::I32),
     ("accessed", Shape::U32),
-    ("accessed high", Shape::U32),
-    ("accessed bias", Shape::I32),
+    ("accessed_high", Shape::U32),
+    ("accessed_bias", Shape::I32),
     ("changed", Shape::U32),
-    ("changed high", Shape::U32),
-    ("changed bias", Shape::I32),
+    ("changed_high", Shape::U32),
+    ("changed_bias", Shape::I32),
     ("mode", Shape::I32),
     ("name", Shape::Text),
 ];
@@ -127,7 +127,7 @@ static SERVICES: [Service; 18] = [
         "presses a key",
         &[
             ("action", Shape::U8),
-            ("interpreter or axis", Shape::I32),
+            ("interpreter_or_axis", Shape::I32),
             ("key", Shape::I32),
             ("backward", Shape::U8),
             ("released", Shape::U8),
@@ -144,9 +144,9 @@ static SERVICES: [Service; 18] = [
             ("writes", Shape::U8),
             ("count", Shape::U8),
             ("iterations", Shape::U32),
-            ("began at ms", Shape::U32),
-            ("ended at ms", Shape::U32),
-            ("took ms", Shape::U32),
+            ("began_at_ms", Shape::U32),
+            ("ended_at_ms", Shape::U32),
+            ("took_ms", Shape::U32),
         ],
     ),
     row(
@@ -159,7 +159,7 @@ static SERVICES: [Service; 18] = [
         21,
         "lists a folder",
         &[("type", Shape::I32), ("flags", Shape::I32), ("path", Shape::Text)],
-        &[("names", Shape::Texts), ("about them", Shape::Texts)],
+        &[("names", Shape::Texts), ("details", Shape::Texts)],
     ),
     row(
         22,
@@ -287,7 +287,7 @@ fn text(fields: Fields, values: &[Value]) -> String {
         Value::Number(number) => format!("{name} {number}"),
         Value::Text(text) => format!("{name} {text:?}"),
         Value::Texts(texts) => format!("{name} {texts:?}"),
-        Value::Rest(bytes) => format!("{name} of {} bytes", bytes.len()),
+        Value::Rest(bytes) => format!("{name} ({} bytes)", bytes.len()),
     };
     fields.iter().zip(values).map(one).collect::<Vec<_>>().join(", ")
 }
