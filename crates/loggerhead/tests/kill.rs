@@ -15,9 +15,9 @@ const KILLS_PER_EARLY_ONE: u32 = 5;
 #[test]
 #[expect(clippy::print_stdout, reason = "a random test says how to run it again")]
 fn no_acknowledged_reading_is_lost_or_doubled_by_kills() {
-    let seed = std::env::var("LOGGERHEAD_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
-    println!("seed {seed}: run again with LOGGERHEAD_SEED={seed}");
+    println!("seed {seed}: run again with TEST_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
 
     let directory = tempfile::tempdir().expect("a directory for this test");

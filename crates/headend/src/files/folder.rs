@@ -73,16 +73,16 @@ impl Folder {
 
     /// Puts a file in its place whose record says that it is complete. One that is there stays.
     pub(super) fn keep(&self, number: u64) -> io::Result<()> {
-        self.rename(self.incoming(number), self.kept(number))
+        self.rename(&self.incoming(number), &self.kept(number))
     }
 
     /// Takes a file out of its place, before its record is forgotten.
     pub(super) fn take_out(&self, number: u64) -> io::Result<()> {
-        self.rename(self.kept(number), self.incoming(number))
+        self.rename(&self.kept(number), &self.incoming(number))
     }
 
-    fn rename(&self, from: PathBuf, to: PathBuf) -> io::Result<()> {
-        match fs::rename(from, &to) {
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match fs::rename(from, to) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && to.exists() => Ok(()),
             Err(error) => Err(error),
             Ok(()) => {

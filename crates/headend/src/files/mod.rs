@@ -32,7 +32,6 @@ use self::catalog::{Catalog, Entry, SHELF};
 pub use self::catalog::{FileQuery, FileStatus};
 use self::folder::Folder;
 use self::part::Part;
-use self::upload::GoneOn;
 pub use self::upload::Upload;
 use crate::clock::Clock;
 use crate::config;
@@ -220,7 +219,7 @@ impl Files {
     /// # Errors
     /// `FileFailure` says why the file is not taken.
     pub async fn begin(&self, offer: FileOffer) -> Result<Upload, FileFailure> {
-        let mut place = Arc::clone(&self.0.places).try_acquire_owned().map_err(|_| FileFailure::Busy)?;
+        let place = || Arc::clone(&self.0.places).try_acquire_owned().map_err(|_| FileFailure::Busy);
         let known = || offer.key.as_ref().and_then(|key| self.0.catalog().keyed(&offer.device, key));
         while let Some((record, slot)) = known() {
             let is_same = record.size == offer.size
@@ -230,12 +229,11 @@ impl Files {
                     return Err(FileFailure::Differs);
                 }
                 (FileState::Complete, Start::Behind) => {
-                    return Ok(Upload::complete(self.clone(), place, slot, record));
+                    return Ok(Upload::complete(self.clone(), place()?, slot, record));
                 }
                 (FileState::Partial, Start::Behind | Start::At(_)) if is_same => {
-                    match Upload::go_on(self.clone(), place, slot, record, &offer).await? {
-                        GoneOn::Here(upload) => return Ok(upload),
-                        GoneOn::Changed(again) => place = again,
+                    if let Some(upload) = Upload::go_on(self.clone(), place()?, slot, record, &offer).await? {
+                        return Ok(upload);
                     }
                 }
                 (FileState::Partial, _) => {
@@ -248,7 +246,7 @@ impl Files {
         if let Start::At(1..) = offer.start {
             return Err(FileFailure::Gap { here: 0 });
         }
-        self.make(place, offer).await
+        self.make(place()?, offer).await
     }
 
     /// Makes a new file.

@@ -62,14 +62,6 @@ pub struct Upload {
     _place: OwnedSemaphorePermit,
 }
 
-/// What came of going on with a part.
-pub(super) enum GoneOn {
-    /// Its sender may go on.
-    Here(Upload),
-    /// It was finished or removed meanwhile: what is known of it has to be looked at again.
-    Changed(OwnedSemaphorePermit),
-}
-
 impl Upload {
     pub(super) fn new(
         files: Files,
@@ -91,19 +83,19 @@ impl Upload {
         Self { files, slot, epoch: 0, record, sums, collision, is_settled: true, _place: place }
     }
 
-    /// Goes on with the part that is here; a sender that was at it is kept out.
+    /// Goes on with the part that is here; a sender that was at it is kept out. None when it was finished or removed meanwhile.
     pub(super) async fn go_on(
         files: Files,
         place: OwnedSemaphorePermit,
         slot: Arc<Slot>,
         record: FileRecord,
         offer: &FileOffer,
-    ) -> Result<GoneOn, FileFailure> {
+    ) -> Result<Option<Self>, FileFailure> {
         let locked = Arc::clone(&slot);
         let mut held = locked.part.lock().await;
         let state = files.0.catalog().find(record.number).map(|entry| entry.record.state);
         if state != Some(FileState::Partial) {
-            return Ok(GoneOn::Changed(place));
+            return Ok(None);
         }
         let mut upload = Self::new(files, place, slot, record, offer);
         // The collision of the day decides, and a sum that was given once holds.
@@ -128,7 +120,7 @@ impl Upload {
         let (part, here) = opened.await.map_err(|error| disk(&error))?.map_err(|here| FileFailure::Gap { here })?;
         upload.slot.found(here);
         *held = Some(part);
-        Ok(GoneOn::Here(upload))
+        Ok(Some(upload))
     }
 
     /// Makes the file of a new record, and commits that where somebody may come back for it.

@@ -199,9 +199,9 @@ fn hear(stream: &mut TcpStream) -> io::Result<Value> {
 #[test]
 #[expect(clippy::print_stdout, reason = "a random test says how to run it again")]
 fn kills_at_any_moment_lose_no_acknowledged_file_and_leave_no_part_that_nobody_can_go_on_with() {
-    let seed = std::env::var("LOGGERHEAD_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
-    println!("seed {seed}: run again with LOGGERHEAD_SEED={seed}");
+    println!("seed {seed}: run again with TEST_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let directory = tempfile::tempdir().expect("a directory for this test");
     let head_end = HeadEnd::start(directory.path(), FILES);
@@ -241,6 +241,7 @@ fn kills_at_any_moment_lose_no_acknowledged_file_and_leave_no_part_that_nobody_c
     let list = Api::Unix(data.clone()).get("/api/v1/files?limit=1000&state=complete").json();
     assert!(head_end.stop().success());
     assert!(names(&data.join("files/incoming")).is_empty(), "every part was gone on with, or is gone");
+    assert!(!data.join("files/lost").exists(), "no file is without its record");
     let mut acknowledged = field.acknowledged.into_inner().expect("nothing panicked while it held it");
     println!("{} files acknowledged over {KILLS} kills", acknowledged.len());
     assert!(acknowledged.len() >= RESUMING, "too few files to show anything");
