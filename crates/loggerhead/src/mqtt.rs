@@ -124,7 +124,7 @@ async fn send(talk: &mut Talk, args: &PublishArgs, message: &str) -> anyhow::Res
     let qos = qos(args.qos);
     let id = u16::from(qos > Qos::AtMostOnce);
     let (retain, topic, payload) = (args.retain, args.topic.as_str(), message.as_bytes());
-    talk.say(&Packet::Publish(Publish { dup: false, qos, retain, topic, id, properties: Properties::NONE, payload }));
+    talk.publish(&Publish { dup: false, qos, retain, topic, id, properties: Properties::NONE, payload })?;
     while talk.unsent() > 0 {
         talk.turn(None).await?;
     }
@@ -169,6 +169,8 @@ async fn subscribe(args: &SubscribeArgs) -> anyhow::Result<()> {
     }
     let mut talk = Talk::enter(&args.access.dial()?, &args.client_id, KEEP_ALIVE_S).await?;
     talk.subscribe(&args.filters, qos(args.qos)).await?;
+    let keep_alive = Duration::from_secs(talk.granted.keep_alive_s.into());
+    let ping_every = if keep_alive.is_zero() { PING_EVERY } else { PING_EVERY.min(keep_alive / 2) };
     let mut left = args.count.unwrap_or(u64::MAX);
     while left > 0 {
         match talk.message(|publish| print(publish, args.json))? {
@@ -177,7 +179,7 @@ async fn subscribe(args: &SubscribeArgs) -> anyhow::Result<()> {
                 left -= 1;
             }
             None => {
-                if talk.turn(Some(Instant::now() + PING_EVERY)).await? == Turned::Late {
+                if talk.turn(Some(Instant::now() + ping_every)).await? == Turned::Late {
                     talk.say(&Packet::PingReq);
                 }
             }

@@ -10,7 +10,8 @@ use bytes::{Buf as _, BytesMut};
 use loggerhead_protocols::mqtt::decode::read;
 use loggerhead_protocols::mqtt::encode::encode;
 use loggerhead_protocols::mqtt::frame::BODY_BYTES_MAX;
-use loggerhead_protocols::mqtt::message::{Ack, Connect, Level, Notice, Packet};
+use loggerhead_protocols::mqtt::granted::Granted;
+use loggerhead_protocols::mqtt::message::{Ack, ConnAck, Connect, Level, Notice, Packet, Publish};
 use loggerhead_protocols::mqtt::properties::{Id, Properties, Writer};
 use loggerhead_protocols::mqtt::reason::Reason;
 use loggerhead_protocols::scram;
@@ -114,8 +115,8 @@ pub(crate) struct Talk {
     /// How much of `out` is sent.
     sent: usize,
     buffer: Box<[u8]>,
-    /// Messages of QoS 1 and 2 that the broker takes at once.
-    pub(crate) receive_max: u16,
+    /// What the broker takes.
+    pub(crate) granted: Granted,
 }
 
 /// The error in words for people, where it is one of TLS: a server may refuse a certificate after the handshake.
@@ -138,7 +139,9 @@ impl Talk {
             Failure::new(Exit::Unreachable, format!("no broker at {address}: {}", trust::words(&error)))
         })?;
         let buffer = vec![0; READ_BYTES].into();
-        let mut talk = Self { stream, held: BytesMut::new(), out: Vec::new(), sent: 0, buffer, receive_max: u16::MAX };
+        let nothing_said = ConnAck { session_present: false, reason: Reason::SUCCESS, properties: Properties::NONE };
+        let granted = Granted::of(&nothing_said, keep_alive_s);
+        let mut talk = Self { stream, held: BytesMut::new(), out: Vec::new(), sent: 0, buffer, granted };
         let connect = Connect {
             level: LEVEL,
             clean_start: true,
@@ -190,23 +193,38 @@ impl Talk {
 
     /// Waits for the answer to the CONNECT; the authentication data in it.
     async fn hear_entry(&mut self) -> anyhow::Result<Vec<u8>> {
-        let (reason, receive_max, data) = self
+        let asked_s = self.granted.keep_alive_s;
+        let (reason, session_present, granted, data) = self
             .hear(|packet| {
                 let Packet::ConnAck(answer) = packet else { return None };
                 let data = answer.properties.binary(Id::AuthenticationData).unwrap_or_default().to_vec();
-                Some((answer.reason, answer.properties.two(Id::ReceiveMaximum), data))
+                Some((answer.reason, answer.session_present, Granted::of(answer, asked_s), data))
             })
             .await?;
         if reason.is_failure() {
             anyhow::bail!("the broker refuses the client: {reason}");
         }
-        self.receive_max = receive_max.unwrap_or(u16::MAX);
+        anyhow::ensure!(!session_present, "the broker goes on with a session that was not asked for");
+        self.granted = granted;
         Ok(data)
     }
 
     /// Lets a packet wait to be sent.
     pub(crate) fn say(&mut self, packet: &Packet<'_>) {
         encode(packet, LEVEL, &mut self.out);
+    }
+
+    /// Lets a message wait to be sent.
+    ///
+    /// # Errors
+    /// When the broker does not take it.
+    pub(crate) fn publish(&mut self, publish: &Publish<'_>) -> anyhow::Result<()> {
+        let start = self.out.len();
+        self.say(&Packet::Publish(publish.clone()));
+        self.granted.check(publish, self.out.len() - start).map_err(|why| {
+            self.out.truncate(start);
+            anyhow::anyhow!(why)
+        })
     }
 
     /// Lets an acknowledgement wait to be sent.

@@ -296,7 +296,7 @@ async fn publish(course: Arc<Course>, number: u32) -> anyhow::Result<Done> {
     let mut talk = course.enter("publisher", number, &mut done).await?;
     course.ready.wait().await;
     let (began, topic) = (Instant::now(), format!("{}/{number}", course.name));
-    let window = course.window.min(usize::from(talk.receive_max));
+    let window = course.window.min(usize::from(talk.granted.receive_max));
     let mut payload = vec![b'x'; course.bytes];
     // When each message left that is not acknowledged, by its identifier.
     let mut flying: std::collections::HashMap<u16, Instant> = std::collections::HashMap::new();
@@ -319,7 +319,7 @@ async fn publish(course: Arc<Course>, number: u32) -> anyhow::Result<Done> {
                 flying.insert(id, now);
             }
             payload.splice(..STAMP_BYTES, course.stamp(now).to_be_bytes());
-            talk.say(&Packet::Publish(Publish {
+            talk.publish(&Publish {
                 dup: false,
                 qos: course.qos,
                 retain: false,
@@ -327,7 +327,7 @@ async fn publish(course: Arc<Course>, number: u32) -> anyhow::Result<Done> {
                 id,
                 properties: Properties::NONE,
                 payload: &payload,
-            }));
+            })?;
             done.published += 1;
         }
         if is_over(&done) && flying.is_empty() && talk.unsent() == 0 {

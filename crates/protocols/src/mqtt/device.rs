@@ -8,6 +8,7 @@ use loggerhead_model::{Report, Ticket};
 use super::decode::read;
 use super::encode::encode;
 use super::frame::{BODY_BYTES_MAX, Gathering};
+use super::granted::Granted;
 use super::message::{ConnAck, Connect, Level, Notice, Packet, Publish, Qos};
 use super::properties::{Id, Properties, Writer};
 use super::readings;
@@ -31,7 +32,8 @@ enum Stage {
     Connecting,
     /// It waits until then for the CONNACK.
     Entering(Duration),
-    In,
+    /// It is in, and keeps to what the head-end takes.
+    In(Granted),
     /// It was told to end.
     Ended,
 }
@@ -180,8 +182,10 @@ impl Device {
         self.stage = Stage::Away(now.elapsed + self.attempts.pause(self.settings.reconnect()));
     }
 
-    fn send_waiting(&mut self, now: Now) {
-        while self.flying.len() < self.settings.window {
+    /// Sends what waits, as much as may be under way.
+    fn send_waiting(&mut self, now: Now) -> Result<(), Breach> {
+        let Stage::In(granted) = self.stage else { return Ok(()) };
+        while self.flying.len() < self.settings.window.min(usize::from(granted.receive_max)) {
             let Some((ticket, payload)) = self.waiting.pop_front() else { break };
             // Identifiers only grow until they wrap, so that the order of the map is that of sending.
             self.last_id = self.last_id.checked_add(1).unwrap_or(1);
@@ -199,10 +203,18 @@ impl Device {
                 properties: Properties::NONE,
                 payload: &payload,
             };
-            self.say(now, &Packet::Publish(publish));
+            let mut out = Vec::new();
+            encode(&Packet::Publish(publish.clone()), self.level, &mut out);
+            if let Err(why) = granted.check(&publish, out.len()) {
+                self.waiting.push_front((ticket, payload));
+                return Err(Breach::protocol(why));
+            }
+            self.sent_at = now.elapsed;
+            self.outputs.push_back(Output::Send(out.into()));
             self.asked_at.get_or_insert(now.elapsed);
             self.flying.insert(self.last_id, (ticket, payload));
         }
+        Ok(())
     }
 
     fn bytes(&mut self, now: Now, bytes: &[u8]) -> Result<(), Breach> {
@@ -228,25 +240,28 @@ impl Device {
                 if !self.is_proven(answer) {
                     return Err(Breach::protocol("the head-end does not prove that it knows the secret"));
                 }
-                self.stage = Stage::In;
-                self.send_waiting(now);
+                if answer.session_present {
+                    return Err(Breach::protocol("the head-end goes on with a session that was not asked for"));
+                }
+                self.stage = Stage::In(Granted::of(answer, self.settings.keep_alive_s));
+                self.send_waiting(now)?;
             }
             (Packet::ConnAck(answer), Stage::Entering(_)) => {
                 return Err(Breach::protocol(format!("the head-end refuses: {}", answer.reason)));
             }
-            (Packet::PubAck(ack), Stage::In) if ack.reason.is_failure() => {
+            (Packet::PubAck(ack), Stage::In(_)) if ack.reason.is_failure() => {
                 return Err(Breach::protocol(format!("the head-end does not take readings: {}", ack.reason)));
             }
-            (Packet::PubAck(ack), Stage::In) => {
+            (Packet::PubAck(ack), Stage::In(_)) => {
                 if let Some((ticket, _)) = self.flying.remove(&ack.id) {
                     self.attempts.succeeded();
                     self.asked_at = (!self.flying.is_empty()).then_some(now.elapsed);
                     self.outputs.push_back(Output::Delivered(ticket));
-                    self.send_waiting(now);
+                    self.send_waiting(now)?;
                 }
             }
-            (Packet::PingResp, Stage::In) => {}
-            (Packet::Disconnect(notice), Stage::In) => {
+            (Packet::PingResp, Stage::In(_)) => {}
+            (Packet::Disconnect(notice), Stage::In(_)) => {
                 return Err(Breach::protocol(format!("the head-end ends: {}", notice.reason)));
             }
             _ => return Err(Breach::protocol(format!("a {} that nobody asked for", packet.kind().name()))),
@@ -262,7 +277,7 @@ impl Device {
                 self.outputs.push_back(Output::Connect);
             }
             Stage::Entering(until) if now.elapsed >= until => return silent("no CONNACK"),
-            Stage::In => {
+            Stage::In(_) => {
                 if self.pinged_at.is_some_and(|at| now.elapsed >= at + ANSWER_WAIT) {
                     return silent("no PINGRESP");
                 }
@@ -280,14 +295,15 @@ impl Device {
     }
 
     fn ping_at(&self) -> Option<Duration> {
-        let keep_alive = Duration::from_secs(self.settings.keep_alive_s.into());
+        let Stage::In(granted) = self.stage else { return None };
+        let keep_alive = Duration::from_secs(granted.keep_alive_s.into());
         (!keep_alive.is_zero() && self.pinged_at.is_none()).then(|| self.sent_at + keep_alive)
     }
 
     fn next_wake(&self) -> Option<Duration> {
         match self.stage {
             Stage::Away(until) | Stage::Entering(until) => Some(until),
-            Stage::In => {
+            Stage::In(_) => {
                 let answers = [self.pinged_at, self.asked_at].into_iter().flatten().map(|at| at + ANSWER_WAIT);
                 answers.chain(self.ping_at()).min()
             }
@@ -317,10 +333,7 @@ impl Session for Device {
                 self.close(CloseReason::PeerDone);
                 Ok(())
             }
-            Input::Offer(ticket, report) => {
-                self.offer(now, ticket, &report);
-                Ok(())
-            }
+            Input::Offer(ticket, report) => self.offer(now, ticket, &report).map_err(|breach| breach.fault),
             Input::Shutdown(reason) => {
                 let properties = Properties::NONE;
                 self.say(now, &Packet::Disconnect(Notice { reason: Reason::SUCCESS, properties }));
@@ -342,10 +355,8 @@ impl Session for Device {
 }
 
 impl Device {
-    fn offer(&mut self, now: Now, ticket: Ticket, report: &Report) {
+    fn offer(&mut self, now: Now, ticket: Ticket, report: &Report) -> Result<(), Breach> {
         self.waiting.push_back((ticket, readings::write(report)));
-        if matches!(self.stage, Stage::In) {
-            self.send_waiting(now);
-        }
+        self.send_waiting(now)
     }
 }

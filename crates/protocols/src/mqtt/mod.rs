@@ -22,6 +22,7 @@ pub mod decode;
 pub mod encode;
 pub mod explain;
 pub mod frame;
+pub mod granted;
 pub mod message;
 pub mod properties;
 pub mod reason;

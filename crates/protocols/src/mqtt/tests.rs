@@ -5,6 +5,7 @@ mod commanding;
 mod conforming;
 mod delivering;
 mod entering;
+mod granting;
 mod lasting;
 mod misbehaving;
 mod pacing;
@@ -25,7 +26,7 @@ use loggerhead_model::{DeviceId, Identity, Learnt, NoteChange, RawFrame, Records
 use super::decode::read;
 use super::encode::encode;
 use super::frame::BODY_BYTES_MAX;
-use super::message::{Ack, Connect, Level, Notice, Options, Packet, Publish, Qos, Subscribe, Unsubscribe};
+use super::message::{Ack, Connect, Kind, Level, Notice, Options, Packet, Publish, Qos, Subscribe, Unsubscribe};
 use super::properties::{Id, Properties, Value, Writer};
 use super::reason::Reason;
 use crate::pair::{Enrolled, Pair, receipt, steward};
@@ -369,12 +370,15 @@ fn show(packet: &Packet<'_>) -> String {
             format!("{dup}{retain}{id}q{} {topic} {payload}{}", publish.qos as u8, listed(publish.properties))
         }
         Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {
-            format!("{} #{} {:02x}", packet.kind().name(), ack.id, ack.reason.0)
+            format!("{} #{} {:02x}{}", packet.kind().name(), ack.id, ack.reason.0, listed(ack.properties))
         }
         Packet::SubAck(answer) | Packet::UnsubAck(answer) => {
-            format!("{} #{} {:x?}", packet.kind().name(), answer.id, answer.reasons)
+            format!("{} #{} {:x?}{}", packet.kind().name(), answer.id, answer.reasons, listed(answer.properties))
         }
         Packet::Disconnect(notice) | Packet::Auth(notice) => {
+            // A reason in words is the only thing that a server may add to the end of a connection.
+            let others = notice.properties.iter().filter(|(id, _)| *id != Id::ReasonString).count();
+            assert!(others == 0 || packet.kind() == Kind::Auth, "{packet:?}");
             format!("{} {:02x}", packet.kind().name(), notice.reason.0)
         }
         Packet::Connect(_) | Packet::Subscribe(_) | Packet::Unsubscribe(_) | Packet::PingReq | Packet::PingResp => {
