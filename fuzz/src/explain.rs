@@ -14,7 +14,7 @@ pub fn explain(input: &[u8]) {
     let (_settings, _stage, _piece) = (choices.byte(), choices.byte(), choices.byte());
     let keys = [(b"0000000000123456".to_vec(), b"0000000000123456".to_vec())];
     let bytes = choices.rest();
-    let explanation = (protocol.explain)(&Explain { bytes, keys: &keys, settings: None });
+    let explanation = (protocol.explain)(&Explain { bytes, keys: &keys, ..Explain::default() });
     let mut explained = 0;
     for field in &explanation.fields {
         assert_eq!(field.range.start, explained, "{} does not begin where the field before it ends", field.name);

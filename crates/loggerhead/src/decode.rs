@@ -22,6 +22,7 @@ Examples:
   loggerhead decode --aes-key text:0000000000123456 --hex '68681616 e4000000 1692ec42 ...'
   loggerhead decode logger --aes-key hex:0102030405060708090a0b0c0d0e0f10 capture.pcapng
   tcpdump -w - port 36829 | loggerhead decode -
+  loggerhead decode mqtt --mqtt-version 3.1.1 --hex '9004 0001 00 01'
   loggerhead decode mqtt --build connect --client-id C001 --user admin --password 123456
 Ends with 1 when something is wrong: a check that does not fit, garbage, bytes that no key deciphers, a gap.")]
 pub(crate) struct DecodeArgs {
@@ -66,8 +67,13 @@ pub(crate) fn run(args: &DecodeArgs) -> anyhow::Result<ExitCode> {
         (Some(build), None) => (&loggerhead_protocols::mqtt::PROTOCOL, Input::Bytes(build::bytes(build, &args.parts)?)),
         (Some(_) | None, given) => (protocol, input(args, given)?),
     };
+    let version = args.parts.level()?.map(|level| level.name().to_owned());
+    if version.is_some() && protocol.name != loggerhead_protocols::mqtt::PROTOCOL.name {
+        return Err(Failure::new(Exit::Usage, format!("--mqtt-version is not for {}", protocol.name)).into());
+    }
     let decoder = Decoder::new(protocol, &args.aes_key, settings(args)?)
-        .map_err(|error| Failure::new(Exit::Usage, format!("--set {error}")))?;
+        .map_err(|error| Failure::new(Exit::Usage, format!("--set {error}")))?
+        .of_version(version);
     let mut inspection = decoder.decode(input, args.port).map_err(|error| failure(&error))?;
     if args.aes_key.is_empty() && inspection.is_enciphered() {
         inspection.notes.push("messages are enciphered: show them with --aes-key text:KEY or hex:KEY".to_owned());

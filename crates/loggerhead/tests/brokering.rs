@@ -1,6 +1,7 @@
 //! The broker as its own process: clients of other makers, and kills.
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use loggerhead_protocols::mqtt::message::Qos;
 
 use crate::support::mqtt::{Came, Client};
-use crate::support::{HeadEnd, LOGGERS, PATIENCE, Simulation, assert_fails, exported, json, run};
+use crate::support::{HeadEnd, LOGGERS, PATIENCE, Recorder, Simulation, assert_fails, exported, json, run};
 
 /// How often the broker is killed.
 const KILLS: u32 = 50;
@@ -375,7 +376,7 @@ fn messages_that_are_dropped_are_shown_with_their_account() {
 }
 
 // MQTT 3.1.1: 2.3.1-2 3.14.4-1 3.14.4-2 4.5.0-2 7.0.0-1 7.1.1-1 7.1.2-1
-// MQTT 5.0: 2.2.1-3 3.2.2-4 3.2.2-5 3.2.2-11 3.2.2-14 3.3.2-10 4.5.0-2
+// MQTT 5.0: 2.2.1-3 3.3.2-10 4.5.0-2
 #[test]
 fn messages_are_published_and_printed_by_hand() {
     let directory = tempfile::tempdir().expect("a directory for this test");
@@ -400,8 +401,6 @@ fn messages_are_published_and_printed_by_hand() {
     assert_fails(&[&["mqtt", "sub", "a"], &access[..]].concat(), 4, "no broker at");
 }
 
-// MQTT 3.1.1: 3.1.2-23
-// MQTT 5.0: 3.1.2-20
 #[test]
 fn simulated_clients_tell_how_fast_the_broker_is() {
     let directory = tempfile::tempdir().expect("a directory for this test");
@@ -423,4 +422,83 @@ fn simulated_clients_tell_how_fast_the_broker_is() {
     let result = json(&[&["simulate", "mqtt"], &storm[..], &access[..]].concat());
     assert!((figure(&result, "connected") - 60.0).abs() < 0.5 && figure(&result, "connect_max_ms") > 0.0, "{result}");
     assert!(head_end.stop().success());
+}
+
+/// A broker that lets one client in with these bytes, and says what came behind its CONNECT until it left.
+fn broker_of(answer: &'static [u8]) -> (String, std::thread::JoinHandle<Vec<u8>>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let heard = std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().expect("a client comes");
+        let mut head = [0; 2];
+        client.read_exact(&mut head).expect("a CONNECT");
+        client.read_exact(&mut vec![0; usize::from(head[1])]).expect("all of it");
+        client.write_all(answer).expect("it listens");
+        let mut rest = Vec::new();
+        client.read_to_end(&mut rest).expect("it closes");
+        rest
+    });
+    (address, heard)
+}
+
+// MQTT 5.0: 3.2.2-4 3.2.2-11 3.2.2-14 3.2.2-15
+#[test]
+fn what_a_broker_does_not_take_is_not_sent_to_it() {
+    for (answer, options, words) in [
+        (&b"\x20\x05\x00\x00\x02\x24\x01"[..], &["--qos", "2"][..], "the broker takes QoS 1 at most"),
+        (b"\x20\x05\x00\x00\x02\x25\x00", &["--retain"], "the broker keeps no messages"),
+        (b"\x20\x08\x00\x00\x05\x27\x00\x00\x00\x04", &[], "the broker takes 4 at most"),
+        (b"\x20\x03\x01\x00\x00", &[], "a session that was not asked for"),
+    ] {
+        let (address, heard) = broker_of(answer);
+        assert_fails(&[&["mqtt", "pub", "a", "x", "--to", &address], options].concat(), 1, words);
+        assert_eq!(heard.join().expect("it does not panic"), b"", "{words}");
+    }
+}
+
+#[test]
+fn captures_of_every_version_are_explained_to_their_last_byte() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let (head_end, address) = start(directory.path());
+    let recorder = Recorder::start(&address);
+    for version in ["mqttv31", "mqttv311", "mqttv5"] {
+        let both = ["-V", version, "-q", "1", "-t", "kept/a", "-t", "b", "-U", "c"];
+        client("mosquitto_pub", recorder.address(), &["-V", version, "-q", "2", "-r", "-t", "kept/a", "-m", "x"]);
+        client("mosquitto_sub", recorder.address(), &[&both[..], &["-C", "1", "-W", "60"]].concat());
+    }
+    let prove = ["--to", recorder.address(), "--user", "admin", "--password", "123456", "--scram"];
+    run(&[&["mqtt", "pub", "a", "x", "--qos", "1"], &prove[..]].concat());
+    for (name, bytes) in [("pcap", recorder.pcap()), ("pcapng", recorder.pcapng())] {
+        let file = directory.path().join(name);
+        std::fs::write(&file, bytes).expect("a directory of this test");
+        let text = run(&["decode", "mqtt", "--pcap", file.to_str().expect("a path of this test")]);
+        assert_eq!(text.matches("everything is right").count(), 7, "{text}");
+        // The client's CONNECT says the version of both sides.
+        assert!(!text.contains("nothing here says"), "{text}");
+        for kind in ["CONNECT", "CONNACK", "PUBLISH", "PUBACK", "PUBREC", "PUBREL", "PUBCOMP", "SUBSCRIBE", "SUBACK"] {
+            assert!(text.contains(&format!("type       {kind}")), "{kind}: {text}");
+        }
+        for kind in ["UNSUBSCRIBE", "UNSUBACK", "DISCONNECT", "AUTH"] {
+            assert!(text.contains(&format!("type       {kind}")), "{kind}: {text}");
+        }
+    }
+    assert!(head_end.stop().success());
+}
+
+#[test]
+fn which_version_a_packet_is_read_as_is_told_and_can_be_said() {
+    let suback = ["decode", "mqtt", "--hex", "9004 0001 00 01"];
+    let guessed = run(&suback);
+    assert!(
+        guessed.contains("note: nothing here says which version of MQTT is spoken: read as version 5"),
+        "{guessed}"
+    );
+    for (version, count) in [("3.1", 2), ("3.1.1", 2), ("5", 1)] {
+        let told = run(&[&suback[..], &["--mqtt-version", version]].concat());
+        assert!(!told.contains("note:") && told.matches("reason  ").count() == count, "{version}: {told}");
+    }
+    assert_fails(&[&suback[..], &["--mqtt-version", "4"]].concat(), 2, "takes 3.1, 3.1.1 or 5");
+    assert_fails(&["decode", "logger", "--hex", "00", "--mqtt-version", "5"], 2, "not for logger");
+    let built = run(&["decode", "mqtt", "--build", "connect", "--client-id", "C001", "--mqtt-version", "5"]);
+    assert!(built.contains("version 5") && built.contains("everything is right"), "{built}");
 }

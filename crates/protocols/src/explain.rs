@@ -11,6 +11,10 @@ pub struct Explain<'a> {
     pub keys: &'a [(Vec<u8>, Vec<u8>)],
     /// Settings as on a listener, such as a fixed dialect.
     pub settings: Option<&'a toml::Table>,
+    /// What the peer said first that opened the conversation, where that is known; it may say what the bytes do not.
+    pub opening: &'a [u8],
+    /// Which version of the protocol is spoken, where somebody says it.
+    pub version: Option<&'a str>,
 }
 
 /// The meaning of a run of bytes.
@@ -20,6 +24,8 @@ pub struct Explanation {
     pub fields: Vec<Field>,
     /// Messages in them, as pretty text, each with the bytes that it came from.
     pub messages: Vec<(Range<usize>, String)>,
+    /// What people should know of how they were read.
+    pub notes: Vec<String>,
 }
 
 /// A piece of bytes with one meaning.

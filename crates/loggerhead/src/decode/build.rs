@@ -25,8 +25,8 @@ pub(crate) struct Parts {
     /// With --build: the password
     #[arg(long, value_name = "TEXT", requires = "build")]
     password: Option<String>,
-    /// With --build: the version of MQTT, 3.1, 3.1.1 or 5
-    #[arg(long, value_name = "VERSION", requires = "build")]
+    /// The version of MQTT, 3.1, 3.1.1 or 5: of what is built, or of bytes that do not say it
+    #[arg(long, value_name = "VERSION")]
     mqtt_version: Option<String>,
     /// With --build: longest pause between two packets, in seconds
     #[arg(long, value_name = "SECONDS", requires = "build")]
@@ -43,15 +43,25 @@ impl std::fmt::Debug for Parts {
     }
 }
 
+impl Parts {
+    /// The version of MQTT that is named.
+    ///
+    /// # Errors
+    /// `Usage` when there is none of that name.
+    pub(super) fn level(&self) -> anyhow::Result<Option<Level>> {
+        let Some(version) = self.mqtt_version.as_deref() else { return Ok(None) };
+        let refused = || Failure::new(Exit::Usage, format!("--mqtt-version {version}: takes 3.1, 3.1.1 or 5"));
+        Ok(Some(Level::ALL.into_iter().find(|level| level.name() == version).ok_or_else(refused)?))
+    }
+}
+
 /// The bytes of the packet.
 ///
 /// # Errors
 /// When a part cannot be one.
 pub(super) fn bytes(build: Build, parts: &Parts) -> anyhow::Result<Vec<u8>> {
     let Build::Connect = build;
-    let version = parts.mqtt_version.as_deref().unwrap_or("3.1.1");
-    let refused = || Failure::new(Exit::Usage, format!("--mqtt-version {version}: takes 3.1, 3.1.1 or 5"));
-    let level = Level::ALL.into_iter().find(|level| level.name() == version).ok_or_else(refused)?;
+    let level = parts.level()?.unwrap_or(Level::V4);
     for text in [&parts.client_id, &parts.user, &parts.password].into_iter().flatten() {
         if text.len() > usize::from(u16::MAX) {
             return Err(Failure::new(Exit::Usage, "a name or password is longer than 65,535 bytes").into());

@@ -43,7 +43,7 @@ pub(super) fn print(inspection: &Inspection, colour: bool) -> io::Result<()> {
         }
         writeln!(out, "\n{}", verdict(part))?;
     }
-    inspection.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
+    inspection.all_notes().iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
     out.flush()
 }
 

@@ -223,7 +223,7 @@ proptest! {
             }
             let key = b"0000000000123456".to_vec();
             for keys in [&[][..], &[(key.clone(), key)]] {
-                let explanation = explain(&Explain { bytes, keys, settings: None });
+                let explanation = explain(&Explain { bytes, keys, ..Explain::default() });
                 let mut end = 0;
                 for field in &explanation.fields {
                     prop_assert_eq!(field.range.start, end);
@@ -247,7 +247,7 @@ fn a_plain_text_in_an_enciphered_frame_is_explained() {
     let kept = [&frame.into_bytes()[..], b"garbage", &whole].concat();
     let secret = b"0000000000123456".to_vec();
     let names = |keys: &[(Vec<u8>, Vec<u8>)]| {
-        let explanation = explain(&Explain { bytes: &kept, keys, settings: None });
+        let explanation = explain(&Explain { bytes: &kept, keys, ..Explain::default() });
         let field = |field: &crate::Field| format!("{} {:?}", field.name, field.judgement);
         explanation.fields.iter().map(field).collect::<Vec<_>>().join(", ")
     };

@@ -40,7 +40,7 @@ fn beginning(bytes: &[u8]) -> String {
 /// All that can be said about a frame: its fields, its text, its readings.
 fn render(vector: &Vector) -> String {
     let keys: Vec<_> = vector.key.iter().map(|key| (key.clone(), key.clone())).collect();
-    let explanation = explain(&Explain { bytes: &vector.bytes, keys: &keys, settings: None });
+    let explanation = explain(&Explain { bytes: &vector.bytes, keys: &keys, ..Explain::default() });
     let mut text = vectors::render(&vector.bytes, &explanation, Some(beginning));
     let (_, decoded_text) = first_frame(vector);
     if let Message::Data(data) = decoded(&decoded_text, vector).message {

@@ -56,6 +56,19 @@ pub fn decode(level: Level, head: Head, body: &[u8]) -> Result<Packet<'_>, Breac
     }
 }
 
+/// The version that a CONNECT says with which `bytes` begin, whatever else is wrong with it.
+#[must_use]
+pub fn level_of(bytes: &[u8]) -> Option<Level> {
+    let head = head(bytes, usize::MAX).ok()??;
+    if head.kind != Kind::Connect {
+        return None;
+    }
+    let body = bytes.get(head.head_bytes..)?;
+    let name_bytes = u16::from_be_bytes(body.first_chunk::<2>().copied()?);
+    let number = *body.get(2 + usize::from(name_bytes))?;
+    Level::ALL.into_iter().find(|level| *level as u8 == number)
+}
+
 fn properties<'a>(reader: &mut Reader<'a>, level: Level, kind: Kind) -> Result<Properties<'a>, Breach> {
     if level < Level::V5 { Ok(Properties::NONE) } else { Properties::read(reader, Place::Packet(kind)) }
 }

@@ -12,6 +12,7 @@ use super::broker::client::Will;
 use super::broker::message::{Message, passed_on};
 use super::broker::timing::FOR_EVER;
 use super::broker::{Arrival, Attached};
+use super::decode::level_of;
 use super::encode::encode;
 use super::message::{ConnAck, Connect, Level, Packet, Will as WrittenWill};
 use super::properties::{Id, Writer};
@@ -43,6 +44,18 @@ pub(super) struct Attempt {
 }
 
 impl HeadEnd {
+    /// Says of a CONNECT of version 5 that cannot be read why it is refused; before that version there is no word for it.
+    /// Source: \[2\] §4.13.1.
+    pub(super) fn refuse_malformed(&mut self, bytes: &[u8], breach: &Breach) {
+        if matches!(self.stage, Stage::Strange)
+            && breach.reason != Reason::UNSUPPORTED_VERSION
+            && level_of(bytes) == Some(Level::V5)
+        {
+            self.level = Level::V5;
+            self.refuse(breach.reason);
+        }
+    }
+
     /// A CONNECT. Source: \[1\] §3.1, \[2\] §3.1.
     pub(super) fn connect(&mut self, connect: &Connect<'_>) -> Result<(), Breach> {
         self.level = connect.level;

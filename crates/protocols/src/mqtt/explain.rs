@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use super::decode::decode;
+use super::decode::{decode, level_of};
 use super::frame::{head, varint};
 use super::message::{Kind, Level, Options};
 use super::properties::{Place, Row, Shape};
@@ -13,31 +13,30 @@ use crate::{Explain, Explanation, Field, Judgement};
 /// Characters of a payload that are shown.
 const SHOWN_CHARS_MAX: usize = 200;
 
-/// Gives every byte its meaning. Version 5 is assumed where no CONNECT says which one is spoken, unless only the version
-/// before it makes sense of the bytes.
+/// Gives every byte its meaning. Where neither a CONNECT nor anybody says which version is spoken, and the bytes mean another thing
+/// in another one, version 5 is assumed unless only version 3.1.1 makes sense of them; a note says so.
 #[must_use]
 pub fn explain(what: &Explain<'_>) -> Explanation {
-    let level = level_of(what.bytes).unwrap_or_else(|| {
-        let fits = |level| is_right(&explained(what.bytes, level));
-        if fits(Level::V5) || !fits(Level::V4) { Level::V5 } else { Level::V4 }
-    });
-    explained(what.bytes, level)
+    let named = || Level::ALL.into_iter().find(|level| what.version == Some(level.name()));
+    if let Some(level) = level_of(what.bytes).or_else(|| level_of(what.opening)).or_else(named) {
+        return explained(what.bytes, level);
+    }
+    let (new, old) = (explained(what.bytes, Level::V5), explained(what.bytes, Level::V4));
+    if new == old {
+        return new;
+    }
+    let (new_fits, old_fits) = (is_right(&new), is_right(&old));
+    let (mut chosen, level) = if new_fits || !old_fits { (new, Level::V5) } else { (old, Level::V4) };
+    let doubt = if new_fits && old_fits { ", though version 3.1.1 makes sense of them too" } else { "" };
+    let version = level.name();
+    chosen.notes.push(format!(
+        "nothing here says which version of MQTT is spoken: read as version {version}{doubt}; decode takes --mqtt-version"
+    ));
+    chosen
 }
 
 fn is_right(explanation: &Explanation) -> bool {
     explanation.fields.iter().all(|field| field.judgement == Judgement::Right)
-}
-
-/// The version that a CONNECT at the beginning says.
-fn level_of(bytes: &[u8]) -> Option<Level> {
-    let head = head(bytes, usize::MAX).ok()??;
-    if head.kind != Kind::Connect {
-        return None;
-    }
-    let body = bytes.get(head.head_bytes..)?;
-    let name_bytes = u16::from_be_bytes(body.first_chunk::<2>().copied()?);
-    let number = *body.get(2 + usize::from(name_bytes))?;
-    Level::ALL.into_iter().find(|level| *level as u8 == number)
 }
 
 fn explained(bytes: &[u8], level: Level) -> Explanation {

@@ -235,7 +235,8 @@ impl HeadEnd {
         let mut used = 0;
         while self.may_go_on() {
             let rest = bytes.get(used..).unwrap_or_default();
-            let Some((packet, count)) = read(self.level, rest, self.packet_bytes_max())? else { break };
+            let read = read(self.level, rest, self.packet_bytes_max());
+            let Some((packet, count)) = read.inspect_err(|breach| self.refuse_malformed(rest, breach))? else { break };
             used += count;
             self.keep_packet(now, rest.get(..count).unwrap_or_default(), &packet);
             if !matches!(packet, Packet::Publish(Publish { qos: Qos::AtMostOnce, .. })) {

@@ -32,6 +32,10 @@ pub struct ExplainRequest {
     /// Of a capture, only conversations with this TCP port at either end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// Which version of the protocol is spoken, where the bytes do not say it: of MQTT 3.1, 3.1.1 or 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "3.1.1")]
+    pub version: Option<String>,
 }
 
 /// Every byte with its meaning.
@@ -39,7 +43,7 @@ pub struct ExplainRequest {
 pub struct Explanation {
     /// The conversations, in the order in which they began.
     pub conversations: Vec<ExplainedConversation>,
-    /// What people should know about the capture.
+    /// What people should know about the capture, and about how its bytes were read.
     pub notes: Vec<String>,
 }
 
@@ -94,7 +98,7 @@ pub(crate) const fn judgement_word(judgement: Judgement) -> &'static str {
 impl From<&Inspection> for Explanation {
     fn from(inspection: &Inspection) -> Self {
         let conversations = inspection.parts.iter().map(ExplainedConversation::from).collect();
-        Self { conversations, notes: inspection.notes.clone() }
+        Self { conversations, notes: inspection.all_notes().into_iter().map(str::to_owned).collect() }
     }
 }
 

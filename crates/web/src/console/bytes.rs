@@ -37,6 +37,7 @@ pub(super) fn part(visit: &Visit, part: &Part) -> Markup {
     let shown = steps.get(..FIELDS_MAX).unwrap_or(&steps);
     html! {
         (verdict(visit, part))
+        @for note in part.explanations().flat_map(|explanation| &explanation.notes) { p.note { (visit.texts.said(note)) } }
         div.scroll tabindex="0" role="group" aria-label=(visit.t("bytes.label")) {
             table.bytes {
                 caption.hidden { (visit.t("bytes.label")) }

@@ -121,6 +121,19 @@ impl Inspection {
         self.parts.iter().flat_map(Part::explanations)
     }
 
+    /// What people should know, of the capture and of how its bytes were read; each once.
+    #[must_use]
+    pub fn all_notes(&self) -> Vec<&str> {
+        let read = self.explanations().flat_map(|explanation| &explanation.notes);
+        let mut notes: Vec<&str> = Vec::new();
+        for note in self.notes.iter().chain(read) {
+            if !notes.contains(&note.as_str()) {
+                notes.push(note);
+            }
+        }
+        notes
+    }
+
     /// Whether a check does not fit, bytes mean nothing, or bytes are missing.
     #[must_use]
     pub fn is_wrong(&self) -> bool {
@@ -180,6 +193,7 @@ pub struct Decoder {
     explain: fn(&Explain<'_>) -> Explanation,
     keys: Vec<(Vec<u8>, Vec<u8>)>,
     settings: toml::Table,
+    version: Option<String>,
 }
 
 impl Decoder {
@@ -190,7 +204,13 @@ impl Decoder {
     pub fn new(protocol: &'static Protocol, keys: &[Key], settings: toml::Table) -> Result<Self, InspectError> {
         (protocol.acceptor)(&settings, &mut std::iter::empty())?;
         let keys = keys.iter().map(|Key { key, iv }| (key.clone(), iv.clone())).collect();
-        Ok(Self { explain: protocol.explain, keys, settings })
+        Ok(Self { explain: protocol.explain, keys, settings, version: None })
+    }
+
+    /// With the version that is spoken, where bytes do not say it.
+    #[must_use]
+    pub fn of_version(self, version: Option<String>) -> Self {
+        Self { version, ..self }
     }
 
     /// Explains everything in the input; of a capture, conversations with `port` at either end, or all.
@@ -208,12 +228,13 @@ impl Decoder {
     /// Explains bytes from nowhere.
     #[must_use]
     pub fn bytes(&self, bytes: Vec<u8>) -> Part {
-        let explanation = self.explain(&bytes);
+        let explanation = self.explain(&bytes, &[]);
         Part { title: None, runs: vec![Explained { from: None, bytes, explanation, arrivals: Vec::new() }], missing: 0 }
     }
 
-    fn explain(&self, bytes: &[u8]) -> Explanation {
-        (self.explain)(&Explain { bytes, keys: &self.keys, settings: Some(&self.settings) })
+    fn explain(&self, bytes: &[u8], opening: &[u8]) -> Explanation {
+        let (settings, version) = (Some(&self.settings), self.version.as_deref());
+        (self.explain)(&Explain { bytes, keys: &self.keys, settings, opening, version })
     }
 
     fn capture(&self, bytes: &[u8], port: Option<u16>) -> Result<Inspection, InspectError> {
@@ -230,9 +251,12 @@ impl Decoder {
     fn conversation(&self, conversation: Conversation) -> Part {
         let title = format!("{} with {}", conversation.opener, conversation.other);
         let missing = conversation.runs.iter().map(|run| run.missing_before).sum();
-        let runs = conversation.runs.into_iter().map(|run| Explained {
+        let opened = conversation.runs.iter().find(|run| run.from == conversation.opener);
+        let opening = opened.map(|run| run.bytes.as_slice()).unwrap_or_default();
+        let explanations: Vec<_> = conversation.runs.iter().map(|run| self.explain(&run.bytes, opening)).collect();
+        let runs = conversation.runs.into_iter().zip(explanations).map(|(run, explanation)| Explained {
             from: Some(run.from.to_string()),
-            explanation: self.explain(&run.bytes),
+            explanation,
             bytes: run.bytes,
             arrivals: run.arrivals,
         });

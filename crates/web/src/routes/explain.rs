@@ -50,7 +50,7 @@ pub(crate) async fn inspect(request: ExplainRequest) -> Result<Inspection, Probl
     let keys: Vec<Key> = request.keys.iter().map(|key| Key::parse(key)).collect::<Result<_, _>>().map_err(wrong)?;
     let settings: toml::Table = serde_json::from_value(serde_json::Value::Object(request.settings))
         .map_err(|error| wrong(format!("settings: {error}")))?;
-    let decoder = Decoder::new(protocol, &keys, settings)?;
+    let decoder = Decoder::new(protocol, &keys, settings)?.of_version(request.version);
     let bytes = from_hex(&request.hex).ok_or_else(|| wrong("hex: takes pairs of hex digits".to_owned()))?;
     let place = PLACES.acquire().await.expect("the semaphore is never closed");
     let has_key = !keys.is_empty();

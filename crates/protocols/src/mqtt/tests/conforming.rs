@@ -3,20 +3,23 @@
 use std::time::Duration;
 
 use super::{House, bytes, client, lasting, message};
-use crate::mqtt::message::{Ack, Connect, Level, Packet, Publish, Qos, Subscribe, Unsubscribe};
+use crate::mqtt::message::{Ack, Connect, Level, Options, Packet, Publish, Qos, Subscribe, Unsubscribe};
 use crate::mqtt::properties::{Id, Properties, Writer};
 use crate::mqtt::reason::Reason;
 use crate::vectors::bytes_of;
 
-/// A CONNECT of version 3.1.1 with these bytes behind its length is refused without a word.
+/// A CONNECT with these flags, and with these bytes behind its keep alive and what properties it has, is refused: before version
+/// 5 without a word.
 #[track_caller]
-fn check_refused(digits: &str) {
-    let body = bytes_of(digits);
+fn check_refused(level: Level, flags: &str, rest: &str) {
+    let properties = if level == Level::V5 { "00" } else { "" };
+    let body = bytes_of(&format!("00044d515454 0{} {flags} 0000 {properties} {rest}", level as u8));
     let mut house = House::new();
-    let line = house.open(Level::V4);
+    let line = house.open(level);
     house.send(line, &[&[0x10, u8::try_from(body.len()).expect("short")], &body[..]].concat());
-    house.expect(line, &[]);
-    assert!(!house.is_open(line), "{digits}");
+    let expected: &[&str] = if level == Level::V5 { &["CONNACK 81"] } else { &[] };
+    house.expect(line, expected);
+    assert!(!house.is_open(line), "{level:?} {flags} {rest}");
 }
 
 // MQTT 3.1.1: 3.1.2-3 3.1.2-9 3.1.2-11 3.1.2-13 3.1.2-14 3.1.2-15 3.1.2-18 3.1.2-19 3.1.2-20 3.1.2-21 3.1.2-22 3.1.3-1
@@ -24,27 +27,34 @@ fn check_refused(digits: &str) {
 // MQTT 5.0: 3.1.2-3 3.1.2-9 3.1.2-11 3.1.2-12 3.1.2-13 3.1.2-16 3.1.2-17 3.1.2-18 3.1.2-19 3.1.3-1 3.1.3-3 3.1.4-1
 #[test]
 fn a_connect_whose_flags_and_fields_do_not_fit_is_refused() {
-    // The reserved flag, the QoS and the RETAIN of no will, a will of QoS 3, a password without a user.
-    for (flags, rest) in [("03", ""), ("0a", ""), ("22", ""), ("1e", "0001 62 0001 63"), ("42", "0001 62")] {
-        check_refused(&format!("00044d515454 04 {flags} 0000 0001 61 {rest}"));
+    for level in [Level::V4, Level::V5] {
+        // The reserved flag, the QoS and the RETAIN of no will, a will of QoS 3.
+        for flags in ["03", "0a", "22", "1e"] {
+            check_refused(level, flags, "0001 61");
+        }
+        // A name, a will, a user and a password that are not there, and what no flag says to be there.
+        check_refused(level, "02", "");
+        check_refused(level, "06", "0001 61");
+        check_refused(level, "82", "0001 61");
+        check_refused(level, "c2", "0001 61 0001 62");
+        check_refused(level, "02", "0001 61 00");
+        check_refused(level, "02", "0001 61 0001 62");
+        check_refused(level, "82", "0001 61 0001 62 0001 63");
     }
-    // A name, a will and a user that are not there, and what is behind the end.
-    check_refused("00044d515454 04 02 0000");
-    check_refused("00044d515454 04 06 0000 0001 61");
-    check_refused("00044d515454 04 82 0000 0001 61");
-    check_refused("00044d515454 04 c2 0000 0001 61 0001 62");
-    check_refused("00044d515454 04 02 0000 0001 61 00");
+    check_refused(Level::V4, "42", "0001 61 0001 62");
 }
 
 // MQTT 3.1.1: 3.1.2-1
 // MQTT 5.0: 3.1.2-1
 #[test]
 fn another_protocol_is_not_spoken() {
-    let mut house = House::new();
-    let line = house.open(Level::V4);
-    house.send(line, &bytes_of("100d 00044d515458 04 02 0000 0001 61"));
-    house.expect(line, &["CONNACK 01"]);
-    assert!(!house.is_open(line));
+    for digits in ["100d 00044d515458 04 02 0000 0001 61", "100e 00044d515458 05 02 0000 00 0001 61"] {
+        let mut house = House::new();
+        let line = house.open(Level::V4);
+        house.send(line, &bytes_of(digits));
+        house.expect(line, &["CONNACK 01"]);
+        assert!(!house.is_open(line));
+    }
 }
 
 // MQTT 3.1.1: 3.1.4-5
@@ -162,39 +172,50 @@ fn all_but_messages_goes_on_while_as_many_are_under_way_as_may_be() {
 
 // MQTT 3.1.1: 2.3.1-7 3.8.4-1 3.8.4-2 3.8.4-4 3.8.4-5 3.9.3-1 3.9.3-2 3.10.4-1 3.10.4-6
 // MQTT 5.0: 2.2.1-6 3.8.4-1 3.8.4-2 3.8.4-5 3.8.4-6 3.8.4-7 3.9.3-1 3.9.3-2 3.10.4-1 3.10.4-4 3.10.4-5 3.10.4-6
-// MQTT 5.0: 3.11.3-1 3.11.3-2
+// MQTT 5.0: 3.11.2-1 3.11.2-2 3.11.3-1 3.11.3-2
 #[test]
 fn many_filters_in_one_packet_are_answered_in_their_order() {
-    let mut house = House::new();
-    let line = house.enter(Connect { user: Some("narrow"), ..client("a") });
-    let options = |qos| crate::mqtt::message::Options { qos, ..crate::mqtt::message::Options::default() };
-    let filters = vec![
-        ("own/a", options(Qos::ExactlyOnce)),
-        ("other", options(Qos::AtMostOnce)),
-        ("own/b", options(Qos::AtMostOnce)),
-        ("own/c", options(Qos::AtLeastOnce)),
-    ];
-    house.say(line, &Packet::Subscribe(Subscribe { id: 7, properties: Properties::NONE, filters }));
-    house.expect(line, &["SUBACK #7 [2, 87, 0, 1]"]);
-    let filters = vec!["own/c", "own/+", "own/a"];
-    house.say(line, &Packet::Unsubscribe(Unsubscribe { id: 8, properties: Properties::NONE, filters }));
-    house.expect(line, &["UNSUBACK #8 [0, 11, 0]"]);
+    for (level, subscribed, unsubscribed) in [
+        (Level::V4, "SUBACK #7 [2, 80, 0, 1]", "UNSUBACK #8 []"),
+        (Level::V5, "SUBACK #7 [2, 87, 0, 1]", "UNSUBACK #8 [0, 11, 0]"),
+    ] {
+        let mut house = House::new();
+        let line = house.enter(Connect { level, user: Some("narrow"), ..client("a") });
+        let options = |qos| Options { qos, ..Options::default() };
+        let filters = vec![
+            ("own/a", options(Qos::ExactlyOnce)),
+            ("other", options(Qos::AtMostOnce)),
+            ("own/b", options(Qos::AtMostOnce)),
+            ("own/c", options(Qos::AtLeastOnce)),
+        ];
+        house.say(line, &Packet::Subscribe(Subscribe { id: 7, properties: Properties::NONE, filters }));
+        house.expect(line, &[subscribed]);
+        let filters = vec!["own/c", "own/+", "own/a"];
+        house.say(line, &Packet::Unsubscribe(Unsubscribe { id: 8, properties: Properties::NONE, filters }));
+        house.expect(line, &[unsubscribed]);
+    }
 }
 
 // MQTT 3.1.1: 3.8.4-3
 // MQTT 5.0: 3.8.4-3
 #[test]
 fn a_subscription_that_comes_again_takes_the_place_of_the_first() {
-    let mut house = House::new();
-    let line = house.enter(client("a"));
-    house.retain(line, "t", "kept");
-    house.subscribe(line, "t", Qos::AtMostOnce);
-    house.subscribe(line, "t", Qos::AtLeastOnce);
-    house.hear(line);
-    let publisher = house.enter(client("p"));
-    house.publish(publisher, Qos::AtLeastOnce, 1, "t", "x");
-    let heard = house.hear(line);
-    assert!(heard.len() == 1 && heard[0].ends_with("q1 t x"), "once, and as the second wants it: {heard:?}");
+    for level in [Level::V4, Level::V5] {
+        let mut house = House::new();
+        let line = house.enter(Connect { level, ..client("a") });
+        house.retain(line, "t", "kept");
+        for qos in [Qos::AtMostOnce, Qos::AtLeastOnce] {
+            let filters = vec![("t", Options { qos, ..Options::default() })];
+            house.say(line, &Packet::Subscribe(Subscribe { id: 1, properties: Properties::NONE, filters }));
+            let heard = house.hear(line);
+            let kept = heard.iter().filter(|packet| packet.starts_with("kept ") && packet.ends_with(" t kept"));
+            assert_eq!(kept.count(), 1, "it comes again: {heard:?}");
+        }
+        let publisher = house.enter(client("p"));
+        house.publish(publisher, Qos::AtLeastOnce, 1, "t", "x");
+        let heard = house.hear(line);
+        assert!(heard.len() == 1 && heard[0].ends_with("q1 t x"), "once, and as the second wants it: {heard:?}");
+    }
 }
 
 // MQTT 3.1.1: 3.10.4-3 3.10.4-4 3.10.4-5
@@ -252,8 +273,9 @@ fn a_will_is_kept_only_where_it_is_said_so() {
         let line = house.enter(Connect { will: Some(will), ..client("a") });
         house.cut(line);
         let late = house.enter(client("w"));
-        house.subscribe(late, "gone", Qos::AtMostOnce);
-        assert_eq!(house.noted(b'r'), usize::from(retain));
+        house.say(late, &super::subscription("gone"));
+        let heard = house.hear(late);
+        assert_eq!(heard.contains(&"kept q0 gone x".to_owned()), retain, "{heard:?}");
     }
 }
 

@@ -4,7 +4,7 @@ use crate::mqtt::properties::{Id, Properties, Writer};
 use crate::mqtt::reason::Reason;
 
 // MQTT 3.1.1: 3.3.5-1 3.8.4-6 4.3.1-1
-// MQTT 5.0: 3.2.2-9 3.2.2-10 3.2.2-12 3.3.4-2 3.8.4-8 4.3.1-1
+// MQTT 5.0: 3.3.4-2 3.8.4-8 4.3.1-1
 #[test]
 fn the_lower_of_two_levels_is_delivered() {
     let mut house = House::new();
@@ -81,7 +81,7 @@ fn a_message_of_qos_2_goes_through_its_four_steps() {
     }
 }
 
-// MQTT 5.0: 4.4.0-2
+// MQTT 5.0: 3.6.2-1 3.6.2-2 3.6.2-3
 #[test]
 fn a_receiver_may_refuse_a_message_of_qos_2() {
     let mut house = House::new();
@@ -133,4 +133,73 @@ fn what_waits_for_one_session_has_a_limit() {
     }
     let (_, heard) = house.try_enter(lasting("w"));
     assert_eq!(heard, ["CONNACK 00 present", "#1 q1 t 1", "#2 q1 t 2", "#3 q1 t 3"]);
+}
+
+// MQTT 3.1.1: 3.1.2-5 4.1.0-1 4.5.0-1
+// MQTT 5.0: 4.5.0-1
+#[test]
+fn messages_of_qos_1_and_2_wait_for_who_is_away() {
+    let mut list = Writer::default();
+    list.four(Id::SessionExpiry, 60);
+    for connect in [lasting("w"), Connect { clean_start: false, properties: list.list(), ..client("w") }] {
+        let mut house = House::new();
+        let line = house.enter(client("p"));
+        let watcher = house.enter(connect.clone());
+        house.subscribe(watcher, "t", Qos::ExactlyOnce);
+        house.cut(watcher);
+        for (number, qos) in [(0, Qos::AtMostOnce), (1, Qos::AtLeastOnce), (2, Qos::ExactlyOnce)] {
+            house.publish(line, qos, number, "t", &number.to_string());
+        }
+        let (_, mut heard) = house.try_enter(connect);
+        heard.sort();
+        assert_eq!(heard, ["#1 q1 t 1", "#2 q2 t 2", "CONNACK 00 present"]);
+    }
+}
+
+// MQTT 5.0: 4.4.0-2 4.8.2-6
+#[test]
+fn what_was_refused_is_not_sent_again() {
+    let mut list = Writer::default();
+    list.four(Id::SessionExpiry, 60);
+    let connect = || Connect { clean_start: false, properties: list.list(), ..client("w") };
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    let watcher = house.enter(connect());
+    house.subscribe(watcher, "t", Qos::ExactlyOnce);
+    house.publish(line, Qos::AtLeastOnce, 1, "t", "x");
+    house.publish(line, Qos::ExactlyOnce, 2, "t", "y");
+    house.expect(watcher, &["#1 q1 t x", "#2 q2 t y"]);
+    let refusal = |id| Ack { id, reason: Reason::QUOTA_EXCEEDED, properties: Properties::NONE };
+    house.say(watcher, &Packet::PubAck(refusal(1)));
+    house.say(watcher, &Packet::PubRec(refusal(2)));
+    house.cut(watcher);
+    let (_, heard) = house.try_enter(connect());
+    assert_eq!(heard, ["CONNACK 00 present"]);
+}
+
+// MQTT 5.0: 4.8.2-3 4.8.2-4 4.8.2-5
+#[test]
+fn a_member_of_a_group_gets_what_its_subscription_allows_and_nobody_else_what_it_was_sent() {
+    let mut list = Writer::default();
+    list.four(Id::SessionExpiry, 5);
+    let connect = || Connect { clean_start: false, properties: list.list(), ..client("a") };
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    let member = house.enter(connect());
+    house.subscribe(member, "$share/low/t", Qos::AtMostOnce);
+    house.subscribe(member, "$share/high/t", Qos::ExactlyOnce);
+    house.publish(line, Qos::ExactlyOnce, 1, "t", "x");
+    let mut heard = house.hear(member);
+    heard.sort();
+    assert_eq!(heard, ["#1 q2 t x", "q0 t x"]);
+    let other = house.enter(client("b"));
+    house.subscribe(other, "$share/high/t", Qos::ExactlyOnce);
+    // Whoever comes back in time gets it again.
+    house.cut(member);
+    let (member, heard) = house.try_enter(connect());
+    assert_eq!(heard, ["CONNACK 00 present", "again #1 q2 t x"]);
+    house.cut(member);
+    house.wait(std::time::Duration::from_secs(10));
+    assert_eq!(house.try_enter(connect()).1, ["CONNACK 00"], "its session has ended");
+    house.expect(other, &[]);
 }

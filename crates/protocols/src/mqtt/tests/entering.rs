@@ -7,7 +7,6 @@ use crate::mqtt::reason::Reason;
 use crate::vectors::bytes_of;
 
 // MQTT 3.1.1: 3.1.2-24 3.1.4-4
-// MQTT 5.0: 3.1.2-22 3.1.4-5 3.2.2-1 3.2.2-22
 #[test]
 fn the_first_program_is_let_in_byte_for_byte() {
     let mut house = House::new();
@@ -21,8 +20,8 @@ fn the_first_program_is_let_in_byte_for_byte() {
     assert!(!house.is_open(line));
 }
 
-// MQTT 3.1.1: 3.2.2-4 3.2.2-5
-// MQTT 5.0: 3.1.4-2 3.2.2-6 3.2.2-7 3.2.2-8 3.14.0-1 4.13.2-1
+// MQTT 3.1.1: 3.2.2-5
+// MQTT 5.0: 3.1.4-2 3.2.2-7 3.2.2-8 3.2.2-19 3.2.2-20 3.14.0-1 4.13.2-1
 #[test]
 fn unknown_users_and_wrong_passwords_get_the_same_answer() {
     for level in [Level::V4, Level::V5] {
@@ -62,7 +61,7 @@ fn a_version_that_is_not_spoken_is_answered_so() {
     house.enter(Connect { level: Level::V3, ..client("a") });
 }
 
-// MQTT 3.1.1: 3.1.3-6 3.1.3-7 3.1.3-8 3.1.3-9 3.2.2-4
+// MQTT 3.1.1: 3.1.3-6 3.1.3-7 3.1.3-8 3.1.3-9
 // MQTT 5.0: 3.1.3-6 3.1.3-7 3.1.3-8 3.2.2-16
 #[test]
 fn a_client_without_an_identifier_gets_one_and_is_told_where_the_version_can() {
@@ -70,6 +69,8 @@ fn a_client_without_an_identifier_gets_one_and_is_told_where_the_version_can() {
     let (line, heard) = house.try_enter(client(""));
     assert!(heard[0].starts_with("CONNACK 00 AssignedClientId=lh-"), "{heard:?}");
     assert!(house.is_open(line));
+    let (_, another) = house.try_enter(client(""));
+    assert!(another[0].starts_with("CONNACK 00 AssignedClientId=lh-") && another != heard, "{another:?}");
     house.enter(Connect { level: Level::V4, ..client("") });
     let (_, heard) = house.try_enter(lasting(""));
     assert_eq!(heard, ["CONNACK 02"], "a session that lasts needs a name");
@@ -99,24 +100,35 @@ fn a_session_belongs_to_the_account_that_made_it() {
     assert!(house.is_open(owner));
 }
 
-// MQTT 3.1.1: 3.1.2-4 3.1.2-6 3.1.3-2 3.1.3-5 3.1.4-3 3.2.2-1 3.2.2-2 3.2.2-3 4.1.0-1 4.1.0-2
-// MQTT 5.0: 3.1.2-4 3.1.2-5 3.1.2-6 3.1.3-2 3.1.3-5 3.1.4-4 3.2.2-2 3.2.2-3 4.1.0-1
+// MQTT 3.1.1: 3.1.2-4 3.1.2-6 3.1.3-2 3.1.4-3 3.2.2-1 3.2.2-2 3.2.2-3 4.1.0-1 4.1.0-2
+// MQTT 5.0: 3.1.2-4 3.1.2-5 3.1.2-6 3.1.3-2 3.1.4-4 3.2.2-2 3.2.2-3 4.1.0-1
 #[test]
 fn a_session_is_there_again_unless_it_is_not_wanted() {
-    let mut house = House::new();
-    let line = house.enter(lasting("a"));
-    house.goodbye(line);
-    let (line, heard) = house.try_enter(lasting("a"));
-    assert_eq!(heard, ["CONNACK 00 present"]);
-    house.goodbye(line);
-    let (line, heard) = house.try_enter(Connect { clean_start: true, ..lasting("a") });
-    assert_eq!(heard, ["CONNACK 00"]);
-    house.goodbye(line);
-    let (_, heard) = house.try_enter(lasting("a"));
-    assert_eq!(heard, ["CONNACK 00"]);
+    let mut list = Writer::default();
+    list.four(Id::SessionExpiry, 60);
+    for level in [Level::V4, Level::V5] {
+        let properties = if level == Level::V5 { list.list() } else { Properties::NONE };
+        let connect = |clean_start| Connect { level, clean_start, properties, ..client("a") };
+        let mut house = House::new();
+        let watcher = house.enter(client("w"));
+        // Whether a session was there, and its subscriptions with it.
+        let mut enter = |connect: Connect<'_>, present: bool| {
+            let (line, heard) = house.try_enter(connect);
+            assert_eq!(heard, [if present { "CONNACK 00 present" } else { "CONNACK 00" }]);
+            house.publish(watcher, Qos::AtMostOnce, 0, "t", "x");
+            assert_eq!(house.hear(line).len(), usize::from(present));
+            house.subscribe(line, "t", Qos::AtMostOnce);
+            house.goodbye(line);
+        };
+        enter(connect(false), false);
+        enter(connect(false), true);
+        enter(connect(true), false);
+        // Before version 5 a clean session ends with its connection; in it, how long it lasts is said apart.
+        enter(connect(false), level == Level::V5);
+    }
 }
 
-// MQTT 5.0: 3.1.2-23 4.1.0-2
+// MQTT 5.0: 3.1.2-23 4.1.0-1 4.1.0-2
 #[test]
 fn a_session_ends_when_its_time_is_over() {
     let mut house = House::new();
@@ -124,6 +136,8 @@ fn a_session_ends_when_its_time_is_over() {
     list.four(Id::SessionExpiry, 10);
     let connect = Connect { properties: list.list(), clean_start: false, ..client("a") };
     let line = house.enter(connect.clone());
+    house.wait(Duration::from_secs(30));
+    assert!(house.is_open(line), "while its connection is there, it lasts");
     house.cut(line);
     house.wait(Duration::from_secs(9));
     let (line, heard) = house.try_enter(connect.clone());
@@ -135,7 +149,6 @@ fn a_session_ends_when_its_time_is_over() {
     assert_eq!(heard, ["CONNACK 00"]);
 }
 
-// MQTT 5.0: 3.1.2-21 3.2.2-21
 #[test]
 fn how_long_a_session_lasts_is_limited_and_told() {
     let mut house = House::with("session_expiry_s_max = 60\nkeep_alive_s_max = 30");
@@ -228,7 +241,7 @@ fn a_will_to_a_forbidden_topic_keeps_the_client_out() {
 }
 
 // MQTT 3.1.1: 3.3.5-2
-// MQTT 5.0: 3.8.4-7
+// MQTT 5.0: 3.1.2-29 3.4.2-2 3.4.2-3 3.5.2-2 3.5.2-3 3.8.4-7 3.9.2-1 3.9.2-2
 #[test]
 fn an_account_reaches_only_its_topics() {
     let mut house = House::new();
@@ -250,4 +263,79 @@ fn an_account_reaches_only_its_topics() {
     house.say(old, &Packet::Publish(Publish { qos: Qos::AtLeastOnce, id: 1, ..message("other", "x") }));
     house.expect(old, &["PUBACK #1 00"]);
     house.expect(watcher, &[]);
+}
+
+// MQTT 5.0: 3.1.2-21 3.1.2-22 3.2.2-21 3.2.2-22
+#[test]
+fn silence_is_measured_by_the_keep_alive_that_was_agreed() {
+    for (settings, keep_alive_s, expected) in [("", 10, 15), ("keep_alive_s_max = 10", 100, 15), ("", 20, 30)] {
+        let mut house = House::with(settings);
+        let line = house.enter(Connect { keep_alive_s, ..client("a") });
+        house.wait(Duration::from_secs(expected - 1));
+        assert!(house.is_open(line), "{settings} {keep_alive_s}");
+        house.wait(Duration::from_secs(2));
+        assert!(!house.is_open(line), "{settings} {keep_alive_s}");
+    }
+}
+
+// MQTT 3.1.1: 3.1.3-5
+// MQTT 5.0: 3.1.3-5
+#[test]
+fn identifiers_of_clients_may_be_as_the_standard_says() {
+    let letters: Vec<char> = ('0'..='9').chain('a'..='z').chain('A'..='Z').collect();
+    let names = letters.chunks(23).map(|letters| letters.iter().collect::<String>());
+    for level in [Level::V4, Level::V5] {
+        let mut house = House::new();
+        for name in names.clone().chain(["a".to_owned()]) {
+            let (_, heard) = house.try_enter(Connect { level, ..client(&name) });
+            assert_eq!(heard, ["CONNACK 00"], "{name}");
+        }
+    }
+}
+
+// MQTT 3.1.1: 3.2.2-4
+// MQTT 5.0: 3.2.2-6
+#[test]
+fn no_session_is_present_in_a_refusal() {
+    let mut house = House::new();
+    let line = house.enter(lasting("a"));
+    house.goodbye(line);
+    for (level, expected) in [(Level::V4, "CONNACK 04"), (Level::V5, "CONNACK 86")] {
+        let connect = Connect { level, clean_start: false, password: Some(b"wrong"), ..client("a") };
+        let (line, heard) = house.try_enter(connect);
+        assert_eq!(heard, [expected]);
+        assert!(!house.is_open(line));
+    }
+}
+
+// MQTT 3.1.1: 3.1.2-14
+// MQTT 5.0: 3.1.2-12 3.1.4-5 3.2.2-9 3.2.2-10 3.2.2-12 3.2.2-13
+#[test]
+fn every_qos_and_kept_messages_are_served_so_that_no_limit_is_told() {
+    for level in [Level::V4, Level::V5] {
+        let mut house = House::new();
+        for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce] {
+            let will = Will { qos, retain: true, properties: Properties::NONE, topic: "gone", payload: b"x" };
+            // Neither a maximum of QoS nor that nothing is kept.
+            let (line, heard) = house.try_enter(Connect { level, will: Some(will), ..client("a") });
+            assert_eq!(heard, ["CONNACK 00"]);
+            house.subscribe(line, "t", qos);
+            house.cut(line);
+            let watcher = house.enter(client("w"));
+            house.say(
+                watcher,
+                &Packet::Subscribe(crate::mqtt::message::Subscribe {
+                    id: 1,
+                    properties: Properties::NONE,
+                    filters: vec![(
+                        "gone",
+                        crate::mqtt::message::Options { qos: Qos::ExactlyOnce, ..Default::default() },
+                    )],
+                }),
+            );
+            let heard = house.hear(watcher);
+            let kept = format!("q{} gone x", qos as u8);
+            assert!(heard.iter().any(|one| one.starts_with("kept ") && one.ends_with(&kept)), "{heard:?}");
+        }
+    }
 }

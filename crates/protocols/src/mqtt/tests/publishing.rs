@@ -33,6 +33,10 @@ fn a_message_that_was_not_stored_is_neither_acknowledged_nor_delivered() {
     house.pair.fate = Fate::Fail;
     house.publish(line, Qos::AtLeastOnce, 1, "t", "x");
     house.expect(line, &["DISCONNECT 80"]);
+    let old = house.enter(Connect { level: Level::V4, ..client("o") });
+    house.publish(old, Qos::AtLeastOnce, 1, "t", "x");
+    house.expect(old, &[]);
+    assert!(!house.is_open(old));
     house.pair.fate = Fate::Commit;
     assert!(!house.is_open(line));
     house.expect(watcher, &[]);
@@ -80,7 +84,7 @@ fn a_message_of_qos_2_that_comes_again_is_passed_on_once() {
 }
 
 // MQTT 3.1.1: 4.3.3-2
-// MQTT 5.0: 3.4.2-1 3.5.2-1 3.6.2-1 3.7.2-1 4.3.3-11
+// MQTT 5.0: 3.4.2-1 3.5.2-1 3.6.2-1 3.7.2-1 3.7.2-2 3.7.2-3 4.3.3-11
 #[test]
 fn an_unknown_release_is_answered() {
     let mut house = House::new();
@@ -104,8 +108,8 @@ fn more_messages_than_were_allowed_end_the_connection() {
     assert!(!house.is_open(line));
 }
 
-// MQTT 3.1.1: 3.1.2-7 3.3.1-5 3.3.1-6 3.3.1-7 3.3.1-8 3.3.1-9 3.3.1-10 3.3.1-11 3.3.1-12
-// MQTT 5.0: 3.2.2-13 3.3.1-5 3.3.1-6 3.3.1-7 3.3.1-8
+// MQTT 3.1.1: 3.3.1-10 3.3.1-11
+// MQTT 5.0: 3.3.1-6 3.3.1-7 3.3.1-13
 #[test]
 fn a_kept_message_waits_for_later_subscribers() {
     let mut house = House::new();
@@ -125,8 +129,8 @@ fn a_kept_message_waits_for_later_subscribers() {
     house.expect(second, &[]);
 }
 
-// MQTT 3.1.1: 3.3.1-8 3.3.1-9 3.8.4-3
-// MQTT 5.0: 3.3.1-9 3.3.1-10 3.3.1-11 3.3.1-12 3.3.1-13 3.8.4-4
+// MQTT 3.1.1: 3.3.1-8
+// MQTT 5.0: 3.3.1-9 3.3.1-10 3.3.1-11 3.8.4-4
 #[test]
 fn retain_handling_says_which_kept_messages_come() {
     use crate::mqtt::message::RetainHandling::{Keep, Send, SendIfNew};
@@ -147,7 +151,7 @@ fn retain_handling_says_which_kept_messages_come() {
     }
 }
 
-// MQTT 5.0: 3.1.3-10 3.3.2-4 3.3.2-15 3.3.2-16 3.3.2-17 3.3.2-18 3.3.2-20
+// MQTT 5.0: 3.1.2-27 3.1.3-10 3.3.2-4 3.3.2-15 3.3.2-16 3.3.2-17 3.3.2-18 3.3.2-20
 #[test]
 fn properties_go_on_to_subscribers_in_their_order() {
     let mut house = House::new();
@@ -168,7 +172,7 @@ fn properties_go_on_to_subscribers_in_their_order() {
     house.expect(old, &["q0 t x"]);
 }
 
-// MQTT 5.0: 3.1.2-26 3.1.2-27 3.2.2-17 3.2.2-18 3.3.2-9 3.3.2-11 3.3.2-12
+// MQTT 5.0: 3.1.2-26 3.3.2-11
 #[test]
 fn an_alias_stands_for_its_topic() {
     let mut house = House::new();
@@ -302,4 +306,79 @@ fn readings_are_stored_whatever_is_held_in_memory() {
     house.pair.release(Fate::Commit);
     house.settle();
     house.expect(line, &["PUBACK #1 10"]);
+}
+
+// MQTT 3.1.1: 3.1.2-7 3.3.1-5 3.3.1-6 3.3.1-7 3.3.1-8 3.3.1-9 3.3.1-10 3.3.1-11 3.3.1-12
+// MQTT 5.0: 3.3.1-5 3.3.1-6 3.3.1-7 3.3.1-8 3.3.1-9 3.3.1-12 3.3.1-13
+#[test]
+fn the_last_message_that_was_to_be_kept_comes_for_a_new_subscription_as_it_was_published() {
+    for level in [Level::V4, Level::V5] {
+        let mut house = House::new();
+        let line = house.enter(Connect { level, ..client("p") });
+        let subscribed = |house: &mut House, name: &str| {
+            let watcher = house.enter(Connect { level, ..client(name) });
+            let filters = vec![("t", Options { qos: Qos::ExactlyOnce, ..Options::default() })];
+            let properties = crate::mqtt::properties::Properties::NONE;
+            house.say(watcher, &Packet::Subscribe(crate::mqtt::message::Subscribe { id: 1, properties, filters }));
+            let heard: Vec<_> = house.hear(watcher).into_iter().filter(|one| !one.starts_with("SUBACK")).collect();
+            (watcher, heard)
+        };
+        house.retain(line, "t", "one");
+        let (watcher, heard) = subscribed(&mut house, "w");
+        assert_eq!(heard, ["kept #1 q1 t one"], "with the QoS that it was published with");
+        // One of QoS 0 takes its place; who is subscribed gets it without the flag.
+        house.say(line, &Packet::Publish(Publish { retain: true, ..message("t", "two") }));
+        house.expect(watcher, &["q0 t two"]);
+        assert_eq!(subscribed(&mut house, "x").1, ["kept q0 t two"]);
+        // What is not to be kept changes nothing.
+        house.publish(line, Qos::AtMostOnce, 0, "t", "three");
+        house.expect(watcher, &["q0 t three"]);
+        // It is not part of its publisher's session.
+        house.goodbye(line);
+        assert_eq!(subscribed(&mut house, "y").1, ["kept q0 t two"]);
+        let line = house.enter(Connect { level, ..client("p") });
+        if level == Level::V5 {
+            let other = house.enter(client("z"));
+            house.subscribe_with(other, "t", Options { as_published: true, ..Options::default() }, None);
+            house.hear(other);
+            house.say(line, &Packet::Publish(Publish { retain: true, ..message("t", "four") }));
+            house.publish(line, Qos::AtMostOnce, 0, "t", "five");
+            house.expect(other, &["kept q0 t four", "q0 t five"]);
+            house.expect(watcher, &["q0 t four", "q0 t five"]);
+        }
+        // An empty one is passed on, takes it away and is not kept itself.
+        house.say(line, &Packet::Publish(Publish { retain: true, ..message("t", "") }));
+        house.expect(watcher, &["q0 t "]);
+        assert_eq!(subscribed(&mut house, "v").1, Vec::<String>::new());
+    }
+}
+
+// MQTT 5.0: 3.2.2-17 3.2.2-18 3.3.2-9 3.3.2-12
+#[test]
+fn every_alias_up_to_the_maximum_is_taken_and_no_other() {
+    let mut house = House::with("topic_aliases_max = 3");
+    let line = house.enter(client("p"));
+    let watcher = house.enter(client("w"));
+    house.subscribe(watcher, "#", Qos::AtMostOnce);
+    let say = |house: &mut House, topic: &str, number| {
+        let mut alias = Writer::default();
+        alias.two(Id::TopicAlias, number);
+        house.say(line, &Packet::Publish(Publish { properties: alias.list(), ..message(topic, "x") }));
+    };
+    for number in 1..=3 {
+        say(&mut house, &format!("t{number}"), number);
+    }
+    for number in 1..=3 {
+        say(&mut house, "", number);
+    }
+    house.expect(watcher, &["q0 t1 x", "q0 t2 x", "q0 t3 x", "q0 t1 x", "q0 t2 x", "q0 t3 x"]);
+    say(&mut house, "t", 4);
+    house.expect(line, &["DISCONNECT 94"]);
+    // Where none are allowed, none are taken.
+    let mut house = House::with("topic_aliases_max = 0");
+    let line = house.enter(client("p"));
+    let mut alias = Writer::default();
+    alias.two(Id::TopicAlias, 1);
+    house.say(line, &Packet::Publish(Publish { properties: alias.list(), ..message("t", "x") }));
+    house.expect(line, &["DISCONNECT 94"]);
 }

@@ -12,6 +12,7 @@ use crate::mqtt::explain::explain;
 use crate::mqtt::message::{Connect, Level, Packet, Publish, Qos};
 use crate::mqtt::properties::{Id, Writer};
 use crate::standing::{Lost, SessionQuery, StandingSession};
+use crate::vectors::bytes_of;
 
 /// What a packet is, and what it says to people.
 fn shown(frame: &RawFrame) -> String {
@@ -54,6 +55,36 @@ fn what_proves_a_password_is_in_no_packet_that_is_kept() {
         assert!(!holds(&house, part), "{part:?}");
     }
     assert!(holds(&house, b"SCRAM-SHA-256"));
+}
+
+#[test]
+fn which_version_is_spoken_is_said_or_told_to_be_a_guess() {
+    let read = |digits: &str, opening: &str, version| {
+        let (bytes, opening) = (bytes_of(digits), bytes_of(opening));
+        let explanation = explain(&Explain { bytes: &bytes, opening: &opening, version, ..Explain::default() });
+        let reasons = explanation.fields.iter().filter(|field| field.name == "reason").count();
+        (reasons, explanation.notes.join(" "))
+    };
+    // A SUBACK: two return codes before version 5; in it, no properties and one reason code.
+    let both = "9004 0001 00 01";
+    let (reasons, note) = read(both, "", None);
+    assert_eq!(reasons, 1);
+    assert!(note.contains("read as version 5, though version 3.1.1 makes sense of them too"), "{note}");
+    for (version, expected) in [("3.1", 2), ("3.1.1", 2), ("5", 1)] {
+        assert_eq!(read(both, "", Some(version)), (expected, String::new()));
+    }
+    // What the client said before says it as well.
+    for (level, expected) in [("04", 2), ("05", 1)] {
+        let opening = format!("100e 00044d515454 {level} 02 0000 00 0001 61");
+        assert_eq!(read(both, &opening, None), (expected, String::new()));
+    }
+    let (reasons, note) = read("9003 0001 00", "", None);
+    assert!(reasons == 1 && note.contains("read as version 3.1.1;"), "{reasons} {note}");
+    let (_, note) = read("e002 04 00", "", None);
+    assert!(note.contains("read as version 5;"), "{note}");
+    for same in ["d000", "4002 0001", "e000"] {
+        assert_eq!(read(same, "", None).1, "", "{same}");
+    }
 }
 
 #[test]
