@@ -79,7 +79,7 @@ fn files(section: &Section<'_>) -> Files {
     Files {
         device_bytes_max: bytes("device_mb"),
         total_bytes_max: bytes("total_mb"),
-        partial_keep: Duration::from_hours(section.count("partial_hours")),
+        partial_keep: Duration::from_mins(section.count("partial_minutes")),
     }
 }
 

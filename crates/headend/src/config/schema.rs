@@ -50,9 +50,9 @@ pub(super) const FILES_TOTAL_MB_DEFAULT: u64 = 102_400;
 /// An exbibyte, in MiB.
 const FILE_MB_MAX: u64 = 1 << 40;
 /// A line that is down over a day comes back.
-pub(super) const FILES_PARTIAL_HOURS_DEFAULT: u64 = 24;
-/// A year, in hours.
-const FILES_PARTIAL_HOURS_MAX: u64 = 8_784;
+pub(super) const FILES_PARTIAL_MINUTES_DEFAULT: u64 = 24 * 60;
+/// A year, in minutes.
+const FILES_PARTIAL_MINUTES_MAX: u64 = 366 * 24 * 60;
 
 /// What a key may be.
 #[derive(Clone, Copy, Debug)]
@@ -211,11 +211,11 @@ pub(super) const FILES: Keys = &[
     count("device_mb", 1, FILE_MB_MAX, FILES_DEVICE_MB_DEFAULT, "MiB that the files of one device may take"),
     count("total_mb", 1, FILE_MB_MAX, FILES_TOTAL_MB_DEFAULT, "MiB that all files may take"),
     count(
-        "partial_hours",
+        "partial_minutes",
         1,
-        FILES_PARTIAL_HOURS_MAX,
-        FILES_PARTIAL_HOURS_DEFAULT,
-        "hours for which the part of a file is kept that nobody goes on with",
+        FILES_PARTIAL_MINUTES_MAX,
+        FILES_PARTIAL_MINUTES_DEFAULT,
+        "minutes for which the part of a file is kept that nobody goes on with",
     ),
 ];
 

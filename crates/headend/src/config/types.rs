@@ -73,7 +73,7 @@ impl Default for Files {
         Self {
             device_bytes_max: schema::FILES_DEVICE_MB_DEFAULT * 1024 * 1024,
             total_bytes_max: schema::FILES_TOTAL_MB_DEFAULT * 1024 * 1024,
-            partial_keep: Duration::from_hours(schema::FILES_PARTIAL_HOURS_DEFAULT),
+            partial_keep: Duration::from_mins(schema::FILES_PARTIAL_MINUTES_DEFAULT),
         }
     }
 }

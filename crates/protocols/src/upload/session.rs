@@ -124,7 +124,7 @@ impl HeadEnd {
                     match self.heads.cut().and_then(|head| head.map(|head| FileHead::parse(&head.json)).transpose()) {
                         Ok(Some(head)) => self.introduce(head)?,
                         Ok(None) => return Ok(()),
-                        Err(fault) => return Err(self.tell_fault(fault)),
+                        Err(fault) => return Err(self.tell_fault(fault, None)),
                     }
                 }
                 Stage::Data(head, left) => {
@@ -167,7 +167,8 @@ impl HeadEnd {
 
     /// Asks whether the sender is who the head of its file, or else its address, says it is; unless that is known.
     fn introduce(&mut self, head: FileHead) -> Result<(), Fault> {
-        let named = head.device.as_deref().map(identity).transpose().map_err(|fault| self.tell_fault(fault))?;
+        let named =
+            head.device.as_deref().map(identity).transpose().map_err(|fault| self.tell_fault(fault, Some(&head)))?;
         let who = match (&self.device, named) {
             (Some((known, _)), Some(named)) if *known != named => named,
             (Some(_), _) => return self.begin(head),
@@ -211,10 +212,11 @@ impl HeadEnd {
         };
         let name = match name {
             Ok(_) if head.offset.is_some_and(|offset| offset > head.size) => {
-                return Err(self.tell_fault(wrong(format!("an offset beyond the {} bytes of the file", head.size))));
+                let fault = wrong(format!("an offset beyond the {} bytes of the file", head.size));
+                return Err(self.tell_fault(fault, Some(&head)));
             }
             Ok(name) => name,
-            Err(fault) => return Err(self.tell_fault(fault)),
+            Err(fault) => return Err(self.tell_fault(fault, Some(&head))),
         };
         let offer = FileOffer {
             device: device.clone(),
@@ -259,11 +261,7 @@ impl HeadEnd {
         // What was to be done with it is of no use any more.
         self.outputs.retain(|output| !matches!(output, Output::File(_)));
         let reason = failure.to_string();
-        if head.listens() {
-            self.outputs.push_back(Output::Send(answer::failed(failure.word(), &reason)));
-        } else if self.settings.reply {
-            self.outputs.push_back(Output::Send(answer::failed_line(failure.word(), &reason)));
-        }
+        self.tell_failure(failure.word(), &reason, Some(head));
         self.outputs.push_back(Output::Event(Event {
             at: now.wall,
             severity: Severity::Warning,
@@ -275,12 +273,18 @@ impl HeadEnd {
         self.close(CloseReason::Fault(reason.into()));
     }
 
-    /// Tells a sender what is wrong, where the listener says so.
-    fn tell_fault(&mut self, fault: Fault) -> Fault {
-        if self.settings.reply {
-            self.outputs.push_back(Output::Send(answer::failed_line(fault.kind.word(), &fault.reason)));
-        }
+    /// Tells a sender what is wrong, where its head asks for answers or the listener says so.
+    fn tell_fault(&mut self, fault: Fault, head: Option<&FileHead>) -> Fault {
+        self.tell_failure(fault.kind.word(), &fault.reason, head);
         fault
+    }
+
+    fn tell_failure(&mut self, word: &str, reason: &str, head: Option<&FileHead>) {
+        if head.is_some_and(FileHead::listens) {
+            self.outputs.push_back(Output::Send(answer::failed(word, reason)));
+        } else if self.settings.reply {
+            self.outputs.push_back(Output::Send(answer::failed_line(word, reason)));
+        }
     }
 
     fn close(&mut self, reason: CloseReason) {

@@ -97,6 +97,25 @@ fn a_file_that_is_not_kept_is_told_to_who_asked_and_to_operators() {
 }
 
 #[test]
+fn who_asks_for_answers_is_told_what_is_wrong_with_its_head() {
+    for (keys, words) in [
+        ("\"filename\": \"..\", \"reply\": true", "the name of a file"),
+        ("\"filename\": \"a\", \"offset\": 4, \"reply\": true", "beyond the 3 bytes"),
+        ("\"filename\": \"a\", \"device\": \"\", \"id\": \"x\", \"resume\": true", "the name of a device"),
+    ] {
+        let mut pair = head_end("");
+        let line = pair.connect();
+        pair.send(line, &long(&format!("{{\"filesize\": 3, {keys}}}")));
+        let told = pair.take_received(line);
+        let (length, json) = told.split_first_chunk().expect("an answer");
+        assert_eq!(u32::from_le_bytes(*length) as usize, json.len());
+        let told = String::from_utf8_lossy(json);
+        assert!(told.contains("\"error\":\"malformed\"") && told.contains(words), "{told}");
+        assert!(!pair.is_open(line) && kept(&pair).is_empty());
+    }
+}
+
+#[test]
 fn who_is_not_known_sends_nothing() {
     let mut pair = head_end("reply = true");
     pair.enrolled.clear();
