@@ -362,7 +362,9 @@ fn datagrams_go_to_whom_the_rules_allow_and_come_back_from_nobody_else() {
     assert_eq!((&bytes[..count], from), (&pack(port, b"back")[..], relayed));
     drop(stream);
     let told = relay.told("relay", 1);
-    assert!(told[0].contains(": 5 bytes there, 4 back, "), "{told:?}");
+    // The stranger's last one may have come after the end.
+    let ends = [4, 5].map(|count| format!(": 5 bytes there, 4 back, {count} datagrams dropped, "));
+    assert!(ends.iter().any(|end| told[0].contains(end)), "{told:?}");
     assert!(relay.head_end.stop().success());
 }
 

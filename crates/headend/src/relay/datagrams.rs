@@ -41,11 +41,12 @@ pub(super) struct Association {
     names: HashMap<Box<str>, SocketAddr>,
 }
 
-/// Bytes there and back.
+/// Bytes there and back, and datagrams that went neither way.
 #[derive(Default)]
 pub(super) struct Moved {
     pub(super) up: AtomicU64,
     pub(super) down: AtomicU64,
+    pub(super) dropped: AtomicU64,
 }
 
 impl Association {
@@ -88,6 +89,7 @@ impl Association {
             };
             if passed.is_none() {
                 counters.datagrams_dropped.one_more();
+                moved.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
     }

@@ -232,6 +232,10 @@ impl Onward {
         let (up, down) = pump.moved();
         let seconds = now.saturating_sub(*since).as_secs_f64();
         let address = if self.wanted == address.to_string() { String::new() } else { format!(" ({address})") };
-        Some(format!("{}{address}: {up} bytes there, {down} back, {seconds:.3} s, {because}", self.wanted))
+        let dropped = match pump.dropped() {
+            0 => String::new(),
+            count => format!(", {count} datagrams dropped"),
+        };
+        Some(format!("{}{address}: {up} bytes there, {down} back{dropped}, {seconds:.3} s, {because}", self.wanted))
     }
 }

@@ -111,6 +111,14 @@ impl Pump {
         }
     }
 
+    /// Datagrams that the rules did not let through, or that were none for this peer.
+    pub(super) fn dropped(&self) -> u64 {
+        match &self.other {
+            Other::Stream(_) => 0,
+            Other::Datagrams { moved, .. } => moved.dropped.load(Ordering::Relaxed),
+        }
+    }
+
     pub(super) fn poll<S: Stream>(
         &mut self,
         context: &mut Context<'_>,
