@@ -20,39 +20,45 @@ const RECEIVERS: usize = 2;
 const PACKETS_A_SECOND: &str = "200";
 /// Packets of one reading a second: twice as many deliveries as are the goal, of which nobody may miss one.
 const SMALL_A_SECOND: &str = "2000";
-/// How far receivers are behind server and loggers, as `nice` counts, where acks are timed: there they stand for a thousand other
-/// machines, which take no time of these cores. Where deliveries are counted they share the cores like everybody.
-const BEHIND: i32 = 10;
-const ALIKE: i32 = 0;
 /// How long a receiver rests when nothing is there.
 const REST: Duration = Duration::from_millis(5);
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 256 * 1024;
 
+/// How receivers share the cores with server and loggers.
+#[derive(Clone, Copy)]
+enum Receivers {
+    /// They stand for a thousand other machines, which take no time of these cores: they run when nobody else does, which must be
+    /// enough to take everything.
+    Elsewhere,
+    /// Like everybody.
+    Here,
+}
+
 /// Ack times of steady loggers without and with subscribers, then small messages, paced and as fast as they go.
 pub(super) fn push(scale: &Scale) -> io::Result<()> {
     say(format_args!("  {SUBSCRIBERS} WebSocket subscribers of every reading, loggers at 10,000 readings a second;"))?;
-    say(format_args!("  receivers stand for other machines: they run at nice {BEHIND}"))?;
+    say("  receivers stand for other machines: they run when nobody else does")?;
     let steady = ["--loggers", "200", "--rate", PACKETS_A_SECOND, "--seconds", scale.seconds];
     let server = Server::start("")?;
     let without = ack_p99(&server, &steady)?;
     figure("ack p99 without subscribers", &format!("{without:.1} ms"), "")?;
-    with_subscribers(&server, BEHIND, || {
+    with_subscribers(&server, Receivers::Elsewhere, || {
         let with = ack_p99(&server, &steady)?;
         figure("ack p99 with them", &format!("{with:.1} ms"), "goal: at most twice")
     })?;
     let small = ["--loggers", "50", "--meters", "1", "--functions", "1", "--seconds", scale.seconds];
     say(format_args!("  as many, which share the cores; {SMALL_A_SECOND} packets of one reading a second"))?;
     let paced = [&small[..], &["--rate", SMALL_A_SECOND]].concat();
-    with_subscribers(&server, ALIKE, || ack_p99(&server, &paced).map(drop))?;
+    with_subscribers(&server, Receivers::Here, || ack_p99(&server, &paced).map(drop))?;
     say("  the same, as fast as packets are acknowledged")?;
     let fast = [&small[..], &["--window", "8"]].concat();
-    with_subscribers(&server, ALIKE, || ack_p99(&server, &fast).map(drop))
+    with_subscribers(&server, Receivers::Here, || ack_p99(&server, &fast).map(drop))
 }
 
 /// Does something while there are subscribers, and prints what they received.
-fn with_subscribers(server: &Server, niceness: i32, done: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    let subscribers = Subscribers::open(&server.directory.join("data/api.sock"), niceness)?;
+fn with_subscribers(server: &Server, place: Receivers, done: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    let subscribers = Subscribers::open(&server.directory.join("data/api.sock"), place)?;
     done()?;
     subscribers.report()
 }
@@ -62,6 +68,22 @@ fn ack_p99(server: &Server, arguments: &[&str]) -> io::Result<f64> {
     let result: Value = serde_json::from_slice(&output.stdout)
         .map_err(|error| io::Error::other(format!("{error}: {}", String::from_utf8_lossy(&output.stderr))))?;
     Ok(result.pointer("/ack_ms/p99").and_then(Value::as_f64).unwrap_or(f64::NAN))
+}
+
+impl Receivers {
+    /// Has this thread share the cores so.
+    #[expect(unsafe_code, reason = "no library that is here has this call; it reads one structure and keeps nothing")]
+    fn take(self) -> io::Result<()> {
+        if matches!(self, Self::Here) {
+            return Ok(());
+        }
+        let parameters = libc::sched_param { sched_priority: 0 };
+        // SAFETY: 0 is the calling thread, and the parameters outlive the call.
+        match unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
 }
 
 /// What all of them received.
@@ -81,7 +103,7 @@ struct Subscribers {
 }
 
 impl Subscribers {
-    fn open(socket: &Path, niceness: i32) -> io::Result<Self> {
+    fn open(socket: &Path, place: Receivers) -> io::Result<Self> {
         let (tally, ended) = (Arc::<Tally>::default(), Arc::<AtomicBool>::default());
         let mut receivers = Vec::new();
         for _ in 0..RECEIVERS {
@@ -89,7 +111,7 @@ impl Subscribers {
                 (0..SUBSCRIBERS / RECEIVERS).map(|_| Subscriber::open(socket)).collect::<io::Result<Vec<_>>>()?;
             let (tally, ended) = (Arc::clone(&tally), Arc::clone(&ended));
             receivers.push(std::thread::spawn(move || {
-                rustix::process::nice(niceness)?;
+                place.take()?;
                 receive(subscribers, &tally, &ended)
             }));
         }
