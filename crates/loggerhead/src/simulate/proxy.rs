@@ -4,13 +4,13 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use loggerhead_model::Timestamp;
+use loggerhead_protocols::varproxy::Robot;
 use loggerhead_protocols::varproxy::discovery::{ANSWER_PORT, Found, QUESTION};
-use loggerhead_protocols::{Carrier, Input, Limits, Now, Opening, Output, Protocol, Session};
+use loggerhead_protocols::{Input, Now, Output, Session};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
@@ -82,10 +82,10 @@ impl Kind {
 /// When it cannot listen there.
 pub(super) async fn run(args: &ProxyArgs) -> anyhow::Result<ExitCode> {
     let seconds = args.seconds.map(|seconds| super::duration(seconds, "--seconds")).transpose()?;
-    let protocol = loggerhead_protocols::find("varproxy").context("this build has no protocol `varproxy`")?;
     let mut settings = toml::Table::new();
     settings.insert("is_simple".to_owned(), (args.kind == Kind::Simple).into());
     settings.insert("writable".to_owned(), args.writable.clone().into());
+    let robot = Robot::new(&settings).context("a simulated robot")?;
     let door = TcpListener::bind(args.listen).await.with_context(|| format!("--listen {}", args.listen))?;
     let here = door.local_addr()?;
     let finder = open(args.discovery).await?;
@@ -95,7 +95,7 @@ pub(super) async fn run(args: &ProxyArgs) -> anyhow::Result<ExitCode> {
         writeln!(std::io::stdout(), "it answers who looks for it at {}", finder.local_addr()?)?;
     }
     tokio::select! {
-        served = serve(&door, args.kind, protocol, Arc::new(settings)) => served?,
+        served = serve(&door, args.kind, &robot) => served?,
         found = answer_finders(finder.as_ref(), Some(ANSWER_PORT)) => found?,
         found = answer_finders(near.as_ref(), None) => found?,
         () = super::sleep_or_forever(seconds) => {}
@@ -104,27 +104,14 @@ pub(super) async fn run(args: &ProxyArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(
-    door: &TcpListener,
-    kind: Kind,
-    protocol: &'static Protocol,
-    settings: Arc<toml::Table>,
-) -> anyhow::Result<()> {
+async fn serve(door: &TcpListener, kind: Kind, robot: &Robot) -> anyhow::Result<()> {
     let places = Arc::new(Semaphore::new(kind.clients_max()));
     let began = Instant::now();
     loop {
-        let (stream, client) = door.accept().await.context("accepting a client")?;
+        let (stream, _) = door.accept().await.context("accepting a client")?;
         // One too many is closed.
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-        let opening = Opening {
-            peer: client.to_string().into(),
-            entropy: [0; 32],
-            limits: Limits::default(),
-            waker: Waker::noop().clone(),
-            certified: None,
-            carrier: Carrier::Stream,
-        };
-        let session = (protocol.device)(&settings, opening).context("a simulated robot")?;
+        let session = robot.attend();
         tokio::spawn(async move {
             // A client that is gone is no matter of the robot's.
             let _ended = attend(stream, session, kind.silence(), began).await;

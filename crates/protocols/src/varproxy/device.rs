@@ -3,6 +3,7 @@
 //! Nothing can be written into it unless its settings name the variable.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use loggerhead_model::Report;
@@ -50,42 +51,70 @@ enum Stage {
     Ended,
 }
 
-/// A robot with one client.
+/// A robot: all its clients see the same variables.
+pub struct Robot {
+    settings: RobotSide,
+    variables: Arc<Mutex<BTreeMap<String, String>>>,
+}
+
+impl Robot {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// `SettingsError` with the key that cannot be.
+    pub fn new(table: &toml::Table) -> Result<Self, SettingsError> {
+        let settings = RobotSide::of(table)?;
+        let own: &[(&str, &str)] = if settings.is_simple { &[] } else { &PROXY };
+        let variables = VARIABLES.iter().chain(own).chain([&PING]);
+        let variables = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Ok(Self { settings, variables: Arc::new(Mutex::new(variables)) })
+    }
+
+    /// Its side of a conversation with one client.
+    #[must_use]
+    pub fn attend(&self) -> Box<dyn Session> {
+        Box::new(Device {
+            settings: self.settings.clone(),
+            stage: Stage::Connecting,
+            outputs: VecDeque::from([Output::Connect]),
+            cutter: Cutter::default(),
+            variables: Arc::clone(&self.variables),
+            attempts: Attempts::default(),
+        })
+    }
+}
+
+/// A robot's side of one conversation.
 struct Device {
     settings: RobotSide,
     stage: Stage,
     outputs: VecDeque<Output>,
     cutter: Cutter,
-    variables: BTreeMap<String, String>,
+    variables: Arc<Mutex<BTreeMap<String, String>>>,
     attempts: Attempts,
 }
 
-/// Makes a robot.
+/// Makes a robot with one client.
 ///
 /// # Errors
 /// `SettingsError` with the key that cannot be.
 #[expect(clippy::needless_pass_by_value, reason = "the contract gives every device its opening")]
 pub(super) fn device(table: &toml::Table, opening: Opening) -> Result<Box<dyn Session>, SettingsError> {
     let _ = opening;
-    let settings = RobotSide::of(table)?;
-    let own: &[(&str, &str)] = if settings.is_simple { &[] } else { &PROXY };
-    let variables = VARIABLES.iter().chain(own).chain([&PING]);
-    Ok(Box::new(Device {
-        settings,
-        stage: Stage::Connecting,
-        outputs: VecDeque::from([Output::Connect]),
-        cutter: Cutter::default(),
-        variables: variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        attempts: Attempts::default(),
-    }))
+    Ok(Robot::new(table)?.attend())
 }
 
 impl Device {
+    fn variables(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.variables.lock().expect("nothing panics while it holds the variables")
+    }
+
     /// The robot has moved on.
-    fn told(&mut self, report: &Report) {
+    fn told(&self, report: &Report) {
+        let mut variables = self.variables();
         for reading in report.readings() {
-            if self.variables.len() < TOLD_MAX {
-                self.variables.insert(reading.function.to_owned(), reading.value.to_string());
+            if variables.len() < TOLD_MAX {
+                variables.insert(reading.function.to_owned(), reading.value.to_string());
             }
         }
     }
@@ -110,7 +139,7 @@ impl Device {
         Ok(())
     }
 
-    fn response(&mut self, request: &Request) -> Response {
+    fn response(&self, request: &Request) -> Response {
         let kind = request.kind();
         match request {
             Request::Read { is_wide: true, .. }
@@ -126,12 +155,12 @@ impl Device {
             Request::ReadArray(_) | Request::WriteArray { .. } if !self.settings.is_simple => {
                 failure(kind, ErrorCode::NotImplemented)
             }
-            Request::ReadArray(name) => match self.variables.get(name) {
+            Request::ReadArray(name) => match self.variables().get(name) {
                 Some(value) => success(kind, value),
                 None => success(kind, ""),
             },
             Request::WriteArray { name, numbers } => self.write_array(name, numbers),
-            Request::Read { name, .. } => match self.variables.get(name) {
+            Request::Read { name, .. } => match self.variables().get(name) {
                 Some(value) => success(kind, value),
                 // The simple kind says that it worked. Source: [1].
                 None if self.settings.is_simple => success(kind, ""),
@@ -153,7 +182,8 @@ impl Device {
             }
             Request::Service(service, fields) => self.serve(service, fields),
             Request::ReadMany(names) => {
-                let values = names.iter().map(|name| match self.variables.get(name) {
+                let variables = self.variables();
+                let values = names.iter().map(|name| match variables.get(name) {
                     Some(value) => (ErrorCode::Success, value.clone()),
                     None => (ErrorCode::Argument, String::new()),
                 });
@@ -164,18 +194,18 @@ impl Device {
     }
 
     /// Writes a variable, if it may be.
-    fn write(&mut self, name: &str, value: &str) -> Result<(), ErrorCode> {
+    fn write(&self, name: &str, value: &str) -> Result<(), ErrorCode> {
         if !self.settings.writable.iter().any(|writable| writable == name) {
             return Err(if self.settings.is_simple { ErrorCode::General } else { ErrorCode::Access });
         }
-        self.variables.insert(name.to_owned(), value.to_owned());
+        self.variables().insert(name.to_owned(), value.to_owned());
         Ok(())
     }
 
     /// Sets the elements of an array, as far as it has some. Its name may stand with its brackets or without them.
-    fn write_array(&mut self, name: &str, numbers: &[i16]) -> Response {
+    fn write_array(&self, name: &str, numbers: &[i16]) -> Response {
         let name = format!("{}[]", name.strip_suffix("[]").unwrap_or(name));
-        let before = self.variables.get(&name).map(String::as_str).unwrap_or_default();
+        let before = self.variables().get(&name).cloned().unwrap_or_default();
         let mut elements: Vec<String> = before.split_whitespace().map(str::to_owned).collect();
         elements.iter_mut().zip(numbers).for_each(|(element, number)| *element = number.to_string());
         let is_there = numbers.len() <= elements.len();
@@ -186,7 +216,7 @@ impl Device {
     }
 
     /// What the kind that knows more does beside variables: it has a program, and no motion and no files.
-    fn serve(&mut self, service: &'static Service, fields: &[Value]) -> Response {
+    fn serve(&self, service: &'static Service, fields: &[Value]) -> Response {
         let (answer, outcome) = match service.kind {
             services::PROGRAM => {
                 let command = fields.first().cloned().unwrap_or(Value::Number(0));
@@ -204,7 +234,7 @@ impl Device {
     }
 
     /// Controls the program, where its state may be written.
-    fn control(&mut self, fields: &[Value]) -> Result<(), ErrorCode> {
+    fn control(&self, fields: &[Value]) -> Result<(), ErrorCode> {
         let Some(Value::Number(command)) = fields.first() else { return Err(ErrorCode::Protocol) };
         let state = match command {
             1 | 5 => "#P_RESET",
@@ -221,7 +251,7 @@ impl Device {
         self.write(STATE, state)?;
         if let Some(name) = name {
             let module = name.rsplit(['/', '\\']).next().unwrap_or_default();
-            self.variables.insert("$PRO_NAME1[]".to_owned(), format!("\"{module}\""));
+            self.variables().insert("$PRO_NAME1[]".to_owned(), format!("\"{module}\""));
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ pub mod frame;
 pub mod message;
 pub mod services;
 
+pub use self::device::Robot;
 use crate::{Limits, Protocol, Transport};
 
 /// The row for the table of protocols.

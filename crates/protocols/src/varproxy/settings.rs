@@ -92,7 +92,7 @@ fn names(key: &str, names: Vec<String>) -> Result<Vec<String>, SettingsError> {
 }
 
 /// The settings of a simulated robot.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RobotSide {
     /// Whether it is one of the simple proxies, which know one variable at a time.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use loggerhead_model::{Command, CommandId, CommandState, ControlLine, DeviceId, Identity, Learnt, Order, Report};
 
-use super::PROTOCOL;
 use super::frame::{Cutter, frame};
 use super::message::{ErrorCode, Request, Response};
 use super::services::{self, Service, Value};
+use super::{PROTOCOL, Robot};
 use crate::pair::{Enrolled, Fate, Happening, Pair};
 use crate::{CloseReason, Input, Output, Session};
 
@@ -287,4 +287,21 @@ fn arrays_are_of_the_simple_kind_and_what_is_beside_variables_of_the_other_one()
     }
     let moves = [&[services::MOTION, 1][..], &[0, 1, b'{', 0]].concat();
     assert_eq!(answer("", &moves).expect("an answer").error, ErrorCode::NotImplemented, "it does not move");
+}
+
+#[test]
+fn what_one_client_writes_all_read() {
+    let settings = "writable = ['$OV_PRO']".parse().expect("TOML");
+    let robot = Robot::new(&settings).expect("settings");
+    let now = head_end("").now();
+    let ask = |client: &mut Box<dyn Session>, request: &Request| {
+        client.handle(now, Input::Bytes(&frame(7, &request.write()).expect("short"))).expect("a message");
+        let mut outputs = std::iter::repeat_with(|| client.poll());
+        outputs.find_map(|output| if let Output::Send(bytes) = output { Some(bytes) } else { None }).expect("an answer")
+    };
+    let (mut one, mut other) = (robot.attend(), robot.attend());
+    let name = || "$OV_PRO".to_owned();
+    ask(&mut one, &Request::Write { is_wide: false, name: name(), value: "42".to_owned() });
+    let read = ask(&mut other, &Request::Read { is_wide: false, name: name() });
+    assert_eq!(Response::read(&read[4..]).expect("a response").values, [(ErrorCode::Success, "42".to_owned())]);
 }
