@@ -1,10 +1,11 @@
 //! The head-end's side of one connection: commands in, questions, records and commands out.
 //!
 //! Commands are done one after another: the next one is not looked at before the head-end or the store has answered for
-//! the one before. What each of them does stands in `app.rs` and `camera.rs`.
+//! the one before. What each of them does stands in `entering.rs`, `app.rs` and `camera.rs`.
 
 mod app;
 mod camera;
+mod entering;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,13 +14,14 @@ use std::time::Duration;
 
 use loggerhead_model::{CommandState, DeviceId, Identity, Receipt, Records, Ticket};
 
+use entering::Wish;
+
 use super::frame::Frames;
 use super::message::{Command, LOG_IN_FIRST, Spelling, state_word};
 use super::settings::Settings;
 use crate::bindings::{Binding, Draft, NonceBytes, Place, Push, Registry, Visit};
 use crate::{
-    Admission, Answer, Claim, CloseReason, Company, Fault, FaultKind, Input, Limits, Now, Opening, Output, Proof,
-    Session, Verdict,
+    Answer, Claim, CloseReason, Company, Fault, FaultKind, Input, Limits, Now, Opening, Output, Proof, Session, Verdict,
 };
 
 /// What is written reaches this before it leaves, if there is more.
@@ -42,8 +44,10 @@ pub(super) enum Side {
 /// For what the next command has to wait.
 enum Waiting {
     Nothing,
-    /// An account is being judged; whether a data connection is wanted by it, or a login.
-    Account(Box<str>, Wish),
+    /// Whether an account or a camera has the name of a claim is being looked up.
+    Name(Box<Claim>, Wish),
+    /// The claim of this name is being judged.
+    Claim(Box<str>, Wish),
     /// That an account logged in is being stored.
     Visit(Option<Visit>),
     /// The password of a camera is being judged.
@@ -52,17 +56,8 @@ enum Waiting {
     Binding(Box<(Draft, Upload)>),
     /// A port is being looked for.
     Door,
-    /// A camera is being judged.
-    Camera,
     /// An alarm is being stored.
     Alarm(Box<str>),
-}
-
-/// What an account's credentials came for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wish {
-    Login,
-    DataConnection,
 }
 
 /// An upload that is not answered yet.
@@ -213,14 +208,16 @@ impl HeadEnd {
         };
         self.spelling = spelling;
         match (command, &self.side) {
-            (Command::CameraLogin, Side::Stranger) if self.settings.takes_cameras => self.camera_login(body),
+            (Command::CameraLogin, Side::Stranger) if self.settings.takes_cameras => {
+                self.credentials(body, Wish::CameraLogin);
+            }
             (Command::CameraAlarm, Side::Camera(device)) => {
                 let device = device.clone();
                 self.camera_alarm(&device, body);
             }
             (_, Side::Camera(_)) => self.unknown("a camera gives no such command"),
-            (Command::Login, Side::Stranger | Side::App(..)) => self.account(body, Wish::Login),
-            (Command::CreatDataSocket, Side::Stranger | Side::App(..)) => self.account(body, Wish::DataConnection),
+            (Command::Login, Side::Stranger | Side::App(..)) => self.credentials(body, Wish::Login),
+            (Command::CreatDataSocket, Side::Stranger | Side::App(..)) => self.credentials(body, Wish::DataConnection),
             (Command::UploadCaramer, Side::App(..) | Side::Data(..)) => self.upload(body),
             (Command::DownLoadCaramer, Side::App(..) | Side::Data(..)) => self.download(body),
             (Command::CheckCaramerOnlineStatus, Side::App(..)) => self.states(body),
@@ -245,13 +242,14 @@ impl HeadEnd {
 
     fn verdict(&mut self, now: Now, verdict: Verdict) {
         match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
-            Waiting::Account(account, wish) => self.account_judged(now, &account, wish, verdict),
+            Waiting::Claim(name, wish) => self.judged(now, &name, wish, verdict),
             Waiting::Password(upload) => self.password_judged(*upload, &verdict),
-            Waiting::Camera => self.camera_judged(verdict),
-            other
-            @ (Waiting::Nothing | Waiting::Visit(_) | Waiting::Binding(_) | Waiting::Door | Waiting::Alarm(_)) => {
-                self.waiting = other;
-            }
+            other @ (Waiting::Nothing
+            | Waiting::Name(..)
+            | Waiting::Visit(_)
+            | Waiting::Binding(_)
+            | Waiting::Door
+            | Waiting::Alarm(_)) => self.waiting = other,
         }
     }
 
@@ -265,10 +263,10 @@ impl HeadEnd {
             Waiting::Binding(bound) => self.bound(&bound.0, &bound.1),
             Waiting::Alarm(number) => self.say(Command::CameraAlarmOk, &number),
             other @ (Waiting::Nothing
-            | Waiting::Account(..)
+            | Waiting::Name(..)
+            | Waiting::Claim(..)
             | Waiting::Password(_)
-            | Waiting::Door
-            | Waiting::Camera) => self.waiting = other,
+            | Waiting::Door) => self.waiting = other,
         }
     }
 
@@ -282,10 +280,10 @@ impl HeadEnd {
             // No acknowledgement: the camera raises it again.
             Waiting::Alarm(_) => {}
             other @ (Waiting::Nothing
-            | Waiting::Account(..)
+            | Waiting::Name(..)
+            | Waiting::Claim(..)
             | Waiting::Password(_)
-            | Waiting::Door
-            | Waiting::Camera) => self.waiting = other,
+            | Waiting::Door) => self.waiting = other,
         }
     }
 
@@ -400,6 +398,7 @@ impl Session for HeadEnd {
             }
             Input::Eof => self.end_when_done(now, CloseReason::PeerDone),
             Input::Wake => self.wake(now),
+            Input::Answer(Answer::Known(known)) => self.named(&known),
             Input::Answer(Answer::Verdict(verdict)) => self.verdict(now, verdict),
             Input::Answer(Answer::Door(port)) => self.door_opened(port),
             Input::Stored(receipt) => self.stored(now, receipt),
@@ -447,13 +446,5 @@ impl Session for HeadEnd {
 impl Drop for HeadEnd {
     fn drop(&mut self) {
         self.leave();
-    }
-}
-
-/// The device's account, where it may be used so.
-fn admitted(verdict: Verdict) -> Option<Admission> {
-    match verdict {
-        Verdict::Accepted(admission) => Some(admission),
-        Verdict::Refused(_) => None,
     }
 }

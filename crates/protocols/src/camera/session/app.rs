@@ -1,14 +1,13 @@
-//! What apps may do: log in, synchronise their list of cameras, and ask for states.
+//! What apps may do: be logged in, synchronise their list of cameras, and ask for states.
 
 use std::sync::Arc;
 
 use loggerhead_model::{DeviceId, Identity, Timestamp};
 
-use super::{HeadEnd, Side, Upload, Waiting, Wish, admitted, claim};
+use super::{HeadEnd, Side, Upload, Waiting, claim};
 use crate::bindings::{BindingLimits, Draft, Full, Push, Visit, keeping};
 use crate::camera::message::{
-    self, ACCOUNT_FULL, CAMERA_FULL, Command, NO_CAMERA, NO_MATCH, NOT_STORED, WRONG_PARAMETERS, WRONG_PASSWORD,
-    state_word,
+    self, ACCOUNT_FULL, CAMERA_FULL, Command, NO_CAMERA, NO_MATCH, NOT_STORED, WRONG_PARAMETERS, state_word,
 };
 use crate::camera::settings::{Kind, OfDevice};
 use crate::{CloseReason, Company, DataDoor, FaultKind, Now, Output, Question, Verdict};
@@ -17,36 +16,7 @@ use crate::{CloseReason, Company, DataDoor, FaultKind, Now, Output, Question, Ve
 const IDS_PER_REPLY: usize = 20;
 
 impl HeadEnd {
-    /// `user | password`, which may hold bars.
-    pub(super) fn account(&mut self, body: &str, wish: Wish) {
-        let (name, password) = body.split_once('|').unwrap_or((body, ""));
-        // A name that cannot be one is refused like one that nobody has.
-        let Ok(identity) = Identity::new(name) else { return self.refused(Command::LoginError, WRONG_PASSWORD) };
-        let claim = claim(identity, password, Company::Many);
-        self.waiting = Waiting::Account(name.into(), wish);
-        let question = match wish {
-            Wish::Login => Question::Prove(claim),
-            // It need not be the account that is logged in here.
-            Wish::DataConnection => Question::Vouch(claim),
-        };
-        self.outputs.push_back(Output::Ask(question));
-    }
-
-    pub(super) fn account_judged(&mut self, now: Now, name: &str, wish: Wish, verdict: Verdict) {
-        let Some(admission) = admitted(verdict) else { return self.refused(Command::LoginError, WRONG_PASSWORD) };
-        if OfDevice::of(&admission.settings).unwrap_or_default().kind != Kind::Account {
-            self.say(Command::LoginError, WRONG_PASSWORD);
-            // A camera's password logs nobody in; the head-end took it for a login.
-            return self.close(CloseReason::Refused);
-        }
-        let account: Arc<str> = name.into();
-        match wish {
-            Wish::DataConnection => self.open_door(account, admission.device),
-            Wish::Login => self.enter(now, &account, admission.device),
-        }
-    }
-
-    fn enter(&mut self, now: Now, account: &Arc<str>, device: DeviceId) {
+    pub(super) fn enter(&mut self, now: Now, account: &Arc<str>, device: DeviceId) {
         let address = self.peer.rsplit_once(':').map_or(&*self.peer, |(host, _)| host);
         let visit = Visit { at: now.wall, address: address.trim_matches(['[', ']']).into() };
         let waker = self.waker.clone();
@@ -94,7 +64,7 @@ impl HeadEnd {
         self.close(CloseReason::Fault("the store could not keep a login".into()));
     }
 
-    fn open_door(&mut self, account: Arc<str>, device: DeviceId) {
+    pub(super) fn open_door(&mut self, account: Arc<str>, device: DeviceId) {
         let (registry, settings) = (Arc::clone(&self.registry), Arc::clone(&self.settings));
         let open = move |now, opening| {
             let side = Side::Data(account, device);

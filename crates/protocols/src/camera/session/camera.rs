@@ -1,34 +1,15 @@
-//! What cameras may do: log in, and raise alarms. Ours, since the platform's documents have no camera.
+//! What cameras may do: be logged in, and raise alarms. Ours, since the platform's documents have no camera.
 
-use loggerhead_model::{DeviceId, Identity, Timestamp};
+use loggerhead_model::{DeviceId, Timestamp};
 
-use super::{HeadEnd, Side, Waiting, admitted, claim};
+use super::{HeadEnd, Side, Waiting};
 use crate::bindings::{ALARM, said};
-use crate::camera::message::{Command, WRONG_PASSWORD};
-use crate::camera::settings::{Kind, OfDevice};
-use crate::{CloseReason, Company, FaultKind, Output, Question, Verdict};
+use crate::camera::message::Command;
+use crate::{FaultKind, Output};
 
 impl HeadEnd {
-    /// `id | password`.
-    pub(super) fn camera_login(&mut self, body: &str) {
-        let (id, password) = body.split_once('|').unwrap_or((body, ""));
-        // A name that cannot be one is refused like one that nobody has.
-        let Ok(identity) = Identity::new(id) else {
-            return self.refused(Command::CameraLoginError, WRONG_PASSWORD);
-        };
-        self.waiting = Waiting::Camera;
-        self.outputs.push_back(Output::Ask(Question::Prove(claim(identity, password, Company::Alone))));
-    }
-
-    pub(super) fn camera_judged(&mut self, verdict: Verdict) {
-        let Some(admission) = admitted(verdict) else {
-            return self.refused(Command::CameraLoginError, WRONG_PASSWORD);
-        };
-        if OfDevice::of(&admission.settings).unwrap_or_default().kind != Kind::Camera {
-            self.say(Command::CameraLoginError, WRONG_PASSWORD);
-            return self.close(CloseReason::Refused);
-        }
-        self.side = Side::Camera(admission.device);
+    pub(super) fn camera_entered(&mut self, device: DeviceId) {
+        self.side = Side::Camera(device);
         self.outputs.push_back(Output::ExpectWithin(self.settings.camera_silent));
         self.say(Command::CameraLoginOk, "");
     }

@@ -54,9 +54,14 @@ fn before_the_login_other_commands_are_told_to_log_in() {
 #[test]
 fn a_camera_does_not_log_in_as_an_account_nor_an_account_as_a_camera() {
     let mut house = House::with("");
-    let (one, two) = (house.open(), house.open());
-    assert_eq!(house.ask(one, "Login c1|k1"), ["LoginError 用户名或者密码错误!"]);
-    assert_eq!(house.ask(two, "CameraLogin u2|pw2"), ["CameraLoginError 用户名或者密码错误!"]);
+    let phone = house.app("u2", "pw2");
+    let logins = |house: &House| house.pair.happenings().filter(|what| matches!(what, Happening::Accepted(_))).count();
+    let line = house.open();
+    assert_eq!(house.ask(line, "Login c1|k1"), ["LoginError 用户名或者密码错误!"]);
+    assert_eq!(house.ask(line, "CreatDataSocket c1|k1"), ["LoginError 用户名或者密码错误!"]);
+    assert_eq!(house.ask(line, "CameraLogin u2|pw2"), ["CameraLoginError 用户名或者密码错误!"]);
+    assert_eq!(logins(&house), 1, "nobody but the phone, so no camera is shown as connected");
+    assert!(house.pair.is_open(line) && house.pair.is_open(phone), "it may try again, and nobody's place was taken");
 }
 
 #[test]
