@@ -16,7 +16,10 @@ const me = chat.dataset.account;
 const at = (id) => document.getElementById(id);
 const title = document.title;
 
-/** By key: `#room`, or the name of a person. */
+/**
+ * By key: `#room`, or the name of a person. `more`: whether something was said before what is held; not known before the
+ * first answer. `heldThrough`: what was held up to when the page was connected anew, until it is known what came after it.
+ */
 const talks = new Map();
 /** Conversations whose history was asked for, in order: answers come in the order of the questions. */
 let asked = [];
@@ -30,7 +33,7 @@ const keyOf = (message) => (message.room === undefined ? (message.from === me ? 
 
 function talkOf(key) {
   if (!talks.has(key)) {
-    talks.set(key, { key, messages: new Map(), unread: new Map(), people: new Map(), readThrough: 0, more: false, failed: [] });
+    talks.set(key, { key, messages: new Map(), unread: new Map(), people: new Map(), readThrough: 0, failed: [] });
   }
   return talks.get(key);
 }
@@ -50,6 +53,7 @@ const replies = {
   },
   welcome({ rooms, partners }) {
     asked = [];
+    for (const talk of talks.values()) talk.heldThrough = sorted(talk).at(-1)?.number;
     for (const { room, read_through } of rooms) talkOf(`#${room}`).readThrough = read_through;
     for (const partner of partners) talkOf(partner);
     for (const { room, to } of link.outbox) talkOf(room === undefined ? to : `#${room}`);
@@ -90,7 +94,8 @@ const replies = {
     if (question.search !== undefined) {
       if (question.key === open && at("words").value.trim() === question.search) found = messages;
     } else {
-      if (question.before !== undefined || talk.messages.size === 0) talk.more = messages.length > 0;
+      if (question.before === undefined) bridge(talk, messages);
+      else talk.more = messages.length > 0;
       messages.forEach(take);
     }
     drawSaid();
@@ -108,6 +113,20 @@ const replies = {
     drawHead();
   },
 };
+
+/**
+ * The last messages of a talk are about to be taken in. Those that were held before the page was away go, unless they reach
+ * these: what was said between them came to another window or terminal, and nobody would look for it.
+ */
+function bridge(talk, messages) {
+  talk.more ??= messages.length > 0;
+  const [first] = messages;
+  if (talk.heldThrough !== undefined && first?.number > talk.heldThrough) {
+    for (const { id, number } of sorted(talk)) if (number <= talk.heldThrough) talk.messages.delete(id);
+    talk.more = true;
+  }
+  talk.heldThrough = undefined;
+}
 
 /** Takes a message in; the same one again is the same one, as it is now. */
 function take(message) {
@@ -136,10 +155,18 @@ function askWhoIsThere() {
   if (names.length > 0) link.ask({ type: "presence", names });
 }
 
+/** Whether what stands last is in sight. */
+function isAtEnd() {
+  const { scrollHeight, scrollTop, clientHeight } = at("said");
+  return scrollHeight - scrollTop - clientHeight < 40;
+}
+
 /** Says that what stands before somebody's eyes is read. */
 function readWhatIsSeen() {
   const talk = talks.get(open);
   if (!talk || talk.unread.size === 0 || document.hidden || !document.hasFocus() || link.state !== "live") return;
+  // Nobody sees it who looks at what was found, or at what was said earlier.
+  if (found || !isAtEnd()) return;
   const unread = [...talk.unread.values()];
   talk.unread.clear();
   if (roomOf(open) === undefined) for (const { id } of unread) link.ask({ type: "confirm", id });
@@ -168,10 +195,15 @@ function show(key) {
   for (const id of ["search", "say"]) at(id).hidden = key === undefined;
   at("leave").hidden = key === undefined || roomOf(key) === undefined;
   if (key === undefined) at("talk-title").textContent = t("js.chat_pick");
+  drawHead();
+  look();
+}
+
+/** Shows what stands in the open conversation, which is read then. */
+function look() {
+  drawSaid();
   readWhatIsSeen();
   drawTalks();
-  drawHead();
-  drawSaid();
 }
 
 function element(name, text, attributes = {}) {
@@ -239,7 +271,7 @@ function drawSaid() {
   at("earlier").hidden = !talk?.more || found !== undefined;
   write(at("found"), found ? t("js.chat_found", { count: found.length }) : "");
   if (!talk) return said.replaceChildren();
-  const isAtEnd = said.scrollHeight - said.scrollTop - said.clientHeight < 40;
+  const wasAtEnd = isAtEnd();
   const rows = new Map([...said.children].map((row) => [row.dataset.key, row]));
   lines(talk).forEach((line, place) => {
     const row = rows.get(line.id) ?? element("article", "", { class: "message", "data-key": line.id });
@@ -248,7 +280,7 @@ function drawSaid() {
     if (said.children[place] !== row) said.insertBefore(row, said.children[place] ?? null);
   });
   for (const row of rows.values()) row.remove();
-  if (isAtEnd) said.scrollTop = said.scrollHeight;
+  if (wasAtEnd) said.scrollTop = said.scrollHeight;
 }
 
 function draw(row, line) {
@@ -299,6 +331,7 @@ at("earlier").addEventListener("click", () => {
   const first = sorted(talks.get(open))[0];
   if (first) askHistory(open, { before: first.number });
 });
+at("said").addEventListener("scroll", () => (readWhatIsSeen(), drawTalks()));
 at("said").addEventListener("click", (event) => {
   const id = event.target.dataset.again;
   const talk = talks.get(open);
@@ -313,7 +346,7 @@ function search() {
   const words = at("words").value.trim();
   if (words) return askHistory(open, { search: words });
   found = undefined;
-  drawSaid();
+  look();
 }
 at("search").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -337,6 +370,7 @@ at("say").addEventListener("submit", (event) => {
   link.say(whereOf(open), text);
   drawSaid();
   at("said").scrollTop = at("said").scrollHeight;
+  look();
 });
 at("text").addEventListener("keydown", (event) => {
   // Enter also ends what an input method offers.

@@ -9,6 +9,8 @@ const WAIT_MAX = 30_000;
 const ANSWER_WITHIN = 10_000;
 /** When a message is offered again that the head-end could not take right now. */
 const OFFER_AGAIN_AFTER = 1_000;
+/** Why the head-end ends a connection: a text is over its limit (RFC 6455). */
+const TOO_BIG = 1009;
 /** Why a message is not taken that may be taken a moment later. */
 const FOR_NOW = ["busy", "not_stored"];
 
@@ -77,7 +79,12 @@ export class Link {
     socket.onmessage = (event) => {
       if (socket === this.#socket) this.#hear(JSON.parse(event.data));
     };
-    socket.onclose = () => socket === this.#socket && this.#lost();
+    socket.onclose = ({ code }) => {
+      if (socket !== this.#socket) return;
+      // Said again, it would end the next connection as well.
+      if (code === TOO_BIG && this.#underway) this.#refused({ type: "refused", id: this.outbox[0].id, reason: "too_long" });
+      this.#lost();
+    };
   }
 
   #hear(reply) {
@@ -96,12 +103,19 @@ export class Link {
         }, OFFER_AGAIN_AFTER);
         return;
       }
-      reply.message = this.outbox.find(({ id }) => id === reply.id);
-      this.#settled(reply.id);
+      return this.#refused(reply);
     }
     if (reply.type === "replaced") this.#turn("replaced");
     this.#tell(reply);
     if (reply.type === "welcome") this.#turn("live");
+    this.#pump();
+  }
+
+  /** A message cannot be said. */
+  #refused(reply) {
+    const message = this.outbox.find(({ id }) => id === reply.id);
+    this.#settled(reply.id);
+    this.#tell({ ...reply, message });
     this.#pump();
   }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{PASSWORD, assert_quiet, signed_in};
+use super::{Browser, PASSWORD, assert_quiet, signed_in};
 use crate::support::{Api, HeadEnd};
 use crate::texting::Terminal;
 
@@ -22,7 +22,7 @@ fn configuration(web: &str) -> String {
     };
     [
         &listener("lines", "line"),
-        "[listener.line]\nencoding = \"utf-8\"\nchat_text = \"rest\"\n",
+        "[listener.line]\nencoding = \"utf-8\"\nchat_text = \"rest\"\nhistory_messages_max = 3\n",
         &listener("chat", "chat"),
         &account("1"),
         &account("viewer"),
@@ -43,16 +43,88 @@ fn is_said(lines: &[&str]) -> String {
     format!("JSON.stringify({SAID}) === {}", json!(json!(lines).to_string()))
 }
 
-#[test]
-fn a_browser_and_a_terminal_talk_and_nothing_is_lost_or_doubled_by_a_kill() {
-    let directory = tempfile::tempdir().expect("a directory for this test");
-    let head_end = HeadEnd::start(directory.path(), &configuration("127.0.0.1:0"));
+/// A server, and a browser that shows the chat of `viewer`, once `before` is done.
+fn chat(directory: &std::path::Path, before: impl FnOnce(&HeadEnd)) -> (HeadEnd, Browser) {
+    let head_end = HeadEnd::start(directory, &configuration("127.0.0.1:0"));
     let account = json!({"name": "viewer", "role": "viewer", "password": PASSWORD});
     let added = Api::Unix(head_end.data()).ask("POST", "/api/v1/accounts", "", &account.to_string());
     assert_eq!(added.status, 201, "{added:?}");
+    before(&head_end);
     let browser = signed_in(&head_end, "viewer");
     browser.open("/chat");
     browser.wait("document.getElementById('chat-state').dataset.state === 'live'");
+    (head_end, browser)
+}
+
+/// Confirms the message of a line, and waits until that is stored.
+fn confirm(terminal: &mut Terminal, line: &str) {
+    terminal.say(&format!("Confirm {}", line.rsplit(' ').next().expect("its name stands last")));
+    terminal.say("HB R");
+    terminal.wait_for("R");
+}
+
+#[test]
+fn a_message_is_read_once_it_is_seen_and_none_is_missing_between_others() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let numbered: Vec<_> = (0..30).map(|number| format!("number {number}")).collect();
+    let (head_end, browser) = chat(directory.path(), |head_end| {
+        let mut one = terminal(head_end, "1");
+        for text in &numbered {
+            one.say(&format!("Chat viewer {text}"));
+            assert_eq!(one.next(), "消息未发送成功");
+        }
+    });
+    let mut one = terminal(&head_end, "1");
+    browser.wait_text("#talks .unread", "30 unread");
+    browser.click("#talks [data-key='1'] button");
+    browser.wait(&format!("{SAID}.length === 30 && !document.querySelector('#talks .unread').textContent"));
+    browser.wait("!document.getElementById('earlier').hidden");
+    browser.click("#earlier");
+    browser.wait("document.getElementById('earlier').hidden");
+
+    // Who looks at what was said earlier, or was found, has not seen what comes.
+    let unread_until = |unread: &str, seen: &str| {
+        browser.wait_text("#talks .unread", unread);
+        browser.value(seen);
+        browser.wait("!document.querySelector('#talks .unread').textContent");
+    };
+    browser.value("document.getElementById('said').scrollTop = 0");
+    one.say("Chat viewer below");
+    unread_until("1 unread", "document.getElementById('said').scrollTop = 1e6");
+    browser.enter("#words", &format!("29{ENTER}"));
+    browser.wait(&is_said(&["number 29"]));
+    one.say("Chat viewer not found");
+    browser.wait_text("#talks .unread", "1 unread");
+    browser.enter("#words", "\u{e00c}");
+    browser.wait("!document.querySelector('#talks .unread').textContent");
+    browser.wait(&format!("{SAID}.at(-1) === 'not found'"));
+
+    // What came to a terminal of the same name meanwhile, and is known no more, leaves no hole that nobody sees.
+    let mut other = terminal(&head_end, "viewer");
+    browser.wait("!document.getElementById('replaced').hidden");
+    for text in ["a", "b", "c", "d"] {
+        one.say(&format!("Chat viewer {text}"));
+        let line = other.wait_for(&format!("1 给你发消息:{text} "));
+        confirm(&mut other, &line);
+    }
+    browser.click("#take-back");
+    browser.wait(&format!("{SAID}.slice(0, 3).join() === 'b,c,d'"));
+    browser.wait("!document.getElementById('earlier').hidden");
+
+    // What is too long holds up nothing behind it.
+    browser.value("document.getElementById('text').value = 'x'.repeat(20_000)");
+    browser.value("document.getElementById('say').requestSubmit()");
+    browser.wait_text("#said .message[data-state='failed']", "The message is too long.");
+    browser.wait("document.getElementById('chat-state').dataset.state === 'live'");
+    browser.enter("#text", &format!("short{ENTER}"));
+    one.wait_for("viewer 给你发消息:short ");
+    assert!(head_end.stop().success());
+}
+
+#[test]
+fn a_browser_and_a_terminal_talk_and_nothing_is_lost_or_doubled_by_a_kill() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let (head_end, browser) = chat(directory.path(), |_| {});
     let mut one = terminal(&head_end, "1");
 
     // What comes is marked until it is seen, and is text whatever it looks like.
