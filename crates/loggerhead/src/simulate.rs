@@ -103,9 +103,10 @@ Examples:
 Examples:
   loggerhead simulate camera --to 127.0.0.1:2021 --cameras 3 --apps 5 --rate 0.1 --seconds 60
   loggerhead simulate camera --to 127.0.0.1:2021 --cameras 3 --apps 0 --seconds 60
-Each app logs in, synchronises its list of all the cameras up and down over data connections, asks for their states, and
-is told of their alarms. The head-end has to know the apps' accounts, or to enrol them by their password, and the cameras,
-as devices with kind = \"camera\"; a camera takes accounts_per_camera_max accounts.")]
+Each app logs in, synchronises its list of all the cameras up and down over data connections,
+asks for their states, and is told of their alarms. The head-end has to know the apps' accounts, or
+to enrol them by their password, and the cameras, as devices with kind = \"camera\"; a camera takes
+accounts_per_camera_max accounts.")]
     Camera(Box<camera::CameraArgs>),
     /// Devices without a protocol: they print JSON, or lines of any form, which are to be answered
     #[command(after_help = "\
@@ -117,9 +118,11 @@ The head-end has to know them, or to enrol them by their secret; lines that do n
     Raw(sensor::SensorArgs),
     /// People who send messages to themselves by line commands
     #[command(after_help = "\
-Example: loggerhead simulate line --to 127.0.0.1:2020 --users 100 --rate 2 --seconds 10
+Examples:
+  loggerhead simulate line --to 127.0.0.1:2020 --users 100 --rate 2 --seconds 10
+  loggerhead simulate line --to 127.0.0.1:2022 --encoding utf-8 --packets 3
 The head-end has to know them, or to enrol them by their password.")]
-    Line(people::PeopleArgs),
+    Line(people::LineArgs),
     /// People who send messages to themselves over WebSocket
     #[command(after_help = "\
 Example: loggerhead simulate chat --to 127.0.0.1:57211 --users 100 --rate 2 --seconds 10
@@ -223,8 +226,15 @@ pub(crate) async fn run(simulate: Simulate) -> anyhow::Result<ExitCode> {
         Simulate::KukaProxy(args) => proxy::run(&args).await,
         Simulate::Camera(args) => camera::run(&args).await,
         Simulate::Raw(args) => run_crowd(&args.crowd, args.who()?).await,
-        Simulate::Line(args) => see_through(&args.course(), |patience| people::launch("line", &args, patience)).await,
-        Simulate::Chat(args) => see_through(&args.course(), |patience| people::launch("chat", &args, patience)).await,
+        Simulate::Line(args) => {
+            let settings = args.settings();
+            see_through(&args.people.course(), |patience| people::launch("line", &args.people, &settings, patience))
+                .await
+        }
+        Simulate::Chat(args) => {
+            let settings = toml::Table::new();
+            see_through(&args.course(), |patience| people::launch("chat", &args, &settings, patience)).await
+        }
     }
 }
 

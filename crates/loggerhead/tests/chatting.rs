@@ -157,11 +157,15 @@ fn simulated_people_of_both_protocols_are_answered() {
              enroll = \"accept\"\nsecrets = [\"text:IJKLMNOPQRSTUVWX\"]\n"
         )
     };
-    let head_end = HeadEnd::start(directory.path(), &[listener("line"), listener("chat")].concat());
-    for protocol in ["line", "chat"] {
-        let (to, name) = (address(&head_end, protocol), format!("{protocol}-"));
+    let utf_8 = listener("line").replacen("\"line\"", "\"utf-8\"", 1);
+    let utf_8 = [&utf_8, "[listener.line]\nencoding = \"utf-8\"\n"].concat();
+    let head_end = HeadEnd::start(directory.path(), &[listener("line"), listener("chat"), utf_8].concat());
+    for (name, protocol, more) in
+        [("line", "line", &[][..]), ("chat", "chat", &[]), ("utf-8", "line", &["--encoding", "utf-8"])]
+    {
+        let (to, name) = (address(&head_end, name), format!("{name}-"));
         let options = ["--users", "3", "--packets", "4", "--rate", "50", "--patience", "120", "--json"];
-        let said = run(&[&["simulate", protocol, "--to", &to, "--name", &name][..], &options].concat());
+        let said = run(&[&["simulate", protocol, "--to", &to, "--name", &name][..], &options, more].concat());
         let summary: Value = serde_json::from_str(&said).expect("JSON");
         assert_eq!(summary.get("packets_acked"), Some(&json!(12)), "{said}");
     }

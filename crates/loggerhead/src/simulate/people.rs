@@ -62,6 +62,23 @@ pub(crate) struct PeopleArgs {
     json: bool,
 }
 
+/// Options of `simulate line`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct LineArgs {
+    #[command(flatten)]
+    pub(super) people: PeopleArgs,
+    /// In which bytes the listener speaks
+    #[arg(long, value_name = "ENCODING", default_value = "gb2312", value_parser = ["gb2312", "utf-8"])]
+    encoding: String,
+}
+
+impl LineArgs {
+    /// What stands in the settings of each besides who it is.
+    pub(super) fn settings(&self) -> toml::Table {
+        toml::Table::from_iter([("encoding".to_owned(), self.encoding.as_str().into())])
+    }
+}
+
 impl PeopleArgs {
     /// What it has in common with other simulations.
     pub(super) fn course(&self) -> Course {
@@ -70,11 +87,16 @@ impl PeopleArgs {
     }
 }
 
-/// Sets people to work who speak this protocol.
+/// Sets people to work who speak this protocol, with these settings besides who they are.
 ///
 /// # Errors
 /// When an option cannot be, or a file or thread cannot be had.
-pub(super) fn launch(name: &'static str, args: &PeopleArgs, patience: Duration) -> anyhow::Result<Fleet> {
+pub(super) fn launch(
+    name: &'static str,
+    args: &PeopleArgs,
+    settings: &toml::Table,
+    patience: Duration,
+) -> anyhow::Result<Fleet> {
     limits::raise_files();
     let protocol = loggerhead_protocols::find(name).with_context(|| format!("this build has no protocol `{name}`"))?;
     args.to.check(protocol)?;
@@ -94,7 +116,8 @@ pub(super) fn launch(name: &'static str, args: &PeopleArgs, patience: Duration) 
         step_ms: i64::try_from(interval.as_millis()).unwrap_or(i64::MAX).max(1),
         stay: args.seconds.is_some() || args.packets.is_none(),
     };
-    let births = (1..=args.users).map(|number| birth(args, protocol, &plan, number)).collect::<Result<_, _>>()?;
+    let birth = |number| birth(args, protocol, settings.clone(), &plan, number);
+    let births = (1..=args.users).map(birth).collect::<Result<_, _>>()?;
     let shared = Shared {
         target: Target { address: args.to.clone(), tls: None, way: args.way.clone() },
         meters: Meters::new(1, 1),
@@ -105,10 +128,15 @@ pub(super) fn launch(name: &'static str, args: &PeopleArgs, patience: Duration) 
     Fleet::launch(Arc::new(shared), births, 1, patience)
 }
 
-fn birth(args: &PeopleArgs, protocol: &Protocol, plan: &Plan, number: u32) -> anyhow::Result<Birth> {
+fn birth(
+    args: &PeopleArgs,
+    protocol: &Protocol,
+    mut settings: toml::Table,
+    plan: &Plan,
+    number: u32,
+) -> anyhow::Result<Birth> {
     let name = format!("{}{number}", args.name);
     let id = DeviceId::from_identity(&Identity::new(&name).context("--name")?);
-    let mut settings = toml::Table::new();
     settings.insert("user".to_owned(), name.into());
     settings.insert("secret".to_owned(), args.secret.as_str().into());
     settings.insert("reconnect_ms".to_owned(), i64::from(args.reconnect_ms).into());
