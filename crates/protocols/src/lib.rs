@@ -17,6 +17,7 @@ mod reporter;
 mod retry;
 mod session;
 mod settings;
+mod simulated;
 #[cfg(test)]
 mod vectors;
 mod wire;

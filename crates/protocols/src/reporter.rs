@@ -8,7 +8,8 @@ use bytes::Bytes;
 use loggerhead_model::{Event, EventKind, Report, Severity, Ticket};
 
 use crate::reconnect::Attempts;
-use crate::{CloseReason, Fault, Input, Now, Output, Session};
+use crate::simulated::Simulated;
+use crate::{Fault, Input, Now, Output, Session};
 
 /// How a protocol says reports and is answered.
 pub(crate) trait Speech: Send {
@@ -94,13 +95,17 @@ impl<S: Speech> Reporter<S> {
         }
     }
 
-    fn offer(&mut self, now: Now, ticket: Ticket, report: &Report) {
-        self.sequence += 1;
-        let (bytes, mark) = self.speech.say(self.sequence, report);
-        self.waiting.push_back(Sent { mark, ticket, bytes });
-        self.send_waiting(now);
+    fn send_waiting(&mut self, now: Now) {
+        while matches!(self.stage, Stage::In) && self.flying.len() < self.pace.window_max {
+            let Some(next) = self.waiting.pop_front() else { break };
+            self.outputs.push_back(Output::Send(next.bytes.clone()));
+            self.asked_at.get_or_insert(now.elapsed);
+            self.flying.push_back(next);
+        }
     }
+}
 
+impl<S: Speech> Simulated for Reporter<S> {
     fn connected(&mut self, now: Now) {
         self.speech.begin();
         self.asked_at = None;
@@ -125,15 +130,6 @@ impl<S: Speech> Reporter<S> {
             return;
         }
         self.stage = Stage::Away(now.elapsed + self.attempts.pause(self.pace.reconnect));
-    }
-
-    fn send_waiting(&mut self, now: Now) {
-        while matches!(self.stage, Stage::In) && self.flying.len() < self.pace.window_max {
-            let Some(next) = self.waiting.pop_front() else { break };
-            self.outputs.push_back(Output::Send(next.bytes.clone()));
-            self.asked_at.get_or_insert(now.elapsed);
-            self.flying.push_back(next);
-        }
     }
 
     fn bytes(&mut self, now: Now, bytes: &[u8]) -> Result<(), Fault> {
@@ -171,43 +167,29 @@ impl<S: Speech> Reporter<S> {
             Stage::Connecting | Stage::Ended => None,
         }
     }
+
+    fn offer(&mut self, now: Now, ticket: Ticket, report: &Report) {
+        self.sequence += 1;
+        let (bytes, mark) = self.speech.say(self.sequence, report);
+        self.waiting.push_back(Sent { mark, ticket, bytes });
+        self.send_waiting(now);
+    }
+
+    fn end(&mut self) {
+        self.stage = Stage::Ended;
+    }
+
+    fn outputs(&mut self) -> &mut VecDeque<Output> {
+        &mut self.outputs
+    }
 }
 
 impl<S: Speech> Session for Reporter<S> {
     fn handle(&mut self, now: Now, input: Input<'_>) -> Result<(), Fault> {
-        let taken = match input {
-            Input::Connected => {
-                self.connected(now);
-                Ok(())
-            }
-            Input::Disconnected => {
-                self.disconnected(now);
-                Ok(())
-            }
-            Input::Bytes(bytes) => self.bytes(now, bytes),
-            Input::Wake => self.wake(now),
-            Input::Eof => {
-                self.outputs.push_back(Output::Close(CloseReason::PeerDone));
-                Ok(())
-            }
-            Input::Offer(ticket, report) => {
-                self.offer(now, ticket, &report);
-                Ok(())
-            }
-            Input::Shutdown(reason) => {
-                self.stage = Stage::Ended;
-                self.outputs.push_back(Output::Close(reason));
-                Ok(())
-            }
-            Input::Answer(_) | Input::Stored(_) | Input::NotStored(_) | Input::Command(_) => Ok(()),
-        };
-        if let Err(fault) = &taken {
-            self.outputs.push_back(Output::Close(CloseReason::Fault(fault.reason.clone())));
-        }
-        taken
+        self.take_in(now, input)
     }
 
     fn poll(&mut self) -> Output {
-        self.outputs.pop_front().unwrap_or_else(|| Output::Idle { wake_at: self.next_wake() })
+        self.next_output()
     }
 }

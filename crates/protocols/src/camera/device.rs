@@ -10,7 +10,8 @@ use super::frame::{BareLf, FRAME_BYTES_MAX, Frames, Framing};
 use super::message::{Command, Spelling, Style};
 use super::settings::DeviceSide;
 use crate::reconnect::Attempts;
-use crate::{CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session, SettingsError};
+use crate::simulated::Simulated;
+use crate::{Fault, FaultKind, Input, Now, Opening, Output, Session, SettingsError};
 
 /// How long the head-end may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
@@ -80,22 +81,6 @@ impl Device {
         self.outputs.push_back(Output::Event(event));
     }
 
-    fn connected(&mut self, now: Now) {
-        self.frames = Frames::default();
-        self.sent_at = None;
-        self.stage = Stage::Entering(now.elapsed + ANSWER_WAIT);
-        let login = format!("{}|{}", self.settings.camera, self.settings.password().unwrap_or_default());
-        self.say(Command::CameraLogin, &login);
-    }
-
-    fn disconnected(&mut self, now: Now) {
-        if matches!(self.stage, Stage::Ended | Stage::Away(_)) {
-            return;
-        }
-        let pause = self.attempts.pause(Duration::from_millis(self.settings.reconnect_ms));
-        self.stage = Stage::Away(now.elapsed + pause);
-    }
-
     /// Sends the first of what waits, unless it is on its way.
     fn send_next(&mut self, now: Now) {
         if self.sent_at.is_some() || !matches!(self.stage, Stage::In) {
@@ -134,6 +119,24 @@ impl Device {
             Some(_) | None => {}
         }
         Ok(())
+    }
+}
+
+impl Simulated for Device {
+    fn connected(&mut self, now: Now) {
+        self.frames = Frames::default();
+        self.sent_at = None;
+        self.stage = Stage::Entering(now.elapsed + ANSWER_WAIT);
+        let login = format!("{}|{}", self.settings.camera, self.settings.password().unwrap_or_default());
+        self.say(Command::CameraLogin, &login);
+    }
+
+    fn disconnected(&mut self, now: Now) {
+        if matches!(self.stage, Stage::Ended | Stage::Away(_)) {
+            return;
+        }
+        let pause = self.attempts.pause(Duration::from_millis(self.settings.reconnect_ms));
+        self.stage = Stage::Away(now.elapsed + pause);
     }
 
     fn bytes(&mut self, now: Now, bytes: &[u8]) -> Result<(), Fault> {
@@ -184,43 +187,22 @@ impl Device {
         self.waiting.push_back(Alarm { ticket, what, at_ms: measured_at.unix_ms() });
         self.send_next(now);
     }
+
+    fn end(&mut self) {
+        self.stage = Stage::Ended;
+    }
+
+    fn outputs(&mut self) -> &mut VecDeque<Output> {
+        &mut self.outputs
+    }
 }
 
 impl Session for Device {
     fn handle(&mut self, now: Now, input: Input<'_>) -> Result<(), Fault> {
-        let taken = match input {
-            Input::Connected => {
-                self.connected(now);
-                Ok(())
-            }
-            Input::Disconnected => {
-                self.disconnected(now);
-                Ok(())
-            }
-            Input::Bytes(bytes) => self.bytes(now, bytes),
-            Input::Wake => self.wake(now),
-            Input::Eof => {
-                self.outputs.push_back(Output::Close(CloseReason::PeerDone));
-                Ok(())
-            }
-            Input::Offer(ticket, report) => {
-                self.offer(now, ticket, &report);
-                Ok(())
-            }
-            Input::Shutdown(reason) => {
-                self.stage = Stage::Ended;
-                self.outputs.push_back(Output::Close(reason));
-                Ok(())
-            }
-            Input::Answer(_) | Input::Stored(_) | Input::NotStored(_) | Input::Command(_) => Ok(()),
-        };
-        if let Err(fault) = &taken {
-            self.outputs.push_back(Output::Close(CloseReason::Fault(fault.reason.clone())));
-        }
-        taken
+        self.take_in(now, input)
     }
 
     fn poll(&mut self) -> Output {
-        self.outputs.pop_front().unwrap_or_else(|| Output::Idle { wake_at: self.next_wake() })
+        self.next_output()
     }
 }

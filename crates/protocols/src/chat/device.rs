@@ -11,9 +11,10 @@ use super::message::{Reason, Reply, Request};
 use super::settings::DeviceSide;
 use crate::office::MessageId;
 use crate::reconnect::{Attempts, Jitter};
+use crate::simulated::Simulated;
 use crate::websocket::frame::{Sender, masked_pong, masked_text};
 use crate::websocket::handshake::{EMPTY_LINE, REQUEST_BYTES_MAX};
-use crate::{CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session, SettingsError};
+use crate::{Fault, FaultKind, Input, Now, Opening, Output, Session, SettingsError};
 
 /// How long the head-end may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
@@ -91,24 +92,6 @@ impl Device {
         self.outputs.push_back(Output::Send(Bytes::from(masked_text(&text, mask))));
     }
 
-    fn connected(&mut self, now: Now) {
-        self.sent_at = None;
-        self.asked_at = None;
-        self.stage = Stage::Shaking(now.elapsed + ANSWER_WAIT, Vec::new());
-        let request = "GET /chat HTTP/1.1\r\nHost: head-end\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-        self.outputs.push_back(Output::Send(Bytes::from_static(request.as_bytes())));
-    }
-
-    fn disconnected(&mut self, now: Now) {
-        if matches!(self.stage, Stage::Ended | Stage::Away(_)) {
-            return;
-        }
-        let pause = self.attempts.pause(Duration::from_millis(self.settings.reconnect_ms));
-        let pause = pause / 2 + self.jitter.part_of(pause / 2);
-        self.stage = Stage::Away(now.elapsed + pause);
-    }
-
     fn logged_in(&mut self, now: Now) {
         self.outputs.push_back(Output::Event(Event {
             at: now.wall,
@@ -129,36 +112,6 @@ impl Device {
         let (to, text, id) = (Some(self.settings.user.clone()), text.clone(), id.to_string());
         self.sent_at = Some(now.elapsed);
         self.say(&Request::Say { id, room: None, to, text });
-    }
-
-    fn bytes(&mut self, now: Now, bytes: &[u8]) -> Result<(), Fault> {
-        let mut rest = bytes;
-        if let Stage::Shaking(_, response) = &mut self.stage {
-            let before = response.len();
-            response.extend_from_slice(bytes);
-            let Some(end) = memchr::memmem::find(response, EMPTY_LINE).map(|end| end + EMPTY_LINE.len()) else {
-                let is_short = response.len() < REQUEST_BYTES_MAX;
-                return if is_short { Ok(()) } else { Err(Fault::new(FaultKind::TooLarge, "an endless response")) };
-            };
-            if !response.starts_with(b"HTTP/1.1 101 ") {
-                return Err(Fault::new(FaultKind::OutOfOrder, "the head-end takes no WebSocket here"));
-            }
-            rest = bytes.get(end - before..).unwrap_or_default();
-            self.stage = Stage::Entering(now.elapsed + ANSWER_WAIT, Texts::of(Sender::Server, TEXT_BYTES_LIMIT));
-            let (name, secret) = (self.settings.user.clone(), self.settings.password().to_owned());
-            self.say(&Request::Login { name, secret });
-        }
-        let (Stage::Entering(_, texts) | Stage::In(texts)) = &mut self.stage else { return Ok(()) };
-        let mut gathered = Gathered::default();
-        let read = texts.read(rest, &mut gathered);
-        if let Some(ping) = gathered.ping {
-            let mask = self.mask();
-            self.outputs.push_back(Output::Send(Bytes::from(masked_pong(&ping, mask))));
-        }
-        for text in gathered.texts {
-            self.text(now, &text)?;
-        }
-        read.map_err(|violation| Fault::new(FaultKind::Malformed, violation.reason))
     }
 
     fn text(&mut self, now: Now, text: &str) -> Result<(), Fault> {
@@ -203,6 +156,62 @@ impl Device {
         }
         Ok(())
     }
+}
+
+/// The words of a report: what its readings say.
+fn text_of(report: &Report) -> String {
+    let values: Vec<_> = report.readings().map(|reading| reading.value.to_string()).collect();
+    values.join(",")
+}
+
+impl Simulated for Device {
+    fn connected(&mut self, now: Now) {
+        self.sent_at = None;
+        self.asked_at = None;
+        self.stage = Stage::Shaking(now.elapsed + ANSWER_WAIT, Vec::new());
+        let request = "GET /chat HTTP/1.1\r\nHost: head-end\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+        self.outputs.push_back(Output::Send(Bytes::from_static(request.as_bytes())));
+    }
+
+    fn disconnected(&mut self, now: Now) {
+        if matches!(self.stage, Stage::Ended | Stage::Away(_)) {
+            return;
+        }
+        let pause = self.attempts.pause(Duration::from_millis(self.settings.reconnect_ms));
+        let pause = pause / 2 + self.jitter.part_of(pause / 2);
+        self.stage = Stage::Away(now.elapsed + pause);
+    }
+
+    fn bytes(&mut self, now: Now, bytes: &[u8]) -> Result<(), Fault> {
+        let mut rest = bytes;
+        if let Stage::Shaking(_, response) = &mut self.stage {
+            let before = response.len();
+            response.extend_from_slice(bytes);
+            let Some(end) = memchr::memmem::find(response, EMPTY_LINE).map(|end| end + EMPTY_LINE.len()) else {
+                let is_short = response.len() < REQUEST_BYTES_MAX;
+                return if is_short { Ok(()) } else { Err(Fault::new(FaultKind::TooLarge, "an endless response")) };
+            };
+            if !response.starts_with(b"HTTP/1.1 101 ") {
+                return Err(Fault::new(FaultKind::OutOfOrder, "the head-end takes no WebSocket here"));
+            }
+            rest = bytes.get(end - before..).unwrap_or_default();
+            self.stage = Stage::Entering(now.elapsed + ANSWER_WAIT, Texts::of(Sender::Server, TEXT_BYTES_LIMIT));
+            let (name, secret) = (self.settings.user.clone(), self.settings.password().to_owned());
+            self.say(&Request::Login { name, secret });
+        }
+        let (Stage::Entering(_, texts) | Stage::In(texts)) = &mut self.stage else { return Ok(()) };
+        let mut gathered = Gathered::default();
+        let read = texts.read(rest, &mut gathered);
+        if let Some(ping) = gathered.ping {
+            let mask = self.mask();
+            self.outputs.push_back(Output::Send(Bytes::from(masked_pong(&ping, mask))));
+        }
+        for text in gathered.texts {
+            self.text(now, &text)?;
+        }
+        read.map_err(|violation| Fault::new(FaultKind::Malformed, violation.reason))
+    }
 
     fn wake(&mut self, now: Now) -> Result<(), Fault> {
         let silent = |what: &'static str| Err(Fault::new(FaultKind::TooSlow, what));
@@ -243,55 +252,28 @@ impl Device {
         }
     }
 
-    fn close(&mut self, reason: CloseReason) {
-        self.outputs.push_back(Output::Close(reason));
+    fn offer(&mut self, now: Now, ticket: Ticket, report: &Report) {
+        self.ids += 1;
+        let id = MessageId::make(&self.entropy, self.ids);
+        self.waiting.push_back((ticket, id, text_of(report)));
+        self.send_next(now);
     }
-}
 
-/// The words of a report: what its readings say.
-fn text_of(report: &Report) -> String {
-    let values: Vec<_> = report.readings().map(|reading| reading.value.to_string()).collect();
-    values.join(",")
+    fn end(&mut self) {
+        self.stage = Stage::Ended;
+    }
+
+    fn outputs(&mut self) -> &mut VecDeque<Output> {
+        &mut self.outputs
+    }
 }
 
 impl Session for Device {
     fn handle(&mut self, now: Now, input: Input<'_>) -> Result<(), Fault> {
-        let taken = match input {
-            Input::Connected => {
-                self.connected(now);
-                Ok(())
-            }
-            Input::Disconnected => {
-                self.disconnected(now);
-                Ok(())
-            }
-            Input::Bytes(bytes) => self.bytes(now, bytes),
-            Input::Wake => self.wake(now),
-            Input::Eof => {
-                self.close(CloseReason::PeerDone);
-                Ok(())
-            }
-            Input::Offer(ticket, report) => {
-                self.ids += 1;
-                let id = MessageId::make(&self.entropy, self.ids);
-                self.waiting.push_back((ticket, id, text_of(&report)));
-                self.send_next(now);
-                Ok(())
-            }
-            Input::Shutdown(reason) => {
-                self.stage = Stage::Ended;
-                self.close(reason);
-                Ok(())
-            }
-            Input::Answer(_) | Input::Stored(_) | Input::NotStored(_) | Input::Command(_) => Ok(()),
-        };
-        if let Err(fault) = &taken {
-            self.close(CloseReason::Fault(fault.reason.clone()));
-        }
-        taken
+        self.take_in(now, input)
     }
 
     fn poll(&mut self) -> Output {
-        self.outputs.pop_front().unwrap_or_else(|| Output::Idle { wake_at: self.next_wake() })
+        self.next_output()
     }
 }

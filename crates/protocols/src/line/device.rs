@@ -11,7 +11,8 @@ use super::message::{MessageId, Reply, ReplyEnd, Style};
 use super::settings::DeviceSide;
 use super::text::Controls;
 use crate::reconnect::Attempts;
-use crate::{CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session, SettingsError};
+use crate::simulated::Simulated;
+use crate::{Fault, FaultKind, Input, Now, Opening, Output, Session, SettingsError};
 
 /// How long the head-end may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
@@ -93,23 +94,6 @@ impl Device {
         self.style.write(reply, &mut out);
         out.truncate(out.len() - 2);
         out
-    }
-
-    fn connected(&mut self, now: Now) {
-        self.lines = Lines::default();
-        self.sent_at = None;
-        self.asked_at = None;
-        self.stage = Stage::Entering(now.elapsed + ANSWER_WAIT);
-        let password = self.settings.secret.strip_prefix("text:").unwrap_or_default();
-        let check = format!("Check {} {password}", self.settings.user);
-        self.say(&check);
-    }
-
-    fn disconnected(&mut self, now: Now) {
-        if matches!(self.stage, Stage::Ended | Stage::Away(_)) {
-            return;
-        }
-        self.stage = Stage::Away(now.elapsed + self.attempts.pause(Duration::from_millis(self.settings.reconnect_ms)));
     }
 
     fn logged_in(&mut self, now: Now) {
@@ -197,6 +181,31 @@ impl Device {
             self.send_next(now);
         }
     }
+}
+
+/// The words of a report: what its readings say.
+fn text_of(report: &Report) -> String {
+    let values: Vec<_> = report.readings().map(|reading| reading.value.to_string()).collect();
+    values.join(",").replace(|character: char| character == ' ' || character.is_control(), "_")
+}
+
+impl Simulated for Device {
+    fn connected(&mut self, now: Now) {
+        self.lines = Lines::default();
+        self.sent_at = None;
+        self.asked_at = None;
+        self.stage = Stage::Entering(now.elapsed + ANSWER_WAIT);
+        let password = self.settings.secret.strip_prefix("text:").unwrap_or_default();
+        let check = format!("Check {} {password}", self.settings.user);
+        self.say(&check);
+    }
+
+    fn disconnected(&mut self, now: Now) {
+        if matches!(self.stage, Stage::Ended | Stage::Away(_)) {
+            return;
+        }
+        self.stage = Stage::Away(now.elapsed + self.attempts.pause(Duration::from_millis(self.settings.reconnect_ms)));
+    }
 
     fn bytes(&mut self, now: Now, bytes: &[u8]) -> Result<(), Fault> {
         self.lines.push(bytes);
@@ -245,53 +254,26 @@ impl Device {
         }
     }
 
-    fn close(&mut self, reason: CloseReason) {
-        self.outputs.push_back(Output::Close(reason));
+    fn offer(&mut self, now: Now, ticket: Ticket, report: &Report) {
+        self.waiting.push_back((ticket, text_of(report)));
+        self.send_next(now);
     }
-}
 
-/// The words of a report: what its readings say.
-fn text_of(report: &Report) -> String {
-    let values: Vec<_> = report.readings().map(|reading| reading.value.to_string()).collect();
-    values.join(",").replace(|character: char| character == ' ' || character.is_control(), "_")
+    fn end(&mut self) {
+        self.stage = Stage::Ended;
+    }
+
+    fn outputs(&mut self) -> &mut VecDeque<Output> {
+        &mut self.outputs
+    }
 }
 
 impl Session for Device {
     fn handle(&mut self, now: Now, input: Input<'_>) -> Result<(), Fault> {
-        let taken = match input {
-            Input::Connected => {
-                self.connected(now);
-                Ok(())
-            }
-            Input::Disconnected => {
-                self.disconnected(now);
-                Ok(())
-            }
-            Input::Bytes(bytes) => self.bytes(now, bytes),
-            Input::Wake => self.wake(now),
-            Input::Eof => {
-                self.close(CloseReason::PeerDone);
-                Ok(())
-            }
-            Input::Offer(ticket, report) => {
-                self.waiting.push_back((ticket, text_of(&report)));
-                self.send_next(now);
-                Ok(())
-            }
-            Input::Shutdown(reason) => {
-                self.stage = Stage::Ended;
-                self.close(reason);
-                Ok(())
-            }
-            Input::Answer(_) | Input::Stored(_) | Input::NotStored(_) | Input::Command(_) => Ok(()),
-        };
-        if let Err(fault) = &taken {
-            self.close(CloseReason::Fault(fault.reason.clone()));
-        }
-        taken
+        self.take_in(now, input)
     }
 
     fn poll(&mut self) -> Output {
-        self.outputs.pop_front().unwrap_or_else(|| Output::Idle { wake_at: self.next_wake() })
+        self.next_output()
     }
 }
