@@ -12,6 +12,7 @@ use loggerhead_model::{CommandState, DeviceId, Identity, Note, RawFrame, Receipt
 
 use super::access::{Asker, Rules};
 use super::authenticating::Authentication;
+use super::broker::fleeting::Rest;
 use super::broker::message::Message;
 use super::broker::timing::Leaving;
 use super::broker::{Broker, Pending, Place};
@@ -97,8 +98,8 @@ pub(super) struct HeadEnd {
     pub(super) taken: usize,
     /// Messages of QoS 0 that came one after the other and are passed on together.
     pub(super) round: Vec<Arc<Message>>,
-    /// Until when it reads no further, while others are behind with what it published.
-    pub(super) rests_until: Option<Duration>,
+    /// It reads no further, while others are behind with what it published.
+    pub(super) rest: Option<Rest>,
     /// What may have come for the client since it was last looked for.
     pub(super) may_have_mail: bool,
     pub(super) keep_alive: Option<Duration>,
@@ -151,7 +152,7 @@ impl HeadEnd {
             given: None,
             taken: 0,
             round: Vec::new(),
-            rests_until: None,
+            rest: None,
             may_have_mail: false,
             keep_alive: None,
             expiry_s: 0,
@@ -182,7 +183,7 @@ impl HeadEnd {
     fn may_go_on(&self) -> bool {
         self.ending.is_none()
             && self.given.is_none()
-            && self.rests_until.is_none()
+            && self.rest.is_none()
             && self.waiting.len() < WAITING_MAX
             && matches!(self.stage, Stage::Strange | Stage::Challenged(_) | Stage::In)
     }
@@ -459,8 +460,7 @@ impl HeadEnd {
             }
             Stage::In => {
                 self.may_have_mail = true;
-                let rest = |until| self.broker.with(|inside| inside.rest_until(until, now.elapsed));
-                self.rests_until = self.rests_until.and_then(rest);
+                self.rest = self.rest.and_then(|rest| self.broker.with(|inside| inside.rest_on(rest, now.elapsed)));
             }
             Stage::Strange | Stage::Challenged(_) | Stage::Proving(_) | Stage::Entering | Stage::Ended => {}
         }
@@ -518,7 +518,11 @@ impl HeadEnd {
             Stage::In => self.keep_alive.map(|limit| self.heard_at + limit),
             Stage::Ended => None,
         };
-        deadline.into_iter().chain(self.rests_until).chain(self.ending.as_ref().map(|(at, _)| *at)).min()
+        deadline
+            .into_iter()
+            .chain(self.rest.map(|rest| rest.until))
+            .chain(self.ending.as_ref().map(|(at, _)| *at))
+            .min()
     }
 
     fn take_in(&mut self, now: Now, input: Input<'_>) -> Result<(), Breach> {

@@ -109,11 +109,11 @@ impl HeadEnd {
             return;
         }
         let (round, waker) = (std::mem::take(&mut self.round), &self.waker);
-        let (notes, rests_until) = self.broker.with(|inside| {
+        let (notes, rest) = self.broker.with(|inside| {
             let notes = inside.pass_fleeting(&round, now.elapsed);
             (notes, inside.rest(waker))
         });
-        self.rests_until = self.rests_until.max(rests_until);
+        self.rest = rest.or(self.rest);
         self.keep(now, notes);
     }
 

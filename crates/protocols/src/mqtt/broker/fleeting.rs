@@ -84,16 +84,26 @@ impl Fleeting {
 pub(super) struct Crowd {
     /// When something was published last.
     now: Duration,
-    /// Who is behind and may catch up.
+    /// Who is behind and may catch up. When there is nobody any more, this crowd is over.
     clients: BTreeSet<ClientNumber>,
+    /// Of this crowd, counted from the first.
+    number: u64,
     /// Bytes that they took since it was looked last.
     progress: usize,
-    /// When it is looked again.
-    rests_until: Duration,
+    /// When it is looked whether they catch up.
+    looked_at: Duration,
     /// A message of this round was for one of them.
     is_met: bool,
-    /// Wakes the publishers that rest until there is none, each once for each rest.
+    /// Wakes the publishers that rest for this crowd, each once for each rest.
     resting: Vec<Waker>,
+}
+
+/// The rest of a publisher. Whatever comes after its crowd is another one's: who has rested publishes before it rests again.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::mqtt) struct Rest {
+    crowd: u64,
+    /// When it is looked again.
+    pub(in crate::mqtt) until: Duration,
 }
 
 impl Crowd {
@@ -106,6 +116,11 @@ impl Crowd {
     /// A message was left for a client.
     pub(super) fn look_at(&mut self, number: ClientNumber, fleeting: &Fleeting) {
         if fleeting.is_crowded(self.now) {
+            if self.clients.is_empty() {
+                self.number += 1;
+                self.progress = 0;
+                self.looked_at = self.now + REST;
+            }
             self.clients.insert(number);
             self.is_met = true;
         }
@@ -115,9 +130,7 @@ impl Crowd {
 impl Inside {
     /// So many bytes were sent to a client, or it is gone: when it was the last one behind, all go on.
     pub(in crate::mqtt) fn relieve(&mut self, number: ClientNumber, bytes: usize) {
-        if self.crowd.clients.is_empty() {
-            self.crowd.progress = 0;
-        } else if self.crowd.clients.contains(&number) {
+        if self.crowd.clients.contains(&number) {
             self.crowd.progress += bytes;
         }
         if let Some(client) = self.any(number) {
@@ -132,29 +145,27 @@ impl Inside {
         }
     }
 
-    /// Until when who has just published, and is woken by `waker`, is to rest.
-    pub(in crate::mqtt) fn rest(&mut self, waker: &Waker) -> Option<Duration> {
+    /// How who has just published, and is woken by `waker`, is to rest.
+    pub(in crate::mqtt) fn rest(&mut self, waker: &Waker) -> Option<Rest> {
         std::mem::take(&mut self.crowd.is_met).then(|| {
             self.crowd.resting.push(waker.clone());
-            self.crowd.now + REST
+            Rest { crowd: self.crowd.number, until: self.crowd.looked_at }
         })
     }
 
-    /// Until when who rests until then is to rest: no longer when nobody is behind any more, and longer while they catch up.
-    pub(in crate::mqtt) fn rest_until(&mut self, until: Duration, now: Duration) -> Option<Duration> {
-        if self.crowd.clients.is_empty() {
+    /// How who rests is to go on resting: not when its crowd is over, and longer while they catch up.
+    pub(in crate::mqtt) fn rest_on(&mut self, rest: Rest, now: Duration) -> Option<Rest> {
+        if self.crowd.clients.is_empty() || rest.crowd != self.crowd.number {
             return None;
         }
-        let until = until.max(self.crowd.rests_until);
-        if now < until {
-            return Some(until);
+        if now >= self.crowd.looked_at {
+            if std::mem::take(&mut self.crowd.progress) < PROGRESS_BYTES {
+                self.leave_behind(now);
+                return None;
+            }
+            self.crowd.looked_at = now + REST;
         }
-        if std::mem::take(&mut self.crowd.progress) < PROGRESS_BYTES {
-            self.leave_behind(now);
-            return None;
-        }
-        self.crowd.rests_until = now + REST;
-        Some(self.crowd.rests_until)
+        Some(Rest { until: self.crowd.looked_at, ..rest })
     }
 
     /// All who are behind did not catch up in time: nobody rests for them for a while.
@@ -173,5 +184,32 @@ impl Inside {
             client.drop_fleeting();
         }
         self.relieve(number, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+    use std::time::Duration;
+
+    use super::super::Inside;
+    use super::{CROWDED_BYTES, Fleeting, REST, Rest};
+
+    /// A publisher meets a client that is behind.
+    fn meet(inside: &mut Inside, now: Duration) -> Rest {
+        inside.crowd.begin(now);
+        inside.crowd.look_at(7, &Fleeting { bytes: CROWDED_BYTES, ..Fleeting::default() });
+        inside.rest(Waker::noop()).expect("it is crowded")
+    }
+
+    #[test]
+    fn who_rested_for_one_crowd_neither_waits_for_the_next_nor_ends_its_rest() {
+        let mut inside = Inside::default();
+        let first = meet(&mut inside, Duration::ZERO);
+        inside.relieve(7, CROWDED_BYTES);
+        let later = REST / 2;
+        let second = meet(&mut inside, later);
+        assert!(inside.rest_on(first, REST).is_none(), "its crowd is over");
+        assert_eq!(inside.rest_on(second, REST).map(|rest| rest.until), Some(later + REST));
     }
 }
