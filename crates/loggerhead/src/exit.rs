@@ -1,7 +1,8 @@
 //! Exit codes, which scripts may rely on.
 
-use std::fmt;
+use std::path::Path;
 use std::process::ExitCode;
+use std::{fmt, io};
 
 use loggerhead_store::StoreError;
 
@@ -54,6 +55,12 @@ impl Failure {
     /// An error that ends the process with `exit` after printing `text`.
     pub(crate) fn new(exit: Exit, text: impl Into<String>) -> Self {
         Self { exit, text: text.into() }
+    }
+
+    /// One of a file that cannot be opened: `NotFound` when it is not there.
+    pub(crate) fn of_file(path: &Path, error: &io::Error) -> Self {
+        let exit = if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failed };
+        Self::new(exit, format!("{}: {error}", path.display()))
     }
 }
 
@@ -125,9 +132,9 @@ fn of_client(error: &ClientError) -> Exit {
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-    })
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe))
 }
 
 #[cfg(test)]

@@ -130,7 +130,7 @@ fn head(args: &SendArgs, secret: Option<String>, path: &Path) -> anyhow::Result<
     let doing = || path.display().to_string();
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| Failure::new(Exit::Usage, format!("{} has no name to send", path.display())))?;
-    let mut file = File::open(path).with_context(doing)?;
+    let mut file = File::open(path).map_err(|error| Failure::of_file(path, &error))?;
     let size = file.metadata().with_context(doing)?.len();
     let bar = terminal::byte_bar("reading");
     bar.set_length(size);

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::path::Path;
 
 use anyhow::Context as _;
 use loggerhead_web::inspect::{Input, from_hex};
@@ -21,10 +22,7 @@ pub(super) fn read(file: &str) -> anyhow::Result<Input> {
     if file == "-" {
         io::stdin().lock().take(limit).read_to_end(&mut bytes).context("standard input")?;
     } else {
-        let opened = File::open(file).map_err(|error| {
-            let exit = if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failed };
-            Failure::new(exit, format!("{file}: {error}"))
-        })?;
+        let opened = File::open(file).map_err(|error| Failure::of_file(Path::new(file), &error))?;
         opened.take(limit).read_to_end(&mut bytes).with_context(|| file.to_owned())?;
     }
     if bytes.len() as u64 > INPUT_BYTES_MAX {

@@ -71,7 +71,7 @@ fn send_proves_the_secret_and_says_what_is_wrong_at_once() {
     assert_fails(&["send", &one, "--to", &plain], 4, "does not know a sender");
     assert!(head_end.stop().success());
     assert_fails(&["send", &one, "--to", &plain], 4, "connecting");
-    assert_fails(&["send", "/nowhere/file", "--to", &plain], 1, "/nowhere/file");
+    assert_fails(&["send", "/nowhere/file", "--to", &plain], 3, "/nowhere/file");
 }
 
 /// Runs curl against the private socket of a head-end.
