@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 
+use crate::DeviceSettings;
+
 /// A setting that cannot be.
 #[derive(Debug, thiserror::Error)]
 #[error("{key}: {reason}")]
@@ -12,6 +14,13 @@ pub struct SettingsError {
     pub key: String,
     /// What is wrong with it and what would be right.
     pub reason: String,
+}
+
+impl SettingsError {
+    /// The same, of a device among those of a listener.
+    pub(crate) fn of(self, device: &DeviceSettings<'_>) -> Self {
+        Self { key: format!("{}: {}", device.identity, self.key), reason: self.reason }
+    }
 }
 
 /// Reads a table whose words are all known.

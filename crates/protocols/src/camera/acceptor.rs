@@ -56,10 +56,7 @@ impl Exchange for Shared {
         let settings = Settings::of_listener(settings)?;
         let mut cameras = Vec::new();
         for device in devices {
-            let own = OfDevice::of(device.table).map_err(|error| SettingsError {
-                key: format!("{}: {}", device.identity, error.key),
-                reason: error.reason,
-            })?;
+            let own = OfDevice::of(device.table).map_err(|error| error.of(&device))?;
             if own.kind == Kind::Camera {
                 let source = own.source.as_deref().and_then(|source| DeviceId::new(source).ok());
                 let source = source.unwrap_or_else(|| device.id.clone());

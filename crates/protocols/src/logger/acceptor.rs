@@ -5,19 +5,8 @@ use std::sync::Arc;
 use super::keys::Keyring;
 use super::session::{HeadEnd, Listener};
 use super::settings::{NamedKey, Settings};
-use crate::session::{Acceptor, Opening, Session};
-use crate::{DeviceSettings, Now, SettingsError};
-
-/// Makes the sessions of one listener.
-struct LoggerAcceptor {
-    listener: Arc<Listener>,
-}
-
-impl Acceptor for LoggerAcceptor {
-    fn open(&self, now: Now, opening: Opening) -> Box<dyn Session> {
-        Box::new(HeadEnd::new(Arc::clone(&self.listener), now, &opening))
-    }
-}
+use crate::session::{self, Acceptor};
+use crate::{DeviceSettings, SettingsError};
 
 /// Makes a listener's side from its settings and those of the devices that it serves.
 ///
@@ -29,14 +18,11 @@ pub(super) fn acceptor(
 ) -> Result<Box<dyn Acceptor>, SettingsError> {
     let (settings, mut keys) = Settings::of_listener(table)?;
     for device in devices {
-        let own = settings.with_device(device.table).map_err(|error| SettingsError {
-            key: format!("{}: {}", device.identity, error.key),
-            reason: error.reason,
-        })?;
+        let own = settings.with_device(device.table).map_err(|error| error.of(&device))?;
         keys.extend(own.aes_key.map(|key| NamedKey { label: "aes_key of the device".into(), key }));
     }
-    let listener = Listener { settings: Arc::new(settings), keyring: Keyring::new(keys.into_iter()) };
-    Ok(Box::new(LoggerAcceptor { listener: Arc::new(listener) }))
+    let listener = Arc::new(Listener { settings: Arc::new(settings), keyring: Keyring::new(keys.into_iter()) });
+    Ok(session::acceptor(move |now, opening| HeadEnd::new(Arc::clone(&listener), now, opening)))
 }
 
 /// Checks a device's settings.

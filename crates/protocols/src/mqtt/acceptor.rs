@@ -65,10 +65,7 @@ impl Exchange for Shared {
     ) -> Result<Box<dyn Acceptor>, SettingsError> {
         let settings = Settings::of_listener(settings)?;
         for device in devices {
-            settings.rules_of(device.table).map_err(|error| SettingsError {
-                key: format!("{}: {}", device.identity, error.key),
-                reason: error.reason,
-            })?;
+            settings.rules_of(device.table).map_err(|error| error.of(&device))?;
         }
         // Home Assistant shows what is passed on.
         let needs_all = settings.home_assistant.is_some();

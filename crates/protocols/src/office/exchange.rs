@@ -41,10 +41,7 @@ impl Exchange for Shared {
     ) -> Result<Box<dyn Acceptor>, SettingsError> {
         let listener = (self.listener)(Arc::clone(&self.office), settings)?;
         for device in devices {
-            check_account(device.table).map_err(|error| SettingsError {
-                key: format!("{}: {}", device.identity, error.key),
-                reason: error.reason,
-            })?;
+            check_account(device.table).map_err(|error| error.of(&device))?;
         }
         Ok(listener)
     }

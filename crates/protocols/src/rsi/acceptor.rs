@@ -34,10 +34,7 @@ pub(super) fn acceptor(
 ) -> Result<Box<dyn Acceptor>, SettingsError> {
     let settings = Settings::default().with(table)?;
     for device in devices {
-        settings.with(device.table).map_err(|error| SettingsError {
-            key: format!("{}: {}", device.identity, error.key),
-            reason: error.reason,
-        })?;
+        settings.with(device.table).map_err(|error| error.of(&device))?;
     }
     Ok(Box::new(RsiAcceptor { settings: Arc::new(settings), pins: Pins::default() }))
 }

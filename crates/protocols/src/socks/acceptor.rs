@@ -4,19 +4,8 @@ use std::sync::Arc;
 
 use super::session::HeadEnd;
 use super::settings::Settings;
-use crate::session::{Acceptor, Opening, Session};
-use crate::{DeviceSettings, Now, SettingsError};
-
-/// Makes the sessions of one listener.
-struct SocksAcceptor {
-    settings: Arc<Settings>,
-}
-
-impl Acceptor for SocksAcceptor {
-    fn open(&self, now: Now, opening: Opening) -> Box<dyn Session> {
-        Box::new(HeadEnd::new(Arc::clone(&self.settings), now, &opening))
-    }
-}
+use crate::session::{self, Acceptor};
+use crate::{DeviceSettings, SettingsError};
 
 /// Makes a listener's side from its settings and those of its users.
 ///
@@ -28,12 +17,10 @@ pub(super) fn acceptor(
 ) -> Result<Box<dyn Acceptor>, SettingsError> {
     let settings = Settings::of_listener(table)?;
     for device in devices {
-        settings.limits_of(device.table).map_err(|error| SettingsError {
-            key: format!("{}: {}", device.identity, error.key),
-            reason: error.reason,
-        })?;
+        settings.limits_of(device.table).map_err(|error| error.of(&device))?;
     }
-    Ok(Box::new(SocksAcceptor { settings: Arc::new(settings) }))
+    let settings = Arc::new(settings);
+    Ok(session::acceptor(move |now, opening| HeadEnd::new(Arc::clone(&settings), now, opening)))
 }
 
 /// Checks a user's settings.

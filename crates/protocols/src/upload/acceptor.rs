@@ -4,20 +4,9 @@ use std::sync::Arc;
 
 use super::session::HeadEnd;
 use super::settings::{OfDevice, Settings};
-use crate::session::{Acceptor, Opening, Session};
+use crate::session::{self, Acceptor};
 use crate::settings::read;
-use crate::{DeviceSettings, Now, SettingsError};
-
-/// Makes the sessions of one listener.
-struct UploadAcceptor {
-    settings: Arc<Settings>,
-}
-
-impl Acceptor for UploadAcceptor {
-    fn open(&self, now: Now, opening: Opening) -> Box<dyn Session> {
-        Box::new(HeadEnd::new(Arc::clone(&self.settings), now, &opening))
-    }
-}
+use crate::{DeviceSettings, SettingsError};
 
 /// Makes a listener's side from its settings and those of the devices that it serves.
 ///
@@ -28,12 +17,10 @@ pub(super) fn acceptor(
     devices: &mut dyn Iterator<Item = DeviceSettings<'_>>,
 ) -> Result<Box<dyn Acceptor>, SettingsError> {
     for device in devices {
-        check_device(device.table).map_err(|error| SettingsError {
-            key: format!("{}: {}", device.identity, error.key),
-            reason: error.reason,
-        })?;
+        check_device(device.table).map_err(|error| error.of(&device))?;
     }
-    Ok(Box::new(UploadAcceptor { settings: Arc::new(Settings::of(table)?) }))
+    let settings = Arc::new(Settings::of(table)?);
+    Ok(session::acceptor(move |now, opening| HeadEnd::new(Arc::clone(&settings), now, opening)))
 }
 
 /// Checks a device's settings.
