@@ -8,6 +8,7 @@ mod explain;
 mod fault;
 mod faults;
 mod files;
+mod opener;
 mod peer;
 mod rate;
 mod reconnect;

@@ -65,26 +65,6 @@ pub trait Acceptor: Send + Sync {
     }
 }
 
-/// Makes sessions and needs no more.
-struct Opener<Open>(Open);
-
-impl<Open, Opened> Acceptor for Opener<Open>
-where
-    Open: Fn(Now, &Opening) -> Opened + Send + Sync,
-    Opened: Session + 'static,
-{
-    fn open(&self, now: Now, opening: Opening) -> Box<dyn Session> {
-        Box::new(self.0(now, &opening))
-    }
-}
-
-/// A listener's side that makes its sessions so.
-pub(crate) fn acceptor<Opened: Session + 'static>(
-    open: impl Fn(Now, &Opening) -> Opened + Send + Sync + 'static,
-) -> Box<dyn Acceptor> {
-    Box::new(Opener(open))
-}
-
 /// What all sessions of a protocol share while the process runs, on every listener and through every reload: for
 /// protocols whose peers reach each other. Sessions wake one another with `Opening::waker`.
 pub trait Exchange: Send + Sync {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::keys::Keyring;
 use super::session::{HeadEnd, Listener};
 use super::settings::{NamedKey, Settings};
-use crate::session::{self, Acceptor};
-use crate::{DeviceSettings, SettingsError};
+use crate::session::Acceptor;
+use crate::{DeviceSettings, SettingsError, opener};
 
 /// Makes a listener's side from its settings and those of the devices that it serves.
 ///
@@ -22,7 +22,7 @@ pub(super) fn acceptor(
         keys.extend(own.aes_key.map(|key| NamedKey { label: "aes_key of the device".into(), key }));
     }
     let listener = Arc::new(Listener { settings: Arc::new(settings), keyring: Keyring::new(keys.into_iter()) });
-    Ok(session::acceptor(move |now, opening| HeadEnd::new(Arc::clone(&listener), now, opening)))
+    Ok(opener::acceptor(move |now, opening| HeadEnd::new(Arc::clone(&listener), now, opening)))
 }
 
 /// Checks a device's settings.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::session::HeadEnd;
 use super::settings::Settings;
-use crate::session::{self, Acceptor};
-use crate::{DeviceSettings, SettingsError};
+use crate::session::Acceptor;
+use crate::{DeviceSettings, SettingsError, opener};
 
 /// Makes a listener's side from its settings and those of the devices that it serves.
 ///
@@ -20,7 +20,7 @@ pub(super) fn acceptor(
         settings.with_device(device.table).map_err(|error| error.of(&device))?;
     }
     let settings = Arc::new(settings);
-    Ok(session::acceptor(move |now, opening| HeadEnd::new(Arc::clone(&settings), now, opening)))
+    Ok(opener::acceptor(move |now, opening| HeadEnd::new(Arc::clone(&settings), now, opening)))
 }
 
 /// Checks a device's settings.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::session::HeadEnd;
 use super::settings::{OfDevice, Settings};
-use crate::session::{self, Acceptor};
+use crate::session::Acceptor;
 use crate::settings::read;
-use crate::{DeviceSettings, SettingsError};
+use crate::{DeviceSettings, SettingsError, opener};
 
 /// Makes a listener's side from its settings and those of the devices that it serves.
 ///
@@ -20,7 +20,7 @@ pub(super) fn acceptor(
         check_device(device.table).map_err(|error| error.of(&device))?;
     }
     let settings = Arc::new(Settings::of(table)?);
-    Ok(session::acceptor(move |now, opening| HeadEnd::new(Arc::clone(&settings), now, opening)))
+    Ok(opener::acceptor(move |now, opening| HeadEnd::new(Arc::clone(&settings), now, opening)))
 }
 
 /// Checks a device's settings.
