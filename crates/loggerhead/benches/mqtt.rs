@@ -38,6 +38,9 @@ const PARTS: [Part; 5] =
 /// How much of it.
 struct Scale {
     seconds: &'static str,
+    /// Copies to all subscribers: in a time, more messages would get into the system's buffers than a slow broker passes on in
+    /// minutes.
+    copies: u32,
     idle: usize,
     storm: &'static str,
 }
@@ -54,9 +57,9 @@ fn main() -> io::Result<()> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     let scale = if quick {
-        Scale { seconds: "2", idle: 500, storm: "2" }
+        Scale { seconds: "2", copies: 2_000_000, idle: 500, storm: "2" }
     } else {
-        Scale { seconds: "10", idle: 10_000, storm: "10" }
+        Scale { seconds: "10", copies: 10_000_000, idle: 10_000, storm: "10" }
     };
     say(format_args!("{} cores, shared by broker and clients", std::thread::available_parallelism()?))?;
     say(format_args!("  {:<44} {:>12} {:>12} {:>8}", "", "loggerhead", "mosquitto", "ratio"))?;
@@ -103,11 +106,12 @@ fn fan_in(scale: &Scale) -> io::Result<()> {
 
 /// One publisher, many subscribers: copies a second that arrive.
 fn fan_out(scale: &Scale) -> io::Result<()> {
-    for subscribers in ["100", "1000"] {
+    for subscribers in [100, 1000] {
         for bytes in ["16", "64", "256"] {
-            let many = ["--publishers", "1", "--subscribers", subscribers, "--qos", "0", "--bytes", bytes];
+            let many = ["--publishers", "1", "--subscribers", &subscribers.to_string(), "--qos", "0", "--bytes", bytes];
+            let messages = (scale.copies / subscribers).to_string();
             let what = format!("fan-out to {subscribers}, QoS 0, {bytes} bytes: copies/s");
-            run(&what, &[&many[..], &["--seconds", scale.seconds]].concat(), "received_per_second")?;
+            run(&what, &[&many[..], &["--messages", &messages]].concat(), "received_per_second")?;
         }
     }
     Ok(())
