@@ -95,6 +95,46 @@ fn an_app_synchronises_its_cameras_and_hears_when_one_comes_and_goes_and_of_its_
 }
 
 #[test]
+fn alarms_of_one_millisecond_are_all_told_and_one_that_is_raised_again_is_told_once() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let head_end = HeadEnd::start(directory.path(), &configuration("0"));
+    let mut app = Line::main(&head_end);
+    app.ask("Login u1|a|b");
+    app.ask("UploadCaramer c0|k|1|1|1");
+    let mut camera = Line::main(&head_end);
+    camera.ask("CameraLogin c0|k|1");
+    assert_eq!(app.hear(), "PrushCaramerOnlineStatus c0:true");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis();
+    // Before everything that is said without a time.
+    let at = now - 1_000;
+    for (number, what) in ["motion", "door", "smoke", "door", "motion"].iter().enumerate() {
+        assert_eq!(camera.ask(&format!("CameraAlarm {number}|{what}|{at}")), format!("CameraAlarmOk {number}"));
+    }
+    assert_eq!(camera.ask(&format!("CameraAlarm 9|over|{}", at + 10)), "CameraAlarmOk 9");
+    let alarms = |app: &mut Line| {
+        std::iter::repeat_with(|| app.hear()).filter(|line| line.contains("Alarm")).take(4).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        alarms(&mut app),
+        ["motion", "door", "smoke", "over"].map(|what| format!("PrushCaramerAlarmInfo c0:{what}"))
+    );
+    let api = Api::Unix(head_end.data());
+    for (what, state) in [("one", "true"), ("one", "false"), ("two", "true"), ("two", "null")] {
+        let ask = |path: &str, body: &str| {
+            api.ask("POST", &format!("/api/v1/cameras/c0/{path}"), "Content-Type: application/json\r\n", body).status
+        };
+        assert_eq!(ask("state", &format!(r#"{{"state":{state}}}"#)), 204);
+        assert_eq!(ask("alarms", &format!(r#"{{"alarm":"{what}"}}"#)), 204);
+    }
+    let words = ["one", "one", "two", "two"].map(|what| format!("PrushCaramerAlarmInfo c0:{what}"));
+    assert_eq!(alarms(&mut app), words);
+    app.say("CheckCaramerOnlineStatus c0");
+    let answer = std::iter::repeat_with(|| app.hear()).find(|line| line.starts_with("Return"));
+    assert_eq!(answer.as_deref(), Some("ReturnCaramerOnlineStatus c0;null"));
+    assert!(head_end.stop().success());
+}
+
+#[test]
 fn a_device_of_another_protocol_speaks_for_a_camera() {
     let directory = tempfile::tempdir().expect("a directory for this test");
     let path = directory.path().join("mqtt.sock");

@@ -57,6 +57,9 @@ pub struct Meter<'a> {
 pub struct Report {
     /// How they reached us.
     pub origin: Origin,
+    /// They are things that happened, not values of a meter: two in one millisecond are two. One whose moment another
+    /// one of its channel has is kept at the next moment that is free, not beside it.
+    pub happenings: bool,
     text: String,
     meters: Vec<MeterRow>,
     rows: Vec<Row>,
@@ -133,7 +136,7 @@ impl ReportBuilder {
     pub fn new(origin: Origin, text_bytes: usize, readings: usize) -> Self {
         let text = String::with_capacity(text_bytes.min(REPORT_TEXT_BYTES_MAX));
         let rows = Vec::with_capacity(readings.min(REPORT_READINGS_MAX));
-        Self { report: Report { origin, text, meters: Vec::new(), rows } }
+        Self { report: Report { origin, happenings: false, text, meters: Vec::new(), rows } }
     }
 
     /// Starts a meter; the readings that follow are its.

@@ -46,7 +46,10 @@ pub fn said(device: &DeviceId, function: &str, what: &str, at: Timestamp, receiv
     builder.meter(METER, "").ok()?;
     let reading = Reading::plain(METER, function, what, at);
     builder.reading(&reading).ok()?;
-    let report = Some(builder.finish());
+    let mut report = builder.finish();
+    // Two alarms in one millisecond are both to be told; the store would keep the second beside the first and tell nobody.
+    report.happenings = true;
+    let report = Some(report);
     Some(Records { device: device.clone(), received_at, report, frame: None, events: Vec::new(), notes: Vec::new() })
 }
 
@@ -143,6 +146,8 @@ struct Camera {
     device: Option<DeviceId>,
     /// The device whose presence is its state.
     source: Option<DeviceId>,
+    /// The last moment that was given to what is said of it without a time.
+    moment: Option<Timestamp>,
     /// What was said of its state last, and when.
     said: Option<(Option<bool>, Timestamp)>,
     /// The state that was told last, and when.

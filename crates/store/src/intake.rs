@@ -17,6 +17,10 @@ use crate::log::{Batch, Packet};
 use crate::row::{Row, TEXT};
 use crate::{FrameKeeping, StoreError};
 
+/// How far a happening moves on from a moment that is taken, in milliseconds: nobody sees a quarter of a second, and whoever
+/// raises more than that in one moment has no clock. The writer looks at each of them.
+const MOVED_MS_MAX: i64 = 250;
+
 /// A reading that is stored with another value.
 #[derive(Debug)]
 pub(crate) struct NewConflict {
@@ -46,7 +50,8 @@ pub(crate) struct Intake {
     pub(crate) taken: Vec<bool>,
     frames: Gatherer,
     numbers: Vec<(u32, u32)>,
-    known: Vec<bool>,
+    /// Of each reading of a packet, the moment at which it is new; none for one that is stored already.
+    moments: Vec<Option<Timestamp>>,
 }
 
 /// What an intake asks about what is stored.
@@ -55,6 +60,13 @@ pub(crate) struct Stored<'a> {
     pub(crate) identities: &'a mut Identities,
     pub(crate) hot: &'a RwLock<Hot>,
     pub(crate) connection: &'a Connection,
+}
+
+impl Stored<'_> {
+    fn judge(&mut self, channel: u32, reading: &Reading<'_>, batch: &Batch) -> Result<Known, StoreError> {
+        let measured_at = reading.measured_at.unix_ms();
+        self.identities.judge(channel, measured_at, reading.value, batch, self.hot, self.connection)
+    }
 }
 
 impl Intake {
@@ -95,12 +107,12 @@ impl Intake {
         }
         let Some(report) = records.report.take() else { return Ok(()) };
         let new = self.add_report(device, &records, &report, stored)?;
-        if new == report.len() {
-            records.report = Some(report);
+        self.resent += (report.len() - new) as u64;
+        records.report = if new == report.len() && !report.happenings {
+            Some(report)
         } else {
-            self.resent += (report.len() - new) as u64;
-            records.report = only_new(&report, &self.known).ok();
-        }
+            only_new(&report, &self.moments).ok()
+        };
         if new > 0 {
             self.records.push(records);
         }
@@ -144,7 +156,7 @@ impl Intake {
         self.blocks.extend(self.frames.add(device, received_at.unix_ms(), frame));
     }
 
-    /// Adds the readings that are new, and gives their number; `self.known` says of each whether it is stored already.
+    /// Adds the readings that are new, and gives their number; `self.moments` says of each when it is new.
     fn add_report(
         &mut self,
         device: u32,
@@ -152,20 +164,19 @@ impl Intake {
         report: &Report,
         stored: &mut Stored<'_>,
     ) -> Result<usize, StoreError> {
-        self.known.clear();
+        self.moments.clear();
         let received_at = records.received_at.unix_ms();
         let before = self.batch.rows.len();
-        for (reading, &(channel, tag)) in report.readings().zip(&self.numbers) {
+        for (mut reading, &(channel, tag)) in report.readings().zip(&self.numbers) {
+            let mut known = stored.judge(channel, &reading, &self.batch)?;
+            let mut moves = if report.happenings { MOVED_MS_MAX } else { 0 };
+            while moves > 0 && matches!(known, Known::Other(_)) {
+                moves -= 1;
+                reading.measured_at = Timestamp::from_unix_ms(reading.measured_at.unix_ms().saturating_add(1));
+                known = stored.judge(channel, &reading, &self.batch)?;
+            }
             let measured_at = reading.measured_at.unix_ms();
-            let known = stored.identities.judge(
-                channel,
-                measured_at,
-                reading.value,
-                &self.batch,
-                stored.hot,
-                stored.connection,
-            )?;
-            self.known.push(known != Known::New);
+            self.moments.push((known == Known::New).then_some(reading.measured_at));
             match known {
                 Known::New => {
                     let (number, scale) = match reading.value {
@@ -203,11 +214,13 @@ impl Intake {
     }
 }
 
-/// The report without the readings that are stored already. What a conflict holds is not new either.
-fn only_new(report: &Report, known: &[bool]) -> Result<Report, ReportFull> {
+/// The report with the readings that are new, each at its moment. What a conflict holds is not new.
+fn only_new(report: &Report, moments: &[Option<Timestamp>]) -> Result<Report, ReportFull> {
     let mut builder = ReportBuilder::new(report.origin, 0, report.len());
     let mut meter = None;
-    for (reading, _) in report.readings().zip(known).filter(|(_, known)| !**known) {
+    for (mut reading, moment) in report.readings().zip(moments) {
+        let Some(moment) = *moment else { continue };
+        reading.measured_at = moment;
         if meter != Some(reading.meter) {
             let named = report.meters().find(|named| named.id == reading.meter);
             builder.meter(reading.meter, named.map_or("", |named| named.attributes))?;

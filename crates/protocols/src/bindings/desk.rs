@@ -86,6 +86,25 @@ impl Registry {
         })
     }
 
+    /// The moment of what is said now of the camera of a device, later than that of all before: of two states in one
+    /// millisecond the second holds, and two alarms are two.
+    #[must_use]
+    pub fn moment(&self, device: &DeviceId, now: Timestamp) -> Timestamp {
+        self.with(|inside| {
+            let names = inside.speakers.get(device).into_iter().flatten();
+            let mut moment = now;
+            for name in names {
+                let Some(camera) = inside.cameras.get_mut(name) else { continue };
+                if camera.device.as_ref() == Some(device) {
+                    let next = camera.moment.map(|last| Timestamp::from_unix_ms(last.unix_ms().saturating_add(1)));
+                    moment = next.map_or(now, |next| next.max(now));
+                    camera.moment = Some(moment);
+                }
+            }
+            moment
+        })
+    }
+
     /// The cameras that a device speaks for: its own, and those whose source it is.
     #[must_use]
     pub fn spoken_for(&self, device: &DeviceId) -> Vec<Arc<str>> {

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::broker::spoken;
 use super::session::HeadEnd;
 use super::sparkplug;
+use crate::bindings::{ALARM, ONLINE};
 use crate::{Fault, FaultKind, Now, Output};
 
 /// The first level of topics under which readings are published.
@@ -80,7 +81,11 @@ impl HeadEnd {
         payload: &[u8],
     ) -> Option<Result<Option<Report>, NotReadings>> {
         if let Some(named) = Named::of(topic) {
-            return Some(read(named, payload, now.wall).map(Some));
+            return Some(read(named, payload, now.wall).map(|mut report| {
+                // Messages that come together have one time, and what they say of cameras is to be told all the same.
+                report.happenings = report.readings().all(|reading| [ALARM, ONLINE].contains(&reading.function));
+                Some(report)
+            }));
         }
         let topic = sparkplug::Topic::of(topic)?;
         let edges = self.edges.get_or_insert_default();

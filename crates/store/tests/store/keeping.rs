@@ -56,6 +56,45 @@ async fn a_resend_stores_nothing_and_another_value_is_kept_beside_the_first() {
 }
 
 #[tokio::test]
+async fn a_happening_whose_moment_is_taken_is_kept_at_the_next_and_told_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let told_of = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told_of);
+    let on_commit = Box::new(move |committed: Committed| {
+        let reports = committed.records.iter().filter_map(|records| records.report.as_ref());
+        let readings = reports.flat_map(Report::readings);
+        let told = readings.map(|reading| format!("{} {}", reading.measured_at.unix_ms(), reading.value));
+        heard.lock().expect("no panic").extend(told);
+    });
+    let happening = |at: i64, what: &str| {
+        let mut records = packet("tower", &[point("camera", "alarm", at, what)]);
+        records.report.as_mut().expect("a report").happenings = true;
+        records
+    };
+    let options = Options { on_commit: Some(on_commit), ..Options::default() };
+    let store = Store::open(directory.path(), options).expect("an empty directory");
+    let mut both = packet("tower", &[point("camera", "alarm", 1000, "motion"), point("camera", "alarm", 1000, "door")]);
+    both.report.as_mut().expect("a report").happenings = true;
+    assert!(store_packet(&store, both).await);
+    assert!(store_packet(&store, happening(1000, "smoke")).await);
+    let expected = ["tower camera alarm 1000 motion", "tower camera alarm 1001 door", "tower camera alarm 1002 smoke"];
+    assert_eq!(lines(&store.reader()), expected);
+    store.close().await;
+    assert_eq!(*told_of.lock().expect("no panic"), ["1000 motion", "1001 door", "1002 smoke"]);
+    let store = open(directory.path());
+    for what in ["smoke", "door", "motion"] {
+        assert!(store_packet(&store, happening(1000, what)).await);
+    }
+    assert_eq!(lines(&store.reader()), expected, "one that comes again is the same one, after a restart as well");
+    assert_eq!(store.health().conflicts, 0);
+    for number in 0..400 {
+        assert!(store_packet(&store, happening(5000, &format!("alarm {number}"))).await);
+    }
+    assert_eq!(lines(&store.reader()).len(), 3 + 251, "who raises more in one moment has no clock");
+    assert_eq!(store.health().conflicts, 149);
+}
+
+#[tokio::test]
 async fn a_second_writer_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = open(directory.path());

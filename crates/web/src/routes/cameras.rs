@@ -235,7 +235,7 @@ pub(crate) async fn raise(
         let detail = format!("an alarm is 1 to {ALARM_BYTES_MAX} bytes of one line, not {length}");
         return Err(Problem::new(ProblemKind::BadRequest, detail));
     }
-    say(&api, &id, ALARM, &new.alarm, new.at.map_or_else(now, |at| at.0)).await
+    say(&api, &id, ALARM, &new.alarm, new.at.map(|at| at.0)).await
 }
 
 /// Says whether a camera is there: it is stored, and every app that has the camera is told.
@@ -266,14 +266,16 @@ pub(crate) async fn set_state(
         Some(false) => "false",
         None => "null",
     };
-    say(&api, &id, ONLINE, word, now()).await
+    say(&api, &id, ONLINE, word, None).await
 }
 
 /// Keeps what is said of a camera as a reading of its device; from there it is told like that of any source.
-async fn say(api: &Api, id: &str, function: &str, what: &str, at: Timestamp) -> Result<StatusCode, Problem> {
+async fn say(api: &Api, id: &str, function: &str, what: &str, at: Option<Timestamp>) -> Result<StatusCode, Problem> {
     let device = device_id(id)?;
     let unknown = || Problem::new(ProblemKind::UnknownDevice, format!("no camera {id}"));
-    registry(api)?.camera(&device).ok_or_else(unknown)?;
+    let registry = registry(api)?;
+    registry.camera(&device).ok_or_else(unknown)?;
+    let at = at.unwrap_or_else(|| registry.moment(&device, now()));
     let wrong = || Problem::new(ProblemKind::BadRequest, "it cannot be kept as a reading");
     let records = bindings::said(&device, function, what, at, now()).ok_or_else(wrong)?;
     api.headend().keep(records).await.map(acknowledged).map_err(not_kept)

@@ -177,6 +177,29 @@ fn of_a_presence_and_what_is_said_of_a_camera_the_later_word_counts() {
 }
 
 #[test]
+fn what_is_said_without_a_time_has_a_moment_of_its_own_and_the_last_word_counts() {
+    let mut house = House::with("settle_s = 0");
+    let app = house.app("u1", "a|b");
+    house.say(app, "UploadCaramer c1|k1|1|1");
+    house.hear(app);
+    let (device, now) = (DeviceId::new("c1").expect("a name"), house.pair.now());
+    let registry = house.exchange.cameras().expect("a registry");
+    let moments: Vec<_> = (0..3).map(|_| registry.moment(&device, now.wall).unix_ms() - now.wall.unix_ms()).collect();
+    assert_eq!(moments, [0, 1, 2]);
+    let next = house.pair.now().wall;
+    for what in ["true", "false", "true"] {
+        let at = registry.moment(&device, next);
+        let records = bindings::said(&device, bindings::ONLINE, what, at, next).expect("a reading");
+        let report = records.report.expect("a reading");
+        assert!(report.happenings);
+        report.readings().for_each(|reading| house.exchange.told(now, &device, News::Reading(&reading)));
+    }
+    house.settle();
+    assert_eq!(house.hear(app).last().map(String::as_str), Some("PrushCaramerOnlineStatus c1:true"));
+    assert_eq!(registry.moment(&DeviceId::new("u1").expect("a name"), next), next, "an account is no camera");
+}
+
+#[test]
 fn an_alarm_that_is_not_stored_is_not_acknowledged_and_one_that_is_none_is_counted() {
     let mut house = House::with("");
     let camera = house.open();
