@@ -97,7 +97,8 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     api.shutdown(STOP_WITHIN).await;
     headend.shutdown(STOP_WITHIN).await;
     shown?;
-    let summary = simulate::Summary::new(&fleet.into_tally()?, u64::from(args.loggers), None, BACKLOG_PACKETS);
+    let summary =
+        simulate::Summary::new(&fleet.into_tally()?, u64::from(args.loggers), None, BACKLOG_PACKETS, logger::PROOF);
     summary.print(args.json)?;
     Ok(if summary.is_settled() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

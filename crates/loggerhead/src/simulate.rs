@@ -140,6 +140,8 @@ struct Course {
     seconds: Option<f64>,
     patience: f64,
     json: bool,
+    /// What lets them in, for whom it does not.
+    proof: &'static str,
 }
 
 /// Options of `simulate logger`.
@@ -209,7 +211,7 @@ impl LoggerArgs {
     /// What it has in common with other simulations.
     fn course(&self) -> Course {
         let Self { packets, backlog, seconds, patience, json, .. } = *self;
-        Course { devices: self.loggers, packets, backlog, seconds, patience, json }
+        Course { devices: self.loggers, packets, backlog, seconds, patience, json, proof: logger::PROOF }
     }
 }
 
@@ -279,7 +281,7 @@ async fn follow(
     } else if tokio::time::timeout(patience, fleet.finished()).await.is_err() {
         anyhow::bail!("simulated devices do not stop");
     }
-    Ok(Summary::new(&fleet.into_tally()?, u64::from(course.devices), course.packets, course.backlog))
+    Ok(Summary::new(&fleet.into_tally()?, u64::from(course.devices), course.packets, course.backlog, course.proof))
 }
 
 /// Sets the loggers that `args` ask for to work.

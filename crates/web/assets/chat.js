@@ -31,6 +31,15 @@ const roomOf = (key) => (key.startsWith("#") ? key.slice(1) : undefined);
 const whereOf = (key) => (roomOf(key) === undefined ? { to: key } : { room: roomOf(key) });
 const keyOf = (message) => (message.room === undefined ? (message.from === me ? message.to : message.from) : `#${message.room}`);
 
+/** The conversation that the address names; nothing where it is not well-formed, since people write addresses by hand. */
+function named() {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return undefined;
+  }
+}
+
 function talkOf(key) {
   if (!talks.has(key)) {
     talks.set(key, { key, messages: new Map(), unread: new Map(), people: new Map(), readThrough: 0, failed: [] });
@@ -57,7 +66,7 @@ const replies = {
     for (const { room, read_through } of rooms) talkOf(`#${room}`).readThrough = read_through;
     for (const partner of partners) talkOf(partner);
     for (const { room, to } of link.outbox) talkOf(room === undefined ? to : `#${room}`);
-    const wanted = open ?? decodeURIComponent(location.hash.slice(1));
+    const wanted = open ?? named();
     // Asked once the link is open for questions.
     queueMicrotask(() => {
       if (wanted && (open || talks.has(wanted))) show(wanted);

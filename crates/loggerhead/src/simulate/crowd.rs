@@ -22,6 +22,9 @@ use crate::limits;
 /// Reports of a peer that wait for their acknowledgement.
 const WINDOW: usize = 16;
 
+/// What lets them in.
+const PROOF: &str = "their secret (--secret) has to be the one that it has for their names (--name)";
+
 /// Options of all of them.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct CrowdArgs {
@@ -79,7 +82,7 @@ impl CrowdArgs {
     /// What it has in common with other simulations.
     pub(super) fn course(&self, devices: u32) -> Course {
         let Self { packets, seconds, patience, json, .. } = *self;
-        Course { devices, packets, backlog: 0, seconds, patience, json }
+        Course { devices, packets, backlog: 0, seconds, patience, json, proof: PROOF }
     }
 }
 

@@ -5,6 +5,8 @@ use loggerhead_protocols::logger::dialect::{self, DataAnswer};
 
 /// Cipher key of simulated loggers, unless another is asked for.
 pub(crate) const AES_KEY: &str = "text:0000000000123456";
+/// What lets simulated loggers in.
+pub(crate) const PROOF: &str = "their keys (--aes-key, --md5-key) have to be those that it has";
 /// Login secret of simulated loggers, unless another is asked for.
 pub(crate) const MD5_KEY: &str = "text:IJKLMNOPQRSTUVWX";
 /// Where simulated loggers stand, unless told otherwise.

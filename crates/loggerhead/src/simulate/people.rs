@@ -22,6 +22,9 @@ use crate::limits;
 /// Messages of one that wait for their answer: people say one thing after another.
 const WINDOW: usize = 1;
 
+/// What lets them in.
+const PROOF: &str = "their password (--secret) has to be the one that it has for their names (--name)";
+
 /// Options of `simulate line` and `simulate chat`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct PeopleArgs {
@@ -83,7 +86,7 @@ impl PeopleArgs {
     /// What it has in common with other simulations.
     pub(super) fn course(&self) -> Course {
         let Self { packets, seconds, patience, json, .. } = *self;
-        Course { devices: self.users, packets, backlog: 0, seconds, patience, json }
+        Course { devices: self.users, packets, backlog: 0, seconds, patience, json, proof: PROOF }
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Summary {
     bytes_received: u64,
     ack_ms: Latency,
     errors: BTreeMap<String, u64>,
+    #[serde(skip)]
+    proof: &'static str,
 }
 
 /// How long things took, in milliseconds.
@@ -60,8 +62,8 @@ impl fmt::Display for Latency {
 }
 
 impl Summary {
-    /// The result that `tally` makes of `devices` devices with so many packets each.
-    pub(crate) fn new(tally: &Tally, devices: u64, packets: Option<u64>, backlog: u64) -> Self {
+    /// The result that `tally` makes of `devices` devices with so many packets each; `proof` says what lets them in.
+    pub(crate) fn new(tally: &Tally, devices: u64, packets: Option<u64>, backlog: u64, proof: &'static str) -> Self {
         let busy = tally.last_acked.saturating_sub(tally.first_offered.unwrap_or_default());
         let planned = packets.map(|packets| (packets + backlog) * devices);
         let due = planned.unwrap_or(tally.packets).max(tally.packets);
@@ -82,6 +84,7 @@ impl Summary {
             bytes_received: tally.bytes_received,
             ack_ms: Latency::from(&tally.latency),
             errors: tally.errors.iter().map(|(kind, count)| (kind.to_string(), *count)).collect(),
+            proof,
         }
     }
 
@@ -101,14 +104,17 @@ impl Summary {
     }
 
     /// What somebody should look at when devices were not let in.
-    fn advice(&self) -> Option<&'static str> {
+    fn advice(&self) -> Option<String> {
         if self.connections == 0 {
-            return Some("no connection stood: is a head-end running there? `loggerhead serve` starts one");
+            return Some("no connection stood: is a head-end running there? `loggerhead serve` starts one".to_owned());
         }
-        (self.devices_logged_in < self.devices).then_some(
-            "not all were let in, and the head-end's log says why: it has to know them or enrol them, and their keys \
-             (--aes-key, --md5-key) have to be those that it has; see `loggerhead device add --help`",
-        )
+        (self.devices_logged_in < self.devices).then(|| {
+            let proof = self.proof;
+            format!(
+                "not all were let in, and the head-end's log says why: it has to know them or enrol them, and {proof}; \
+                 see `loggerhead device add --help`"
+            )
+        })
     }
 
     /// Prints it.

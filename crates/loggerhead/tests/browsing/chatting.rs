@@ -51,7 +51,8 @@ fn chat(directory: &std::path::Path, before: impl FnOnce(&HeadEnd)) -> (HeadEnd,
     assert_eq!(added.status, 201, "{added:?}");
     before(&head_end);
     let browser = signed_in(&head_end, "viewer");
-    browser.open("/chat");
+    // A name that cannot be is none.
+    browser.open("/chat#%");
     browser.wait("document.getElementById('chat-state').dataset.state === 'live'");
     (head_end, browser)
 }

@@ -51,15 +51,22 @@ impl Texts {
             into.texts.push(text);
         }
         self.gather(taken.payload.get(start..).unwrap_or_default())?;
-        read
+        read?;
+        // Who announces too much is told at once, and not once it has come or has been waited for.
+        self.has_room(self.reader.claimed())
     }
 
     fn gather(&mut self, bytes: &[u8]) -> Result<(), Violation> {
-        if self.begun.len() + bytes.len() > self.limit {
+        self.has_room(bytes.len() as u64)?;
+        self.begun.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn has_room(&mut self, more: u64) -> Result<(), Violation> {
+        if more > self.limit.saturating_sub(self.begun.len()) as u64 {
             self.begun = Vec::new();
             return Err(Violation { code: code::TOO_BIG, reason: "a text over the limit" });
         }
-        self.begun.extend_from_slice(bytes);
         Ok(())
     }
 }
@@ -101,6 +108,10 @@ mod tests {
     #[test]
     fn what_may_not_be_ends_with_the_right_code() {
         check(&masked_text("1234567", [0; 4]), 6, Err(1009));
+        // By its head alone, also that of a fragment.
+        check(&[0x81, 0x87, 0, 0, 0, 0], 6, Err(1009));
+        check(&[0x81, 0xff, 0x7f, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0], 6, Err(1009));
+        check(&[0x01, 0x83, 0, 0, 0, 0, b'a', b'b', b'c', 0x80, 0x84, 0, 0, 0, 0], 6, Err(1009));
         check(&[0x81, 0x81, 0, 0, 0, 0, 0xff], 6, Err(1007));
         check(&[0x82, 0x80, 0, 0, 0, 0], 6, Err(1003));
         check(&[0xc1, 0x80, 0, 0, 0, 0], 6, Err(1002));

@@ -151,6 +151,12 @@ impl Reader {
         Ok(())
     }
 
+    /// How much of a message is still to come, by what the head of its frame claims; nothing between two frames.
+    #[must_use]
+    pub fn claimed(&self) -> u64 {
+        if self.has_header() && !self.is_control() { self.left } else { 0 }
+    }
+
     fn opcode(&self) -> u8 {
         self.header[0] & 0x0f
     }

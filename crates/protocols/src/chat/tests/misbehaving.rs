@@ -24,6 +24,8 @@ fn told(house: &mut House, bytes: &[u8]) -> Option<u16> {
 fn frames_that_may_not_be_end_the_connection_with_the_right_code() {
     let mut house = House::with("text_bytes_limit = 512");
     assert_eq!(told(&mut house, &masked_text(&"x".repeat(513), MASK)), Some(1009));
+    // One that claims more than the limit is refused by its head.
+    assert_eq!(told(&mut house, &[0x81, 0xfe, 2, 1, 0, 0, 0, 0]), Some(1009));
     assert_eq!(told(&mut house, &[0x81, 0x81, 0, 0, 0, 0, 0xff]), Some(1007));
     assert_eq!(told(&mut house, &[0x82, 0x80, 0, 0, 0, 0]), Some(1003));
     // Compressed: no extension was agreed on, so nothing is ever inflated.
