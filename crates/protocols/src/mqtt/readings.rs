@@ -83,7 +83,8 @@ impl HeadEnd {
         if let Some(named) = Named::of(topic) {
             return Some(read(named, payload, now.wall).map(|mut report| {
                 // Messages that come together have one time, and what they say of cameras is to be told all the same.
-                report.happenings = report.readings().all(|reading| [ALARM, ONLINE].contains(&reading.function));
+                let are_happenings = report.readings().all(|reading| [ALARM, ONLINE].contains(&reading.function));
+                report.happenings = are_happenings;
                 Some(report)
             }));
         }
