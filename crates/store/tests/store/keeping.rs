@@ -87,9 +87,11 @@ async fn a_happening_whose_moment_is_taken_is_kept_at_the_next_and_told_once() {
     }
     assert_eq!(lines(&store.reader()), expected, "one that comes again is the same one, after a restart as well");
     assert_eq!(store.health().conflicts, 0);
-    for number in 0..400 {
-        assert!(store_packet(&store, happening(5000, &format!("alarm {number}"))).await);
-    }
+    let words: Vec<_> = (0..400).map(|number| format!("alarm {number}")).collect();
+    let points: Vec<_> = words.iter().map(|what| point("camera", "alarm", 5000, what)).collect();
+    let mut flood = packet("tower", &points);
+    flood.report.as_mut().expect("a report").happenings = true;
+    assert!(store_packet(&store, flood).await);
     assert_eq!(lines(&store.reader()).len(), 3 + 251, "who raises more in one moment has no clock");
     assert_eq!(store.health().conflicts, 149);
 }
