@@ -4,6 +4,7 @@ use loggerhead_model::{
     DeviceId, Event, EventKind, Origin, Quality, Reading, Report, ReportBuilder, Severity, Timestamp, Value,
 };
 use serde::Deserialize;
+use serde::de::Error as _;
 use serde_json::value::RawValue;
 
 use super::broker::spoken;
@@ -179,9 +180,13 @@ fn full(error: loggerhead_model::ReportFull) -> NotReadings {
     NotReadings(error.to_string())
 }
 
-/// A number with the digits that were sent; of a text, what is in it.
+/// A number with the digits that were sent; of a text, what is in it. Nothing, lists and objects are no values.
 fn value(raw: &RawValue) -> Result<String, serde_json::Error> {
-    if raw.get().starts_with('"') { serde_json::from_str(raw.get()) } else { Ok(raw.get().to_owned()) }
+    match raw.get().as_bytes().first() {
+        Some(b'"') => serde_json::from_str(raw.get()),
+        Some(b'n' | b'[' | b'{') => Err(serde_json::Error::custom("a value is a number, a text, true or false")),
+        _ => Ok(raw.get().to_owned()),
+    }
 }
 
 /// Under which topic a stored reading is passed on: `loggerhead/DEVICE/readings/METER/FUNCTION`. What would be a level or a
@@ -261,6 +266,11 @@ mod tests {
                 read(Named::of(topic).expect("a topic for readings"), payload.as_bytes(), NOW).is_err(),
                 "{payload}"
             );
+        }
+        for value in ["null", "[1]", r#"{"a":1}"#] {
+            let payload = format!(r#"{{"meter":"1","function":"f","value":{value}}}"#);
+            let refused = read(Named::of("readings").expect("the topic"), payload.as_bytes(), NOW);
+            assert!(refused.is_err(), "{payload}");
         }
         let time = br#"{"value":1,"time":"yesterday"}"#;
         assert!(read(Named::of("readings").expect("the topic"), time, NOW).is_err());

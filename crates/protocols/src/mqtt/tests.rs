@@ -156,6 +156,7 @@ impl House {
 
     fn apply(&mut self, records: &Records) {
         self.frames.extend(records.frame.clone());
+        self.events.extend(records.events.iter().map(|event| event.text.to_string()));
         for note in &records.notes {
             match &note.change {
                 NoteChange::Put(value) => drop(self.notes.insert(note.key.to_vec(), value.to_vec())),

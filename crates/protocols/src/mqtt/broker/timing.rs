@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use loggerhead_model::{DeviceId, Note, Records, Timestamp};
+use loggerhead_model::{DeviceId, Event, EventKind, Note, Records, Severity, Timestamp};
 
 use super::client::Will;
 use super::message::{Message, after};
@@ -10,6 +10,7 @@ use super::notes::About;
 use super::tree::ClientNumber;
 use super::{Inside, Place};
 use crate::mqtt::message::Qos;
+use crate::mqtt::sparkplug;
 
 /// A session that never ends by itself. Source: \[2\] §3.1.2.11.2.
 pub(in crate::mqtt) const FOR_EVER: u32 = u32::MAX;
@@ -99,6 +100,9 @@ impl Inside {
         let Some(client) = self.any(number) else { return };
         let (device, publisher) = (client.device.clone(), Some(Arc::clone(&client.id)));
         let Message { topic, payload, properties, qos, retain, .. } = &*will.message;
+        if let Some(edge) = sparkplug::Topic::of(topic).filter(|topic| topic.kind == sparkplug::Kind::Death) {
+            self.say_goodbye(device.clone(), &edge, now);
+        }
         let log_number = if *qos == Qos::AtMostOnce { 0 } else { self.number() };
         let expires_at = will.expiry_s.map(|seconds| after(now, seconds));
         let message = Message::of_parts(
@@ -112,6 +116,27 @@ impl Inside {
             expires_at,
         );
         self.publish_for(message, device, now);
+    }
+
+    /// An edge node of Sparkplug B is gone with its connection: its death is its will. Source: \[5\] §5.4.
+    fn say_goodbye(&mut self, device: DeviceId, edge: &sparkplug::Topic<'_>, now: Timestamp) {
+        let event = Event {
+            at: now,
+            severity: Severity::Info,
+            kind: EventKind::DeviceInfo,
+            device: Some(device.clone()),
+            peer: None,
+            text: edge.goodbye().into(),
+        };
+        let events = vec![event];
+        self.leave_for_steward(Records {
+            device,
+            received_at: now,
+            report: None,
+            frame: None,
+            events,
+            notes: Vec::new(),
+        });
     }
 
     /// Publishes in the name of an account of which no connection is there: the steward has it stored first, where its QoS
@@ -152,14 +177,12 @@ impl Inside {
         if notes.is_empty() {
             return;
         }
-        self.chores.push_back(Records {
-            device,
-            received_at: now,
-            report: None,
-            frame: None,
-            events: Vec::new(),
-            notes,
-        });
+        let events = Vec::new();
+        self.leave_for_steward(Records { device, received_at: now, report: None, frame: None, events, notes });
+    }
+
+    fn leave_for_steward(&mut self, records: Records) {
+        self.chores.push_back(records);
         self.wakers.extend(self.steward.clone());
     }
 

@@ -80,7 +80,7 @@ impl Edges {
         let read = Payload::read(payload)?;
         let key = format!("{}/{}", topic.group, topic.edge);
         if topic.kind == Kind::Death && topic.device.is_none() {
-            return self.bury(&key, &read);
+            return self.bury(topic, &key, &read);
         }
         if !self.by_name.contains_key(key.as_str()) && self.by_name.len() >= EDGES_MAX {
             return Err(format!("over {EDGES_MAX} edge nodes on one connection"));
@@ -93,7 +93,7 @@ impl Edges {
         };
         heard.event = match topic.kind {
             Kind::Birth => Some(format!("{} is born", topic.meter())),
-            Kind::Death => Some(format!("{} says goodbye", topic.meter())),
+            Kind::Death => Some(topic.goodbye()),
             Kind::Data => None,
         };
         heard.complaint = lost.or(heard.complaint);
@@ -105,7 +105,7 @@ impl Edges {
     }
 
     /// An edge node is gone, if that is said of the session that it is in.
-    fn bury(&mut self, key: &str, payload: &Payload<'_>) -> Result<Heard, String> {
+    fn bury(&mut self, topic: Topic<'_>, key: &str, payload: &Payload<'_>) -> Result<Heard, String> {
         let mut bd_seq = None;
         for metric in payload.metrics() {
             bd_seq = bd_seq.or(bd_seq_of(&metric?));
@@ -116,7 +116,7 @@ impl Edges {
             heard.complaint = Some(format!("the death of {key} is that of another session"));
         } else {
             self.by_name.remove(key);
-            heard.event = Some(format!("{key} says goodbye"));
+            heard.event = Some(topic.goodbye());
         }
         Ok(heard)
     }

@@ -50,6 +50,11 @@ impl<'a> Topic<'a> {
         is_whole.then_some(Self { group, kind, edge, device })
     }
 
+    /// What an operator reads when it is gone.
+    pub(super) fn goodbye(&self) -> String {
+        format!("{} says goodbye", self.meter())
+    }
+
     /// The name under which its readings are stored: `GROUP/EDGE` or `GROUP/EDGE/DEVICE`.
     fn meter(&self) -> String {
         let Self { group, edge, .. } = self;

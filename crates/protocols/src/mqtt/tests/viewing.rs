@@ -4,7 +4,8 @@ use loggerhead_model::{DeviceId, Evidence, Presence, Quality, Reading, Timestamp
 
 use super::{House, client, message, subscription};
 use crate::News;
-use crate::mqtt::message::{Packet, Publish, Qos};
+use crate::mqtt::message::{Connect, Packet, Publish, Qos, Will};
+use crate::mqtt::properties::Properties;
 use crate::pair::Fate;
 use crate::wire::hex;
 
@@ -67,6 +68,24 @@ fn what_an_edge_node_reports_is_stored_before_it_is_acknowledged() {
     house.pair.fate = Fate::Commit;
     house.publish(line, Qos::AtLeastOnce, 3, "spBv1.0/g/NDATA/e", "nonsense");
     house.expect(line, &["PUBACK #3 99"]);
+}
+
+#[test]
+fn an_edge_node_whose_death_is_its_will_says_goodbye() {
+    let mut house = House::new();
+    let will = Will {
+        qos: Qos::AtLeastOnce,
+        retain: false,
+        properties: Properties::NONE,
+        topic: "spBv1.0/g/NDEATH/e",
+        payload: b"",
+    };
+    let line = house.enter(Connect { will: Some(will), ..client("e") });
+    house.settle();
+    assert_eq!(house.events, [""; 0], "it lives");
+    house.cut(line);
+    house.settle();
+    assert_eq!(house.events, ["g/e says goodbye"]);
 }
 
 #[test]
