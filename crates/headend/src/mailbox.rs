@@ -19,10 +19,17 @@ pub(crate) struct Mailbox {
 #[derive(Default)]
 struct Inside {
     outcomes: VecDeque<Outcome>,
-    commands: VecDeque<Command>,
-    shutdown: Option<CloseReason>,
+    /// On the heap, since most connections get none of it.
+    seldom: Option<Box<Seldom>>,
     woken: bool,
     waker: Option<Waker>,
+}
+
+/// What is seldom left.
+#[derive(Default)]
+struct Seldom {
+    commands: VecDeque<Command>,
+    shutdown: Option<CloseReason>,
 }
 
 /// Something that was left.
@@ -49,12 +56,15 @@ impl Mailbox {
         if std::mem::take(&mut inside.woken) {
             return Poll::Ready(Letter::Woken);
         }
-        if let Some(reason) = inside.shutdown.take() {
-            inside.commands = VecDeque::new();
-            return Poll::Ready(Letter::Shutdown(reason));
-        }
-        if let Some(command) = take(&mut inside.commands) {
-            return Poll::Ready(Letter::Command(command));
+        if let Some(seldom) = &mut inside.seldom {
+            if let Some(reason) = seldom.shutdown.take() {
+                inside.seldom = None;
+                return Poll::Ready(Letter::Shutdown(reason));
+            }
+            if let Some(command) = take(&mut seldom.commands) {
+                return Poll::Ready(Letter::Command(command));
+            }
+            inside.seldom = None;
         }
         match &mut inside.waker {
             Some(waker) => waker.clone_from(context.waker()),
@@ -65,13 +75,13 @@ impl Mailbox {
 
     /// Leaves a command.
     pub(crate) fn command(&self, command: Command) {
-        self.leave(|inside| inside.commands.push_back(command));
+        self.leave(|inside| inside.seldom.get_or_insert_default().commands.push_back(command));
     }
 
     /// Ends the conversation; the first reason stands.
     pub(crate) fn shutdown(&self, reason: CloseReason) {
         self.leave(|inside| {
-            inside.shutdown.get_or_insert(reason);
+            inside.seldom.get_or_insert_default().shutdown.get_or_insert(reason);
         });
     }
 

@@ -27,6 +27,8 @@ enum Step {
 /// How a client proves itself that named a method in its CONNECT.
 pub(super) struct Authentication {
     step: Step,
+    /// What nonces are made of.
+    entropy: [u8; 32],
     /// Exchanges so far, so that each has a nonce of its own.
     count: u32,
     /// What the client is shown in return.
@@ -65,7 +67,9 @@ impl HeadEnd {
     ) -> Result<(), Breach> {
         self.user = user.unwrap_or_default().into();
         self.stage = Stage::Challenged(Box::new(attempt));
-        self.authentication = Some(Box::new(Authentication { step: Step::First, count: 0, counterproof: None }));
+        let entropy = self.arriving.as_ref().map(|arriving| arriving.entropy).unwrap_or_default();
+        let step = Step::First;
+        self.authentication = Some(Box::new(Authentication { step, entropy, count: 0, counterproof: None }));
         self.begin(properties.binary(Id::AuthenticationData))
     }
 
@@ -118,7 +122,7 @@ impl HeadEnd {
     fn first(&mut self, message: &[u8]) -> Result<(), Breach> {
         let Some(authentication) = &mut self.authentication else { return Ok(()) };
         authentication.count += 1;
-        let seed = [&self.entropy[..], &authentication.count.to_be_bytes()].concat();
+        let seed = [&authentication.entropy[..], &authentication.count.to_be_bytes()].concat();
         let challenge = match Challenge::to(message, self.broker.salts(), &seed) {
             Ok(challenge) => challenge,
             Err(what) => return Err(self.unproven(what)),

@@ -125,13 +125,17 @@ impl HeadEnd {
 
     /// Who came in is known: what was said so far is kept in its name.
     pub(super) fn keep_early(&mut self, now: Now) {
-        for frame in std::mem::take(&mut self.early) {
+        let early = self.arriving.as_mut().map(|arriving| std::mem::take(&mut arriving.early));
+        for frame in early.into_iter().flatten() {
             self.sample(now, frame);
         }
     }
 
     fn keeps_more(&self, now: Now) -> bool {
-        if self.device.is_some() { self.allowances.are_left(now.elapsed) } else { self.early.len() < EARLY_MAX }
+        match &self.arriving {
+            Some(arriving) if self.device.is_none() => arriving.early.len() < EARLY_MAX,
+            Some(_) | None => self.allowances.are_left(now.elapsed),
+        }
     }
 
     /// Whether all of a packet is a secret: a command may bring a key.
@@ -143,8 +147,8 @@ impl HeadEnd {
 
     /// The topic that the client gave an alias earlier.
     fn known_topic(&self, publish: &Publish<'_>) -> Option<&str> {
-        let alias = usize::from(publish.properties.two(Id::TopicAlias)?);
-        self.aliases.get(alias.checked_sub(1)?)?.as_deref()
+        let alias = publish.properties.two(Id::TopicAlias)?;
+        self.peer.topic_of(alias)
     }
 
     fn keep_frame(&mut self, now: Now, direction: Direction, bytes: &[u8], secrets: &[Option<&[u8]>]) {
@@ -152,10 +156,9 @@ impl HeadEnd {
             return;
         }
         let frame = RawFrame { direction, bytes: hidden(bytes, secrets) };
-        if self.device.is_some() {
-            self.sample(now, frame);
-        } else {
-            self.early.push(frame);
+        match &mut self.arriving {
+            Some(arriving) if self.device.is_none() => arriving.early.push(frame),
+            Some(_) | None => self.sample(now, frame),
         }
     }
 

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
-use loggerhead_model::Identity;
+use loggerhead_model::{Identity, RawFrame};
 
 use super::access::filled;
 use super::broker::client::Will;
@@ -18,9 +19,9 @@ use super::message::{ConnAck, Connect, Level, Packet, Will as WrittenWill};
 use super::properties::{Id, Writer};
 use super::reason::{Breach, Reason};
 use super::sending::Peer;
-use super::session::{HeadEnd, Stage, Waiting};
+use super::session::{HeadEnd, Stage, Waiting, silence_max};
 use crate::scram;
-use crate::{Admission, Claim, CloseReason, Company, FaultKind, Now, Output, Proof, Question};
+use crate::{Admission, Claim, CloseReason, Company, FaultKind, Now, Opening, Output, Proof, Question};
 
 /// Whom a client without a user name claims to be, and its password: it is let in where there is such a device.
 const ANONYMOUS: &str = "anonymous";
@@ -41,6 +42,32 @@ pub(super) struct Attempt {
     asks_response: bool,
     will: Option<Will>,
     peer: Peer,
+}
+
+/// What matters until a client is in; its memory goes then.
+pub(super) struct Arriving {
+    pub(super) entropy: [u8; 32],
+    pub(super) waker: Waker,
+    /// Whom its certificate names.
+    pub(super) certified: Option<Identity>,
+    /// What was said before it is known who the client is, for people to see.
+    pub(super) early: Vec<RawFrame>,
+    pub(super) first_frame_by: Duration,
+    pub(super) login_by: Duration,
+}
+
+impl Arriving {
+    /// Whoever has just connected.
+    pub(super) fn new(now: Now, opening: Opening) -> Self {
+        Self {
+            entropy: opening.entropy,
+            waker: opening.waker,
+            certified: opening.certified,
+            early: Vec::new(),
+            first_frame_by: now.elapsed + opening.limits.first_frame,
+            login_by: now.elapsed + opening.limits.login,
+        }
+    }
 }
 
 impl HeadEnd {
@@ -90,7 +117,7 @@ impl HeadEnd {
         if properties.text(Id::AuthenticationMethod).is_some() {
             return self.begin_authentication(attempt, connect.user, properties);
         }
-        let certified = self.certified.as_ref().map(Identity::as_str);
+        let certified = self.arriving.as_ref().and_then(|arriving| arriving.certified.as_ref()).map(Identity::as_str);
         let user = connect.user.or(certified).unwrap_or(ANONYMOUS);
         let password = match connect.user {
             Some(_) => connect.password.unwrap_or_default(),
@@ -133,7 +160,8 @@ impl HeadEnd {
     /// A name for a client that gave none.
     fn new_client_id(&self) -> String {
         let mut name = "lh-".to_owned();
-        for byte in self.entropy.iter().take(16) {
+        let entropy = self.arriving.as_ref().map(|arriving| arriving.entropy).unwrap_or_default();
+        for byte in entropy.iter().take(16) {
             write!(name, "{byte:02x}").expect("a text takes everything");
         }
         name
@@ -165,6 +193,7 @@ impl HeadEnd {
             self.end(Reason::NOT_AUTHORIZED, CloseReason::Refused);
             return Ok(());
         }
+        let Some(waker) = self.arriving.as_ref().map(|arriving| arriving.waker.clone()) else { return Ok(()) };
         let expiry_s = attempt.asked_expiry_s.min(self.settings.session_expiry_s_max);
         let arrival = Arrival {
             client_id: Arc::clone(&attempt.client_id),
@@ -172,8 +201,8 @@ impl HeadEnd {
             clean_start: attempt.clean_start,
             expiry_s,
             will: attempt.will.clone(),
-            limits: self.settings.queue,
-            waker: self.waker.clone(),
+            limits: Arc::clone(&self.settings.queue),
+            waker,
         };
         let mut attached = match self.broker.with(|inside| inside.attach(arrival, now.wall)) {
             Ok(attached) => attached,
@@ -196,15 +225,14 @@ impl HeadEnd {
         self.expiry_s = expiry_s;
         self.peer = attempt.peer.clone();
         let keep_alive_s = self.keep_alive_of(attempt);
-        let silence = Duration::from_millis(u64::from(keep_alive_s) * 1500);
-        self.keep_alive = (keep_alive_s > 0).then_some(silence);
+        self.keep_alive_s = keep_alive_s;
         if keep_alive_s > 0 {
-            self.outputs.push_back(Output::ExpectWithin(silence));
+            self.outputs.push_back(Output::ExpectWithin(silence_max(keep_alive_s)));
         }
         self.broker.with(|inside| {
             if let Some(client) = inside.client(place) {
-                self.taken = client.received.len();
-                self.peer.resend = client.under_way();
+                self.taken = client.received_count();
+                self.peer.send_again(client.under_way());
             }
         });
         let mut list = Writer::default();
@@ -266,6 +294,7 @@ impl HeadEnd {
             return;
         }
         self.stage = Stage::In;
+        self.arriving = None;
         self.out.extend_from_slice(answer);
         self.may_have_mail = true;
     }

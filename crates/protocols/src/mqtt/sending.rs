@@ -29,9 +29,19 @@ pub(super) struct Peer {
     pub(super) aliases_max: u16,
     /// Messages of QoS 1 and 2 that are under way.
     pub(super) flying: usize,
+    /// What most clients have none of.
+    memory: Option<Box<Memory>>,
+}
+
+/// What is remembered of a connection.
+#[derive(Clone, Debug, Default)]
+struct Memory {
     /// What was under way on an earlier connection and has to be sent again first.
-    pub(super) resend: VecDeque<u16>,
+    resend: VecDeque<u16>,
+    /// Our aliases of topics.
     aliases: BTreeMap<Box<str>, u16>,
+    /// Topics that stand behind the client's aliases, from 1 on.
+    topics: Vec<Option<Box<str>>>,
 }
 
 impl Peer {
@@ -42,8 +52,39 @@ impl Peer {
             packet_bytes_max: packet_bytes_max.map_or(usize::MAX, |bytes| bytes as usize),
             aliases_max: aliases_max.unwrap_or(0),
             flying: 0,
-            resend: VecDeque::new(),
-            aliases: BTreeMap::new(),
+            memory: None,
+        }
+    }
+
+    /// Has these sent again before anything else.
+    pub(super) fn send_again(&mut self, ids: VecDeque<u16>) {
+        if !ids.is_empty() {
+            self.memory.get_or_insert_default().resend = ids;
+        }
+    }
+
+    fn has_again(&self) -> bool {
+        self.memory.as_ref().is_some_and(|memory| !memory.resend.is_empty())
+    }
+
+    fn next_again(&mut self) -> Option<u16> {
+        self.memory.as_mut()?.resend.pop_front()
+    }
+
+    /// The topic behind an alias of the client.
+    pub(super) fn topic_of(&self, alias: u16) -> Option<&str> {
+        self.memory.as_ref()?.topics.get(usize::from(alias).checked_sub(1)?)?.as_deref()
+    }
+
+    /// The client gives a topic an alias, which is at least 1 and at most what is set.
+    pub(super) fn set_topic(&mut self, alias: u16, topic: &str) {
+        let topics = &mut self.memory.get_or_insert_default().topics;
+        let count = usize::from(alias);
+        if topics.len() < count {
+            topics.resize(count, None);
+        }
+        if let Some(known) = count.checked_sub(1).and_then(|place| topics.get_mut(place)) {
+            *known = Some(topic.into());
         }
     }
 }
@@ -117,7 +158,7 @@ impl HeadEnd {
                 inside.figures.sent += 1;
                 return None;
             }
-            client.lost.large += 1;
+            client.losses().lost.large += 1;
             let flight = client.flights.remove(&id)?;
             peer.flying = peer.flying.saturating_sub(1);
             let mut notes = client.finish(flight.noted, Qos::ExactlyOnce, horizon);
@@ -151,7 +192,7 @@ impl Sending<'_> {
 
     fn has_more(&self) -> bool {
         !self.client.fleeting.is_empty()
-            || self.may_fly_later() && (!self.peer.resend.is_empty() || !self.client.queue.is_empty())
+            || self.may_fly_later() && (self.peer.has_again() || !self.client.queue.is_empty())
     }
 
     fn may_fly_later(&self) -> bool {
@@ -161,7 +202,7 @@ impl Sending<'_> {
     /// What was under way on an earlier connection, in its order. Source: \[1\] §4.4, \[2\] §4.4.
     fn again(&mut self) {
         while self.may_fly() {
-            let Some(id) = self.peer.resend.pop_front() else { break };
+            let Some(id) = self.peer.next_again() else { break };
             let Some(flight) = self.client.flights.get(&id) else { continue };
             self.peer.flying += 1;
             let number = flight.noted.number();
@@ -190,21 +231,21 @@ impl Sending<'_> {
         while self.has_room() {
             let Some(copy) = self.client.pop_fleeting() else { break };
             if copy.message.is_expired(self.now) {
-                self.client.lost.expired += 1;
+                self.client.losses().lost.expired += 1;
                 continue;
             }
             match write(&copy, 0, false, self.level, self.now, self.peer, self.out) {
                 Written::Sent => self.sent += 1,
-                Written::TooLarge => self.client.lost.large += 1,
+                Written::TooLarge => self.client.losses().lost.large += 1,
             }
         }
     }
 
     fn safely(&mut self) {
-        while self.peer.resend.is_empty() && self.may_fly() {
+        while !self.peer.has_again() && self.may_fly() {
             let Some(copy) = self.client.pop() else { break };
             if copy.message.is_expired(self.now) {
-                self.client.lost.expired += 1;
+                self.client.losses().lost.expired += 1;
                 self.wanted.kept.extend(self.client.finish(copy.noted, copy.qos, self.horizon));
                 continue;
             }
@@ -228,7 +269,7 @@ impl Sending<'_> {
             if write(copy, id, false, self.level, self.now, self.peer, self.out) == Written::Sent {
                 self.sent += 1;
             } else {
-                self.client.lost.large += 1;
+                self.client.losses().lost.large += 1;
                 self.client.flights.remove(&id);
                 self.peer.flying -= 1;
                 self.wanted.kept.extend(self.client.finish(noted, qos, self.horizon));
@@ -263,7 +304,7 @@ fn write(
         out.truncate(start);
         // The client did not hear of the alias that would have been new with this packet.
         if is_new {
-            peer.aliases.remove(&message.topic);
+            peer.forget_alias(&message.topic);
         }
         return Written::TooLarge;
     }
@@ -273,11 +314,21 @@ fn write(
 impl Peer {
     /// The alias of a topic, while there are any: those that are used first keep theirs.
     fn alias(&mut self, topic: &str) -> Option<(u16, Known)> {
-        if let Some(alias) = self.aliases.get(topic) {
+        if self.aliases_max == 0 {
+            return None;
+        }
+        let aliases = &mut self.memory.get_or_insert_default().aliases;
+        if let Some(alias) = aliases.get(topic) {
             return Some((*alias, Known::Before));
         }
-        let next = u16::try_from(self.aliases.len() + 1).ok().filter(|next| *next <= self.aliases_max)?;
-        self.aliases.insert(topic.into(), next);
+        let next = u16::try_from(aliases.len() + 1).ok().filter(|next| *next <= self.aliases_max)?;
+        aliases.insert(topic.into(), next);
         Some((next, Known::New))
+    }
+
+    fn forget_alias(&mut self, topic: &str) {
+        if let Some(memory) = &mut self.memory {
+            memory.aliases.remove(topic);
+        }
     }
 }

@@ -5,10 +5,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::Duration;
 
-use loggerhead_model::{CommandState, DeviceId, Identity, Note, RawFrame, Receipt, Records, Report, Ticket};
+use loggerhead_model::{CommandState, DeviceId, Note, Receipt, Records, Report, Ticket};
 
 use super::access::{Asker, Rules};
 use super::authenticating::Authentication;
@@ -20,7 +19,7 @@ use super::commands::Given;
 use super::conversation::Allowances;
 use super::decode::read;
 use super::encode::{Acknowledged, acknowledge, encode};
-use super::entering::Attempt;
+use super::entering::{Arriving, Attempt};
 use super::frame::Gathering;
 use super::message::{ConnAck, Level, Notice, Packet, Publish, Qos};
 use super::properties::{Id, Properties, Writer};
@@ -90,8 +89,6 @@ pub(super) struct HeadEnd {
     /// Acknowledgements of this round, and what has to be stored for them.
     pub(super) due: Vec<Due>,
     pub(super) due_notes: Vec<Note>,
-    /// Topics that stand behind the client's aliases.
-    pub(super) aliases: Vec<Option<Box<str>>>,
     /// A command that the head-end has not taken yet.
     pub(super) given: Option<Box<Given>>,
     /// Messages of the client that it was not told to be safe.
@@ -102,7 +99,8 @@ pub(super) struct HeadEnd {
     pub(super) rest: Option<Rest>,
     /// What may have come for the client since it was last looked for.
     pub(super) may_have_mail: bool,
-    pub(super) keep_alive: Option<Duration>,
+    /// Longest pause between two of its packets, in seconds; 0 for any.
+    pub(super) keep_alive_s: u16,
     /// Whether the client has a session that outlives the connection, as it said in its CONNECT.
     pub(super) expiry_s: u32,
     /// What it said of that when it said goodbye.
@@ -110,23 +108,17 @@ pub(super) struct HeadEnd {
     /// How it proves itself, where that takes more than a password.
     pub(super) authentication: Option<Box<Authentication>>,
     pub(super) leaving: Leaving,
-    pub(super) entropy: [u8; 32],
-    pub(super) waker: Waker,
+    /// None once it is in.
+    pub(super) arriving: Option<Box<Arriving>>,
     /// Edge nodes of Sparkplug B that report over it.
     pub(super) edges: Option<Box<Edges>>,
-    /// Whom its certificate names.
-    pub(super) certified: Option<Identity>,
-    /// What was said before it is known who the client is, for people to see.
-    pub(super) early: Vec<RawFrame>,
     /// What of the conversation may still be kept for them.
     pub(super) allowances: Allowances,
     gathering: Gathering,
     tickets: u64,
     heard_at: Duration,
     now: Now,
-    first_frame_by: Duration,
-    login_by: Duration,
-    ending: Option<(Duration, CloseReason)>,
+    ending: Option<Box<(Duration, CloseReason)>>,
 }
 
 impl HeadEnd {
@@ -148,29 +140,23 @@ impl HeadEnd {
             waiting: BTreeMap::new(),
             due: Vec::new(),
             due_notes: Vec::new(),
-            aliases: Vec::new(),
             given: None,
             taken: 0,
             round: Vec::new(),
             rest: None,
             may_have_mail: false,
-            keep_alive: None,
+            keep_alive_s: 0,
             expiry_s: 0,
             expiry_at_end: None,
             authentication: None,
             edges: None,
             leaving: Leaving::Abruptly,
-            entropy: opening.entropy,
-            waker: opening.waker,
-            certified: opening.certified,
-            early: Vec::new(),
+            arriving: Some(Box::new(Arriving::new(now, opening))),
             allowances: Allowances::default(),
             gathering: Gathering::default(),
             tickets: 0,
             heard_at: now.elapsed,
             now,
-            first_frame_by: now.elapsed + opening.limits.first_frame,
-            login_by: now.elapsed + opening.limits.login,
             ending: None,
         }
     }
@@ -373,7 +359,7 @@ impl HeadEnd {
                     let Some(pending) = pending else { continue };
                     inside.give_up(pending);
                     if let Some(client) = place.and_then(|place| inside.client(place)) {
-                        client.received.remove(&acknowledged.id);
+                        client.exactly().received.remove(&acknowledged.id);
                     }
                 }
             });
@@ -447,15 +433,16 @@ impl HeadEnd {
 
     fn wake(&mut self, now: Now) {
         let silence = now.elapsed.saturating_sub(self.heard_at);
+        let is_late = self.deadline().is_some_and(|at| now.elapsed >= at);
         match self.stage {
-            Stage::Strange if now.elapsed >= self.first_frame_by.min(self.login_by) => {
+            Stage::Strange if is_late => {
                 let reason = CloseReason::Silent(now.elapsed.saturating_sub(self.heard_at));
                 self.close(reason);
             }
-            Stage::Challenged(_) | Stage::Proving(_) | Stage::Entering if now.elapsed >= self.login_by => {
+            Stage::Challenged(_) | Stage::Proving(_) | Stage::Entering if is_late => {
                 self.end(Reason::SERVER_UNAVAILABLE, CloseReason::Refused);
             }
-            Stage::In if self.keep_alive.is_some_and(|limit| silence >= limit) => {
+            Stage::In if is_late => {
                 self.end(Reason::KEEP_ALIVE_TIMEOUT, CloseReason::Silent(silence));
             }
             Stage::In => {
@@ -464,8 +451,8 @@ impl HeadEnd {
             }
             Stage::Strange | Stage::Challenged(_) | Stage::Proving(_) | Stage::Entering | Stage::Ended => {}
         }
-        if let Some((_, because)) = self.ending.take_if(|(at, _)| *at <= now.elapsed) {
-            self.close(because);
+        if let Some(ending) = self.ending.take_if(|ending| ending.0 <= now.elapsed) {
+            self.close(ending.1);
         }
     }
 
@@ -473,7 +460,7 @@ impl HeadEnd {
         if self.waiting.is_empty() && self.given.is_none() {
             self.close(CloseReason::PeerDone);
         } else {
-            self.ending.get_or_insert((now.elapsed + WIND_UP_WAIT, CloseReason::PeerDone));
+            self.ending.get_or_insert_with(|| Box::new((now.elapsed + WIND_UP_WAIT, CloseReason::PeerDone)));
         }
     }
 
@@ -490,7 +477,7 @@ impl HeadEnd {
         if self.waiting.is_empty() && self.given.is_none() {
             return self.end(reason, because);
         }
-        self.ending.get_or_insert((now.elapsed + WIND_UP_WAIT, because));
+        self.ending.get_or_insert_with(|| Box::new((now.elapsed + WIND_UP_WAIT, because)));
     }
 
     /// The connection is gone: the session goes on without it, or ends.
@@ -512,17 +499,21 @@ impl HeadEnd {
     }
 
     fn next_wake(&self) -> Option<Duration> {
-        let deadline = match self.stage {
-            Stage::Strange => Some(self.first_frame_by.min(self.login_by)),
-            Stage::Challenged(_) | Stage::Proving(_) | Stage::Entering => Some(self.login_by),
-            Stage::In => self.keep_alive.map(|limit| self.heard_at + limit),
+        let rest = self.rest.map(|rest| rest.until);
+        let ending = self.ending.as_ref().map(|ending| ending.0);
+        self.deadline().into_iter().chain(rest).chain(ending).min()
+    }
+
+    /// Until when something has to come from the client.
+    fn deadline(&self) -> Option<Duration> {
+        match self.stage {
+            Stage::Strange => self.arriving.as_ref().map(|arriving| arriving.first_frame_by.min(arriving.login_by)),
+            Stage::Challenged(_) | Stage::Proving(_) | Stage::Entering => {
+                self.arriving.as_ref().map(|arriving| arriving.login_by)
+            }
+            Stage::In => (self.keep_alive_s > 0).then(|| self.heard_at + silence_max(self.keep_alive_s)),
             Stage::Ended => None,
-        };
-        deadline
-            .into_iter()
-            .chain(self.rest.map(|rest| rest.until))
-            .chain(self.ending.as_ref().map(|(at, _)| *at))
-            .min()
+        }
     }
 
     fn take_in(&mut self, now: Now, input: Input<'_>) -> Result<(), Breach> {
@@ -549,12 +540,17 @@ impl HeadEnd {
         self.ask_given();
         if self.waiting.is_empty()
             && self.given.is_none()
-            && let Some((_, because)) = self.ending.take()
+            && let Some(ending) = self.ending.take()
         {
-            self.close(because);
+            self.close(ending.1);
         }
         Ok(())
     }
+}
+
+/// Silence that ends a connection of which this keep alive was agreed. Source: \[1\] §3.1.2.10, \[2\] §3.1.2.10.
+pub(super) fn silence_max(keep_alive_s: u16) -> Duration {
+    Duration::from_millis(u64::from(keep_alive_s) * 1500)
 }
 
 impl Session for HeadEnd {

@@ -71,7 +71,7 @@ pub(super) struct Settings {
     pub(super) sparkplug: Option<Box<str>>,
     /// Under which topics Home Assistant looks for sensors; none where it is told of none.
     pub(super) home_assistant: Option<Box<str>>,
-    pub(super) queue: QueueLimits,
+    pub(super) queue: Arc<QueueLimits>,
     /// Under which topic a client is to have answers, for those that ask.
     pub(super) response_information: Option<Box<str>>,
     topics: Vec<OfTopics>,
@@ -176,11 +176,11 @@ impl Settings {
             news: written.news,
             sparkplug: written.sparkplug.map(Box::from),
             home_assistant: written.home_assistant.map(Box::from),
-            queue: QueueLimits {
+            queue: Arc::new(QueueLimits {
                 messages: written.queue_messages_max,
                 bytes: written.queue_bytes_max,
                 overload_bytes: written.overload_bytes,
-            },
+            }),
             response_information: written.response_information.map(Box::from),
             topics: written.topic,
             rules: Arc::new(rules),

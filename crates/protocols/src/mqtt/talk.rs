@@ -70,15 +70,11 @@ impl HeadEnd {
         if alias > self.settings.topic_aliases_max {
             return Err(invalid(format!("topic alias {alias} over {}", self.settings.topic_aliases_max)));
         }
-        let place = usize::from(alias) - 1;
-        if self.aliases.len() <= place {
-            self.aliases.resize(place + 1, None);
-        }
-        let Some(known) = self.aliases.get_mut(place) else { return Ok(None) };
         if publish.topic.is_empty() {
-            return known.clone().map(Some).ok_or_else(|| invalid(format!("topic alias {alias} was never set")));
+            let known = self.peer.topic_of(alias).map(Box::from);
+            return known.map(Some).ok_or_else(|| invalid(format!("topic alias {alias} was never set")));
         }
-        *known = Some(publish.topic.into());
+        self.peer.set_topic(alias, publish.topic);
         Ok(None)
     }
 
@@ -108,10 +104,10 @@ impl HeadEnd {
         if self.round.is_empty() {
             return;
         }
-        let (round, waker) = (std::mem::take(&mut self.round), &self.waker);
+        let (round, place) = (std::mem::take(&mut self.round), self.place);
         let (notes, rest) = self.broker.with(|inside| {
             let notes = inside.pass_fleeting(&round, now.elapsed);
-            (notes, inside.rest(waker))
+            (notes, place.and_then(|place| inside.rest(place)))
         });
         self.rest = rest.or(self.rest);
         self.keep(now, notes);
@@ -232,7 +228,7 @@ impl HeadEnd {
 
     fn is_received(&self, id: u16) -> bool {
         let Some(place) = self.place else { return false };
-        self.broker.with(|inside| inside.client(place).is_some_and(|client| client.received.contains(&id)))
+        self.broker.with(|inside| inside.client(place).is_some_and(|client| client.has_received(id)))
     }
 
     /// Source: \[1\] §4.3.3, \[2\] §4.3.3.
@@ -240,7 +236,7 @@ impl HeadEnd {
         let Some(place) = self.place else { return };
         let (known, note) = self.broker.with(|inside| {
             let Some(client) = inside.client(place) else { return (false, None) };
-            let known = client.received.remove(&id);
+            let known = client.exactly().received.remove(&id);
             (known, client.is_durable().then(|| About::In(&client.id, id).forget()))
         });
         if !known && self.level == Level::V5 {

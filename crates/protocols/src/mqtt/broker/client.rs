@@ -121,7 +121,27 @@ pub(in crate::mqtt) enum Pushed {
     Shed,
 }
 
-/// The session of one client.
+/// Messages that a session did not get.
+#[derive(Debug, Default)]
+pub(in crate::mqtt) struct Losses {
+    /// All of them, by cause.
+    pub(in crate::mqtt) lost: Lost,
+    /// Those that were dropped because too many waited for it, and of which operators have not heard yet.
+    pub(in crate::mqtt) dropped: u64,
+    /// Those that were dropped because too much waited in the whole broker.
+    pub(in crate::mqtt) shed: u64,
+}
+
+/// What has to be known so that messages of QoS 2 arrive once.
+#[derive(Debug, Default)]
+pub(in crate::mqtt) struct Exactly {
+    /// Identifiers of messages of QoS 2 that the client sent and has not released.
+    pub(in crate::mqtt) received: BTreeSet<u16>,
+    /// Done beyond its place in the log.
+    pub(in crate::mqtt) done: BTreeSet<u64>,
+}
+
+/// The session of one client. What most clients have none of is on the heap: there may be a million of them.
 pub(in crate::mqtt) struct Client {
     /// Its name.
     pub(in crate::mqtt) id: Arc<str>,
@@ -137,7 +157,7 @@ pub(in crate::mqtt) struct Client {
     pub(in crate::mqtt) expiry_s: u32,
     /// When it ends; none while it has a connection, or never.
     pub(in crate::mqtt) ends_at: Option<Timestamp>,
-    pub(in crate::mqtt) will: Option<Will>,
+    pub(in crate::mqtt) will: Option<Box<Will>>,
     /// When the will is published, once the connection is gone.
     pub(in crate::mqtt) will_at: Option<Timestamp>,
     pub(in crate::mqtt) subscriptions: BTreeMap<Box<str>, Subscription>,
@@ -146,22 +166,15 @@ pub(in crate::mqtt) struct Client {
     /// What waits, of QoS 1 and 2.
     pub(in crate::mqtt) queue: VecDeque<Copied>,
     queue_bytes: usize,
-    pub(in crate::mqtt) limits: QueueLimits,
+    /// None before its client was there since the process started.
+    pub(in crate::mqtt) limits: Option<Arc<QueueLimits>>,
     pub(in crate::mqtt) flights: BTreeMap<u16, Flight>,
-    /// Identifiers of messages of QoS 2 that it sent and has not released.
-    pub(in crate::mqtt) received: BTreeSet<u16>,
+    exactly: Option<Box<Exactly>>,
     last_id: u16,
     order: u64,
     /// Acknowledgements since its place in the log was noted.
     unnoted: u32,
-    /// Done beyond its place in the log.
-    pub(in crate::mqtt) done: BTreeSet<u64>,
-    /// Messages that were dropped because too many waited for it, and of which operators have not heard yet.
-    pub(in crate::mqtt) dropped: u64,
-    /// Those that were dropped because too much waited in the whole broker.
-    pub(in crate::mqtt) shed: u64,
-    /// Messages that it did not get.
-    pub(in crate::mqtt) lost: Lost,
+    pub(in crate::mqtt) losses: Option<Box<Losses>>,
     /// Since when its client is there, or away; none for since before the process started.
     pub(in crate::mqtt) since: Option<Timestamp>,
     /// What waits in the whole broker.
@@ -185,16 +198,13 @@ impl Client {
             fleeting: Fleeting::default(),
             queue: VecDeque::new(),
             queue_bytes: 0,
-            limits: QueueLimits { messages: usize::MAX, bytes: usize::MAX, overload_bytes: usize::MAX },
+            limits: None,
             flights: BTreeMap::new(),
-            received: BTreeSet::new(),
+            exactly: None,
             last_id: 0,
             order: 0,
             unnoted: 0,
-            done: BTreeSet::new(),
-            dropped: 0,
-            shed: 0,
-            lost: Lost::default(),
+            losses: None,
             since: None,
             load,
         }
@@ -205,31 +215,65 @@ impl Client {
         self.expiry_s > 0
     }
 
+    /// What it did not get, to be counted.
+    pub(in crate::mqtt) fn losses(&mut self) -> &mut Losses {
+        self.losses.get_or_insert_default()
+    }
+
+    /// What is known of its messages of QoS 2, to be changed.
+    pub(in crate::mqtt) fn exactly(&mut self) -> &mut Exactly {
+        self.exactly.get_or_insert_default()
+    }
+
+    /// Whether it sent a message of QoS 2 under this identifier and has not released it.
+    pub(in crate::mqtt) fn has_received(&self, id: u16) -> bool {
+        self.exactly.as_ref().is_some_and(|exactly| exactly.received.contains(&id))
+    }
+
+    /// Messages of QoS 2 that it sent and has not released.
+    pub(in crate::mqtt) fn received_count(&self) -> usize {
+        self.exactly.as_ref().map_or(0, |exactly| exactly.received.len())
+    }
+
+    /// Whether it has a message of the log beyond its place there.
+    pub(in crate::mqtt) fn is_done(&self, number: u64) -> bool {
+        self.exactly.as_ref().is_some_and(|exactly| exactly.done.contains(&number))
+    }
+
+    /// Whether as many messages wait for it as may.
+    pub(in crate::mqtt) fn is_full(&self) -> bool {
+        self.limits.as_ref().is_some_and(|limits| self.queue.len() >= limits.messages)
+    }
+
     /// Lets a message wait for it.
     pub(in crate::mqtt) fn push(&mut self, copy: Copied) -> Pushed {
         let is_fleeting = copy.qos == Qos::AtMostOnce;
         if self.waker.is_none() && (is_fleeting || !self.is_durable()) {
             return Pushed::Taken;
         }
+        let limits = self.limits.as_deref();
         // Who keeps up has nothing that waits, and takes no memory for long.
-        if is_fleeting && self.load.bytes() > self.limits.overload_bytes && !self.fleeting.is_empty() {
-            self.lost.overload += 1;
-            self.shed += 1;
+        let overload_bytes = limits.map_or(usize::MAX, |limits| limits.overload_bytes);
+        if is_fleeting && self.load.bytes() > overload_bytes && !self.fleeting.is_empty() {
+            let losses = self.losses();
+            losses.lost.overload += 1;
+            losses.shed += 1;
             return Pushed::Shed;
         }
+        let bytes_max = limits.map_or(usize::MAX, |limits| limits.bytes);
         self.load.add(&copy);
-        let pushed = if is_fleeting { self.fleeting.push(copy, self.limits.bytes) } else { self.push_safe(copy) };
+        let pushed = if is_fleeting { self.fleeting.push(copy, bytes_max) } else { self.push_safe(copy, bytes_max) };
         let Err(refused) = pushed else { return Pushed::Taken };
         self.load.remove(&refused);
-        let lost = if is_fleeting { &mut self.lost.slow } else { &mut self.lost.full };
-        *lost += 1;
-        self.dropped += 1;
+        let losses = self.losses();
+        *(if is_fleeting { &mut losses.lost.slow } else { &mut losses.lost.full }) += 1;
+        losses.dropped += 1;
         Pushed::Full
     }
 
-    fn push_safe(&mut self, copy: Copied) -> Result<(), Copied> {
+    fn push_safe(&mut self, copy: Copied, bytes_max: usize) -> Result<(), Copied> {
         let bytes = self.queue_bytes + copy.message.bytes();
-        if self.queue.len() >= self.limits.messages || bytes > self.limits.bytes {
+        if self.is_full() || bytes > bytes_max {
             return Err(copy);
         }
         self.queue_bytes = bytes;
@@ -322,7 +366,7 @@ impl Client {
                 let low = self.low(horizon);
                 self.unnoted += 1;
                 if qos == Qos::ExactlyOnce && number >= low {
-                    self.done.insert(number);
+                    self.exactly().done.insert(number);
                     notes.push(About::Done(&self.id, number).put(Vec::new()));
                 }
                 let is_last = self.queue.is_empty() && self.flights.is_empty();
@@ -366,8 +410,10 @@ impl Client {
     pub(in crate::mqtt) fn note_progress(&mut self, low: u64) -> Vec<Note> {
         self.unnoted = 0;
         let mut notes = vec![About::Progress(&self.id).put(low.to_be_bytes().to_vec())];
-        if self.done.first().is_some_and(|first| *first < low) {
-            self.done = self.done.split_off(&low);
+        if let Some(exactly) = &mut self.exactly
+            && exactly.done.first().is_some_and(|first| *first < low)
+        {
+            exactly.done = exactly.done.split_off(&low);
             notes.push(About::Done(&self.id, 0).forget_through(About::Done(&self.id, low.saturating_sub(1))));
         }
         notes
@@ -383,7 +429,7 @@ impl Client {
 
     /// The note of the session itself.
     pub(in crate::mqtt) fn note(&self) -> Note {
-        let (will, subscriptions) = (self.will.as_ref(), self.subscriptions.iter());
+        let (will, subscriptions) = (self.will.as_deref(), self.subscriptions.iter());
         let value = notes::of_session(&self.device, self.expiry_s, self.ends_at, will, subscriptions);
         About::Session(&self.id).put(value)
     }

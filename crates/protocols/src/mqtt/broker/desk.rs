@@ -70,7 +70,7 @@ impl Client {
             queued: self.queue.len(),
             queued_bytes: self.queue_bytes(),
             fleeting: self.fleeting.len(),
-            lost: self.lost,
+            lost: self.losses.as_ref().map(|losses| losses.lost).unwrap_or_default(),
         }
     }
 }

@@ -73,11 +73,16 @@ impl Inside {
 
     /// The sessions that lost messages since they were asked for last, once for each cause.
     pub(super) fn take_losers(&mut self) -> Vec<Loser> {
-        let lost = self.clients.iter_mut().flatten().filter(|client| client.dropped > 0 || client.shed > 0);
+        let lost = self
+            .clients
+            .iter_mut()
+            .flatten()
+            .filter(|client| client.losses.as_ref().is_some_and(|losses| losses.dropped > 0 || losses.shed > 0));
         lost.take(LOSERS_MAX)
             .flat_map(|client| {
-                let full = (std::mem::take(&mut client.dropped), DropCause::QueueFull, "too many wait for it");
-                let shed = (std::mem::take(&mut client.shed), DropCause::Overload, "too much waits for all clients");
+                let losses = client.losses();
+                let full = (std::mem::take(&mut losses.dropped), DropCause::QueueFull, "too many wait for it");
+                let shed = (std::mem::take(&mut losses.shed), DropCause::Overload, "too much waits for all clients");
                 [full, shed].into_iter().filter(|(count, ..)| *count > 0).map(|(count, cause, why)| {
                     let text = format!("{count} messages for client {} were dropped: {why}", client.id);
                     Loser { device: client.device.clone(), count, cause, text }

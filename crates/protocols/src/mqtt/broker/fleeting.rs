@@ -8,9 +8,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::task::Waker;
 use std::time::Duration;
 
-use super::Inside;
 use super::client::Copied;
 use super::tree::ClientNumber;
+use super::{Inside, Place};
 
 /// Messages that wait for one connection: what it does not take while so many came, it will not miss.
 const MESSAGES_MAX: usize = 20_000;
@@ -125,6 +125,12 @@ impl Crowd {
             self.is_met = true;
         }
     }
+
+    /// The rest of a publisher that is woken by `waker`.
+    fn rest(&mut self, waker: Waker) -> Rest {
+        self.resting.push(waker);
+        Rest { crowd: self.number, until: self.looked_at }
+    }
 }
 
 impl Inside {
@@ -145,12 +151,13 @@ impl Inside {
         }
     }
 
-    /// How who has just published, and is woken by `waker`, is to rest.
-    pub(in crate::mqtt) fn rest(&mut self, waker: &Waker) -> Option<Rest> {
-        std::mem::take(&mut self.crowd.is_met).then(|| {
-            self.crowd.resting.push(waker.clone());
-            Rest { crowd: self.crowd.number, until: self.crowd.looked_at }
-        })
+    /// How who has just published is to rest.
+    pub(in crate::mqtt) fn rest(&mut self, publisher: Place) -> Option<Rest> {
+        if !std::mem::take(&mut self.crowd.is_met) {
+            return None;
+        }
+        let waker = self.client(publisher)?.waker.clone()?;
+        Some(self.crowd.rest(waker))
     }
 
     /// How who rests is to go on resting: not when its crowd is over, and longer while they catch up.
@@ -199,7 +206,8 @@ mod tests {
     fn meet(inside: &mut Inside, now: Duration) -> Rest {
         inside.crowd.begin(now);
         inside.crowd.look_at(7, &Fleeting { bytes: CROWDED_BYTES, ..Fleeting::default() });
-        inside.rest(Waker::noop()).expect("it is crowded")
+        assert!(inside.crowd.is_met, "it is crowded");
+        inside.crowd.rest(Waker::noop().clone())
     }
 
     #[test]

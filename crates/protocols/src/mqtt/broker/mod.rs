@@ -117,7 +117,7 @@ pub(super) struct Arrival {
     pub(super) clean_start: bool,
     pub(super) expiry_s: u32,
     pub(super) will: Option<Will>,
-    pub(super) limits: QueueLimits,
+    pub(super) limits: Arc<QueueLimits>,
     pub(super) waker: Waker,
 }
 
@@ -215,9 +215,9 @@ impl Inside {
         client.is_woken = true;
         client.expiry_s = arrival.expiry_s;
         client.ends_at = None;
-        client.will = arrival.will;
+        client.will = arrival.will.map(Box::new);
         client.will_at = None;
-        client.limits = arrival.limits;
+        client.limits = Some(arrival.limits);
         if client.is_durable() {
             notes.push(client.note());
             let low = client.low(horizon);
@@ -432,7 +432,7 @@ impl Inside {
     /// The identifier of a message of QoS 2 is in use from now on; what is to be noted of it.
     pub(super) fn receive(&mut self, place: Place, acknowledged: Acknowledged) -> Option<Note> {
         let client = self.client(place).filter(|_| acknowledged.safe == Safe::PubRec)?;
-        client.received.insert(acknowledged.id);
+        client.exactly().received.insert(acknowledged.id);
         client.is_durable().then(|| About::In(&client.id, acknowledged.id).put(Vec::new()))
     }
 
@@ -522,7 +522,7 @@ impl Inside {
         let clients = &self.clients;
         let is_there = |number: ClientNumber| {
             let client = clients.get(number as usize).and_then(Option::as_deref);
-            client.is_some_and(|client| client.waker.is_some() && client.queue.len() < client.limits.messages)
+            client.is_some_and(|client| client.waker.is_some() && !client.is_full())
         };
         self.tree.choose(topic, &is_there, found);
     }

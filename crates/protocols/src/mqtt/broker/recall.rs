@@ -127,15 +127,18 @@ impl Inside {
         let client = self.any(number)?;
         client.expiry_s = session.expiry_s;
         client.subscriptions = session.subscriptions.into_iter().collect();
-        client.received = found.received.iter().copied().collect();
-        client.done = found.done.iter().copied().collect();
+        if !found.received.is_empty() || !found.done.is_empty() {
+            let exactly = client.exactly();
+            exactly.received = found.received.iter().copied().collect();
+            exactly.done = found.done.iter().copied().collect();
+        }
         // A session that had a connection when the process ended has lost it now.
         let lost_now = session.ends_at.is_none();
         client.since = session.ends_at.map(|ends_at| before(ends_at, session.expiry_s));
         let ends = if lost_now { after(now, session.expiry_s) } else { session.ends_at? };
         client.ends_at = (session.expiry_s != FOR_EVER).then_some(ends);
         client.will_at = session.will.as_ref().map(|will| after(now, will.delay_s.min(session.expiry_s)));
-        client.will = session.will;
+        client.will = session.will.map(Box::new);
         let moments = [client.ends_at, client.will_at];
         self.due.extend(moments.into_iter().flatten().map(|at| (at, number)));
         Some(number)
@@ -153,7 +156,7 @@ impl Inside {
                 let Some(client) = of_one.first().map(|first| first.client) else { continue };
                 let Some((_, found)) = places.get(&client).and_then(|place| sessions.get_mut(*place)) else { continue };
                 let Some(client) = self.clients.get(client as usize).and_then(Option::as_deref) else { continue };
-                if number < found.low || client.done.contains(&number) {
+                if number < found.low || client.is_done(number) {
                     continue;
                 }
                 found.copies.extend(copy_for(client, of_one, number, message));
