@@ -3,7 +3,7 @@
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::support::{HeadEnd, LOGGERS, Simulation, assert_same, exported, journalled, run};
+use crate::support::{HeadEnd, LOGGERS, Simulation, assert_same, exported, journalled, run, seed};
 
 /// How often the head-end is killed.
 const KILLS: u32 = 50;
@@ -13,11 +13,9 @@ const READINGS_BETWEEN_KILLS_MAX: usize = 1500;
 const KILLS_PER_EARLY_ONE: u32 = 5;
 
 #[test]
-#[expect(clippy::print_stdout, reason = "a random test says how to run it again")]
+#[expect(clippy::print_stdout, reason = "what a long test has shown")]
 fn no_acknowledged_reading_is_lost_or_doubled_by_kills() {
-    let seed = std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
-    println!("seed {seed}: run again with TEST_SEED={seed}");
+    let seed = seed();
     let mut random = StdRng::seed_from_u64(seed);
 
     let directory = tempfile::tempdir().expect("a directory for this test");

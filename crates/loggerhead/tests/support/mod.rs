@@ -27,6 +27,15 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 /// The dialects, in the order in which `--dialect all` gives them to loggers.
 pub(crate) const DIALECTS: [&str; 6] = ["national", "zhejiang", "shanghai", "supcon", "plain", "bare"];
 
+/// Where chance begins in a test: at another place in each run, or at `TEST_SEED`.
+#[expect(clippy::print_stdout, reason = "a random test says how to run it again")]
+pub(crate) fn seed() -> u64 {
+    let seed = std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+    println!("seed {seed}: run again with TEST_SEED={seed}");
+    seed
+}
+
 /// The program under test.
 pub(crate) fn loggerhead() -> Command {
     Command::new(env!("CARGO_BIN_EXE_loggerhead"))

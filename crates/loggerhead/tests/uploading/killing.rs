@@ -12,7 +12,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{Api, HeadEnd, PATIENCE};
+use crate::support::{Api, HeadEnd, PATIENCE, seed};
 
 use super::{FILES, Sender, address, content, kept, names};
 
@@ -197,12 +197,9 @@ fn hear(stream: &mut TcpStream) -> io::Result<Value> {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "a random test says how to run it again")]
+#[expect(clippy::print_stdout, reason = "what a long test has shown")]
 fn kills_at_any_moment_lose_no_acknowledged_file_and_leave_no_part_that_nobody_can_go_on_with() {
-    let seed = std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
-    println!("seed {seed}: run again with TEST_SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let mut random = StdRng::seed_from_u64(seed());
     let directory = tempfile::tempdir().expect("a directory for this test");
     let head_end = HeadEnd::start(directory.path(), FILES);
     let field = Field {
