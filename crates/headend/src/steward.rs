@@ -87,6 +87,10 @@ pub(crate) async fn feed(core: Arc<Core>, exchange: Arc<dyn Exchange>) {
     }
     let kinds = Kinds { readings, events: news, presence: news };
     let mut subscription = core.hub.subscribe(Filter { kinds, ..Filter::default() }, core.store.reader());
+    // Before presence: what speaks for a device that is there knows what it has to say.
+    if readings {
+        tell_latest(&core, &exchange).await;
+    }
     if news {
         let now = core.clock.now();
         for device in core.identities.directory.all() {
@@ -94,15 +98,13 @@ pub(crate) async fn feed(core: Arc<Core>, exchange: Arc<dyn Exchange>) {
         }
         core.commands.visit_last(|record| exchange.told(now, &record.device, news_of(record)));
     }
-    if readings {
-        tell_latest(&core, &exchange).await;
-    }
     while let Some(live) = subscription.next().await {
         let now = core.clock.now();
         match live {
             Live::Readings(packet) => {
                 let Some(device) = packet.device() else { continue };
-                packet.readings().for_each(|reading| exchange.told(now, device, News::Reading(&reading)));
+                let all: Vec<_> = packet.readings().collect();
+                exchange.told(now, device, News::Readings(&all));
             }
             Live::Event { event, .. } => {
                 let Some(device) = &event.device else { continue };
@@ -126,7 +128,7 @@ async fn tell_latest(core: &Core, exchange: &Arc<dyn Exchange>) {
     let (reader, told, now) = (core.store.reader(), Arc::clone(exchange), core.clock.now());
     let telling = tokio::task::spawn_blocking(move || {
         reader.latest(&ReadingFilter::default(), &mut |stored| {
-            told.told(now, stored.device, News::Reading(&stored.reading));
+            told.told(now, stored.device, News::Readings(&[stored.reading]));
             ControlFlow::Continue(())
         })
     });
@@ -175,7 +177,7 @@ mod tests {
 
         fn told(&self, _: Now, device: &DeviceId, news: News<'_>) {
             let text = match news {
-                News::Reading(_) => "a reading".to_owned(),
+                News::Readings(all) => format!("{} readings", all.len()),
                 News::Presence(evidence) => evidence.presence.word().to_owned(),
                 News::Event(event) => event.kind.word().to_owned(),
                 News::Command { id, state, .. } => format!("{} {}", id.0, state.word()),

@@ -122,8 +122,9 @@ pub trait Exchange: Send + Sync {
 /// What an exchange is told of a device.
 #[derive(Clone, Copy, Debug)]
 pub enum News<'a> {
-    /// A reading is stored. The latest one of each channel comes once at the start as well.
-    Reading(&'a Reading<'a>),
+    /// Readings that one report brought are stored, in their order. The latest one of each channel comes once at the start as
+    /// well, before everything else.
+    Readings(&'a [Reading<'a>]),
     /// Its presence changed. That of every device comes once at the start as well.
     Presence(&'a Evidence),
     /// An event is stored.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use loggerhead_model::DeviceId;
+use loggerhead_model::{DeviceId, Reading};
 
 use super::session::{HeadEnd, Side};
 use super::settings::{Kind, OfDevice, Settings};
@@ -27,6 +27,22 @@ struct Shared {
 struct CameraAcceptor {
     registry: Arc<Registry>,
     settings: Arc<Settings>,
+}
+
+impl Shared {
+    /// A device reported something.
+    fn heard(&self, now: Now, device: &DeviceId, reading: &Reading<'_>) {
+        match reading.function {
+            ONLINE => {
+                let state = reading.value.to_string().parse().ok();
+                self.registry.with(|inside| inside.said(now, device, state, reading.measured_at));
+            }
+            ALARM if now.wall.unix_ms().saturating_sub(reading.measured_at.unix_ms()) <= ALARM_AGE_MS_MAX => {
+                self.registry.with(|inside| inside.alarm(now, device, &reading.value.to_string()));
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Acceptor for CameraAcceptor {
@@ -84,17 +100,8 @@ impl Exchange for Shared {
         match news {
             News::Presence(evidence) => self.registry.with(|inside| inside.presence(now, device, evidence)),
             News::Removed => self.registry.with(|inside| inside.removed(now, device)),
-            News::Reading(reading) if reading.function == ONLINE => {
-                let state = reading.value.to_string().parse().ok();
-                self.registry.with(|inside| inside.said(now, device, state, reading.measured_at));
-            }
-            News::Reading(reading) if reading.function == ALARM => {
-                let age_ms = now.wall.unix_ms().saturating_sub(reading.measured_at.unix_ms());
-                if age_ms <= ALARM_AGE_MS_MAX {
-                    self.registry.with(|inside| inside.alarm(now, device, &reading.value.to_string()));
-                }
-            }
-            News::Reading(_) | News::Event(_) | News::Command { .. } => {}
+            News::Readings(readings) => readings.iter().for_each(|reading| self.heard(now, device, reading)),
+            News::Event(_) | News::Command { .. } => {}
         }
     }
 

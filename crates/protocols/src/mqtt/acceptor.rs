@@ -95,15 +95,18 @@ impl Exchange for Shared {
         let (readings_too, news_too) =
             (self.passes_readings.load(Ordering::Relaxed), self.passes_news.load(Ordering::Relaxed));
         match news {
-            News::Reading(reading) => {
-                let topic = readings::topic_of(device, reading);
-                let measured_at = reading.measured_at;
-                self.broker.with(|inside| {
-                    inside.show(device, news, now.wall);
-                    if readings_too {
-                        inside.announce(&topic, measured_at, now.wall, || readings::write_one(reading));
-                    }
-                });
+            News::Readings(all) => {
+                self.broker.with(|inside| inside.name_channels(device, all, now.wall));
+                for reading in all {
+                    let topic = readings::topic_of(device, reading);
+                    let measured_at = reading.measured_at;
+                    self.broker.with(|inside| {
+                        inside.show_reading(device, reading, &topic, now.wall);
+                        if readings_too {
+                            inside.announce(&topic, measured_at, now.wall, || readings::write_one(reading));
+                        }
+                    });
+                }
             }
             News::Command { id, state, changed_at } => {
                 let payload = commands::written(device, id, state, changed_at);

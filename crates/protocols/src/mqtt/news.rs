@@ -26,7 +26,7 @@ impl Spoken {
 pub(super) fn messages(device: &DeviceId, news: News<'_>) -> Vec<Spoken> {
     let topic = |last: &str| format!("loggerhead/{device}/{last}");
     match news {
-        News::Reading(_) | News::Command { .. } => Vec::new(),
+        News::Readings(_) | News::Command { .. } => Vec::new(),
         News::Presence(evidence) => {
             vec![Spoken { topic: topic("presence"), payload: presence(evidence), retain: true }]
         }

@@ -194,10 +194,10 @@ impl House {
         self.send(line, &bytes(packet, line.level));
     }
 
-    /// A reading of some device is stored.
-    pub(super) fn stored(&mut self, device: &DeviceId, reading: &loggerhead_model::Reading<'_>) {
+    /// Readings of some device are stored, which came in one report.
+    pub(super) fn stored(&mut self, device: &DeviceId, readings: &[loggerhead_model::Reading<'_>]) {
         assert!(self.exchange.wants_readings());
-        self.told(device, News::Reading(reading));
+        self.told(device, News::Readings(readings));
     }
 
     /// Whether the head-end is asked for news of devices.

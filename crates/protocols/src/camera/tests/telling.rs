@@ -82,7 +82,8 @@ fn tell_readings(house: &mut House, age: Duration) {
     assert!(!kept.is_empty());
     house.pair.run_for(age);
     for (device, report) in kept {
-        report.readings().for_each(|reading| house.exchange.told(house.pair.now(), &device, News::Reading(&reading)));
+        let readings: Vec<_> = report.readings().collect();
+        house.exchange.told(house.pair.now(), &device, News::Readings(&readings));
     }
     house.settle();
 }
@@ -142,7 +143,8 @@ fn alarms_that_wait_have_a_limit_and_so_has_their_length() {
         let now = house.pair.now();
         let records = bindings::said(&device, bindings::ALARM, &what, now.wall, now.wall).expect("a reading");
         let report = records.report.expect("a reading");
-        report.readings().for_each(|reading| house.exchange.told(now, &device, News::Reading(&reading)));
+        let readings: Vec<_> = report.readings().collect();
+        house.exchange.told(now, &device, News::Readings(&readings));
     }
     let app = house.open();
     let heard = house.ask(app, "Login u1|a|b");
@@ -162,7 +164,8 @@ fn of_a_presence_and_what_is_said_of_a_camera_the_later_word_counts() {
         let (device, now) = (DeviceId::new("c1").expect("a name"), house.pair.now());
         let records = bindings::said(&device, bindings::ONLINE, what, now.wall, now.wall).expect("a reading");
         let report = records.report.expect("a reading");
-        report.readings().for_each(|reading| house.exchange.told(now, &device, News::Reading(&reading)));
+        let readings: Vec<_> = report.readings().collect();
+        house.exchange.told(now, &device, News::Readings(&readings));
         house.settle();
     };
     say(&mut house, "true");
@@ -192,7 +195,8 @@ fn what_is_said_without_a_time_has_a_moment_of_its_own_and_the_last_word_counts(
         let records = bindings::said(&device, bindings::ONLINE, what, at, next).expect("a reading");
         let report = records.report.expect("a reading");
         assert!(report.happenings);
-        report.readings().for_each(|reading| house.exchange.told(now, &device, News::Reading(&reading)));
+        let readings: Vec<_> = report.readings().collect();
+        house.exchange.told(now, &device, News::Readings(&readings));
     }
     house.settle();
     assert_eq!(house.hear(app).last().map(String::as_str), Some("PrushCaramerOnlineStatus c1:true"));

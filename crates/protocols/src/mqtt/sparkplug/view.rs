@@ -14,7 +14,7 @@ const METRICS_MAX: usize = 1_000_000;
 pub(in crate::mqtt) type Saying = (String, Vec<u8>);
 
 /// The last value of a channel.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Last {
     measured_at: Timestamp,
     value: Box<str>,
@@ -56,44 +56,59 @@ impl View {
         own.is_some_and(|rest| ["/NBIRTH/", "/NDATA/", "/NDEATH/"].iter().any(|kind| rest.starts_with(kind)))
     }
 
-    /// A reading is stored. A device whose births did not name the channel is born again, with it.
+    /// Readings that came together are to be passed on. A device whose births did not name all of their channels is born
+    /// again, once, with all of them.
+    pub(in crate::mqtt) fn name(
+        &mut self,
+        device: &DeviceId,
+        readings: &[Reading<'_>],
+        now: Timestamp,
+    ) -> Option<Saying> {
+        let node = self.nodes.entry(device.clone()).or_default();
+        let mut is_any_new = false;
+        for reading in readings {
+            let (name, last) = (name(reading), Last::of(reading));
+            let known = node.metrics.get(&*name);
+            let is_new = match known {
+                Some(known) => known.is_number != last.is_number && known.measured_at <= last.measured_at,
+                None => self.metrics < METRICS_MAX,
+            };
+            if is_new {
+                self.metrics += usize::from(known.is_none());
+                node.metrics.insert(name.into(), last);
+                is_any_new = true;
+            }
+        }
+        if !is_any_new || !node.is_born {
+            return None;
+        }
+        let birth = node.birth(now);
+        Some((self.topic("NBIRTH", device), birth))
+    }
+
+    /// One of these readings, if its device is there and its birth has not just said it.
     pub(in crate::mqtt) fn reading(
         &mut self,
         device: &DeviceId,
         reading: &Reading<'_>,
         now: Timestamp,
     ) -> Option<Saying> {
-        let name = name(reading);
-        let last = Last {
-            measured_at: reading.measured_at,
-            value: reading.value.to_string().into(),
-            is_number: matches!(reading.value, Value::Decimal(_)),
-            quality: reading.code.parse().ok(),
-        };
-        let node = self.nodes.entry(device.clone()).or_default();
-        let known = node.metrics.get(&*name);
-        if known.is_none() && self.metrics >= METRICS_MAX {
+        let (name, last) = (name(reading), Last::of(reading));
+        let node = self.nodes.get_mut(device)?;
+        let known = node.metrics.get_mut(&*name).filter(|known| **known != last)?;
+        let is_historical = known.measured_at > last.measured_at;
+        let metric = Metric { is_historical, ..last.metric(&name) };
+        let mut writer = Writer::new(ms(now));
+        writer.metric(&metric);
+        if !is_historical {
+            *known = last;
+        }
+        if !node.is_born {
             return None;
         }
-        let is_named = known.is_some_and(|known| known.is_number == last.is_number);
-        let is_historical = known.is_some_and(|known| known.measured_at > last.measured_at);
-        self.metrics += usize::from(known.is_none());
-        let mut data = None;
-        if node.is_born && is_named {
-            node.seq = node.seq.wrapping_add(1);
-            let mut writer = Writer::new(ms(now));
-            writer.metric(&Metric { is_historical, ..last.metric(&name) });
-            data = Some(writer.finish(Some(node.seq)));
-        }
-        if !is_historical {
-            node.metrics.insert(name.into(), last);
-        }
-        if let Some(data) = data {
-            return Some((self.topic("NDATA", device), data));
-        }
-        let node = self.nodes.get_mut(device).filter(|node| node.is_born)?;
-        let birth = node.birth(now);
-        Some((self.topic("NBIRTH", device), birth))
+        node.seq = node.seq.wrapping_add(1);
+        let data = writer.finish(Some(node.seq));
+        Some((self.topic("NDATA", device), data))
     }
 
     /// The presence of a device changed. Only who is heard from is alive.
@@ -160,6 +175,15 @@ impl Node {
 }
 
 impl Last {
+    fn of(reading: &Reading<'_>) -> Self {
+        Self {
+            measured_at: reading.measured_at,
+            value: reading.value.to_string().into(),
+            is_number: matches!(reading.value, Value::Decimal(_)),
+            quality: reading.code.parse().ok(),
+        }
+    }
+
     fn metric<'a>(&'a self, name: &'a str) -> Metric<'a> {
         let number = Some(self.is_number).filter(|is_number| *is_number).and_then(|_| self.value.parse().ok());
         let said = number.map_or(Said::Text(&self.value), Said::Double);
@@ -219,26 +243,47 @@ mod tests {
         text
     }
 
+    /// What the view says of readings that came together.
+    fn told(view: &mut View, all: &[Reading<'_>]) -> Vec<String> {
+        let mut said: Vec<_> = view.name(&tower(), all, NOW).into_iter().collect();
+        said.extend(all.iter().filter_map(|reading| view.reading(&tower(), reading, NOW)));
+        said.into_iter().map(|saying| shown(Some(saying))).collect()
+    }
+
     #[test]
     fn a_device_is_born_with_its_channels_says_what_changes_and_dies() {
         let (mut view, tower) = (View::new("G"), tower());
-        assert_eq!(shown(view.reading(&tower, &reading("a", 1, "1.50"), NOW)), "nothing", "it is not there yet");
+        assert_eq!(told(&mut view, &[reading("a", 1, "1.50")]), [""; 0], "it is not there yet");
         let fresh = Presence::ConnectedFresh;
         let born = "spBv1.0/G/NBIRTH/tower #0 bdSeq=0 Node Control/Rebirth=false 1/a=1.5";
         assert_eq!(shown(view.presence(&tower, fresh, NOW)), born);
         assert_eq!(shown(view.presence(&tower, fresh, NOW)), "nothing");
-        assert_eq!(shown(view.reading(&tower, &reading("a", 3, "2"), NOW)), "spBv1.0/G/NDATA/tower #1 1/a=2");
-        assert_eq!(shown(view.reading(&tower, &reading("a", 2, "9"), NOW)), "spBv1.0/G/NDATA/tower #2 late 1/a=9");
+        assert_eq!(told(&mut view, &[reading("a", 3, "2")]), ["spBv1.0/G/NDATA/tower #1 1/a=2"]);
+        assert_eq!(told(&mut view, &[reading("a", 2, "9")]), ["spBv1.0/G/NDATA/tower #2 late 1/a=9"]);
         let again = "spBv1.0/G/NBIRTH/tower #0 bdSeq=0 Node Control/Rebirth=false 1/a=2 1/b=on";
-        assert_eq!(shown(view.reading(&tower, &reading("b", 3, "on"), NOW)), again, "a channel that no birth named");
+        assert_eq!(told(&mut view, &[reading("b", 3, "on")]), [again], "a channel that no birth named");
         let changed = "spBv1.0/G/NBIRTH/tower #0 bdSeq=0 Node Control/Rebirth=false 1/a=2 1/b=7";
-        assert_eq!(shown(view.reading(&tower, &reading("b", 4, "7"), NOW)), changed, "of another datatype");
+        assert_eq!(told(&mut view, &[reading("b", 4, "7")]), [changed], "of another datatype");
+        assert_eq!(told(&mut view, &[reading("b", 1, "off")]), ["spBv1.0/G/NDATA/tower #1 late 1/b=off"]);
         assert_eq!(shown(view.presence(&tower, Presence::ConnectedSilent, NOW)), "spBv1.0/G/NDEATH/tower bdSeq=0");
         assert_eq!(shown(view.presence(&tower, Presence::Offline, NOW)), "nothing");
-        let reborn = "spBv1.0/G/NBIRTH/tower #0 bdSeq=1 Node Control/Rebirth=false 1/a=2 1/b=7";
+        assert_eq!(told(&mut view, &[reading("a", 5, "3")]), [""; 0], "it is gone");
+        let reborn = "spBv1.0/G/NBIRTH/tower #0 bdSeq=1 Node Control/Rebirth=false 1/a=3 1/b=7";
         assert_eq!(shown(view.presence(&tower, fresh, NOW)), reborn);
         assert_eq!(shown(view.removed(&tower, NOW)), "spBv1.0/G/NDEATH/tower bdSeq=1");
         assert_eq!(view.metrics, 0);
+    }
+
+    #[test]
+    fn channels_that_come_together_are_born_together_and_no_value_is_left_out() {
+        let mut view = View::new("G");
+        view.presence(&tower(), Presence::ConnectedFresh, NOW);
+        let first = [reading("a", 1, "1"), reading("b", 1, "2"), reading("a", 2, "3")];
+        let born = "spBv1.0/G/NBIRTH/tower #0 bdSeq=0 Node Control/Rebirth=false 1/a=1 1/b=2";
+        assert_eq!(told(&mut view, &first), [born, "spBv1.0/G/NDATA/tower #1 1/a=3"]);
+        let next = [reading("a", 3, "4"), reading("c", 3, "5"), reading("d", 3, "6")];
+        let born = "spBv1.0/G/NBIRTH/tower #0 bdSeq=0 Node Control/Rebirth=false 1/a=3 1/b=2 1/c=5 1/d=6";
+        assert_eq!(told(&mut view, &next), [born, "spBv1.0/G/NDATA/tower #1 1/a=4"]);
     }
 
     #[test]

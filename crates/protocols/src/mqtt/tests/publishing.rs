@@ -234,7 +234,7 @@ fn readings_of_all_devices_are_passed_on_and_the_latest_is_kept() {
         attributes: "",
     };
     for (at, value) in [(2000, "2.50"), (1000, "1.50")] {
-        house.stored(&device, &reading(at, value));
+        house.stored(&device, &[reading(at, value)]);
     }
     let heard = house.hear(watcher);
     assert_eq!(heard.len(), 2, "{heard:?}");

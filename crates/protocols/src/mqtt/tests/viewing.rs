@@ -106,7 +106,7 @@ fn devices_are_edge_nodes_and_nobody_else_speaks_for_them() {
     assert!(house.wants_news());
     let watcher = house.enter(client("w"));
     house.subscribe(watcher, "#", Qos::AtMostOnce);
-    house.stored(&tower(), &reading("1.50"));
+    house.stored(&tower(), &[reading("1.50")]);
     house.expect(watcher, &[]);
     let topics = |house: &mut House, news: News<'_>| {
         house.told(&tower(), news);
@@ -116,7 +116,7 @@ fn devices_are_edge_nodes_and_nobody_else_speaks_for_them() {
     };
     let fresh = evidence(Presence::ConnectedFresh);
     assert_eq!(topics(&mut house, News::Presence(&fresh)), ["q0 spBv1.0/G/NBIRTH/tower"]);
-    assert_eq!(topics(&mut house, News::Reading(&reading("2"))), ["q0 spBv1.0/G/NDATA/tower"]);
+    assert_eq!(topics(&mut house, News::Readings(&[reading("2")])), ["q0 spBv1.0/G/NDATA/tower"]);
     let line = house.enter(client("p"));
     house.publish(line, Qos::AtLeastOnce, 1, "spBv1.0/G/NDATA/tower", "x");
     house.expect(line, &["PUBACK #1 87"]);
@@ -128,9 +128,23 @@ fn devices_are_edge_nodes_and_nobody_else_speaks_for_them() {
 }
 
 #[test]
+fn a_report_of_many_channels_is_one_birth() {
+    let mut house = House::with("sparkplug = 'G'\nnews = false");
+    let watcher = house.enter(client("w"));
+    house.told(&tower(), News::Presence(&evidence(Presence::ConnectedFresh)));
+    house.subscribe(watcher, "spBv1.0/G/#", Qos::AtMostOnce);
+    let functions: Vec<_> = (0..50).map(|number| number.to_string()).collect();
+    let report: Vec<_> = functions.iter().map(|function| Reading { function, ..reading("1.50") }).collect();
+    house.stored(&tower(), &report);
+    let heard = house.hear(watcher);
+    assert!(heard.len() == 1 && heard[0].starts_with("q0 spBv1.0/G/NBIRTH/tower "), "{heard:?}");
+    assert_eq!(heard[0].matches("1/").count(), 50, "{heard:?}");
+}
+
+#[test]
 fn a_channel_is_a_sensor_until_its_device_is_removed() {
     let mut house = House::with("home_assistant = 'ha'\nreadings = false\nnews = false");
-    house.stored(&tower(), &reading("1.50"));
+    house.stored(&tower(), &[reading("1.50")]);
     house.told(&tower(), News::Presence(&evidence(Presence::ConnectedFresh)));
     let late = house.enter(client("late"));
     house.say(late, &subscription("#"));
