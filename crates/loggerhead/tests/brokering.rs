@@ -397,6 +397,7 @@ fn messages_are_published_and_printed_by_hand() {
     assert_fails(&[&["mqtt", "pub", "$SYS/x", "y", "--qos", "1"], &access[..]].concat(), 1, "0x87 not authorized");
     assert_fails(&[&["mqtt", "pub", "a/+", "y"], &access[..]].concat(), 2, "wildcard");
     assert_fails(&["mqtt", "pub", "a", "y", "--to", &address, "--user", "x", "--password", "y"], 1, "0x86");
+    assert_fails(&[&["mqtt", "pub", "a", "y", "--tls"], &access[..]].concat(), 4, "leave --tls out");
     assert!(head_end.stop().success());
     assert_fails(&[&["mqtt", "sub", "a"], &access[..]].concat(), 4, "no broker at");
 }
@@ -449,10 +450,23 @@ fn what_a_broker_does_not_take_is_not_sent_to_it() {
         (b"\x20\x05\x00\x00\x02\x25\x00", &["--retain"], "the broker keeps no messages"),
         (b"\x20\x08\x00\x00\x05\x27\x00\x00\x00\x04", &[], "the broker takes 4 at most"),
         (b"\x20\x03\x01\x00\x00", &[], "a session that was not asked for"),
+        (b"\x15\x03\x03\x00\x02\x02\x32", &[], "add --tls"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", &[], "speaks HTTP there"),
     ] {
         let (address, heard) = broker_of(answer);
         assert_fails(&[&["mqtt", "pub", "a", "x", "--to", &address], options].concat(), 1, words);
         assert_eq!(heard.join().expect("it does not panic"), b"", "{words}");
+    }
+}
+
+#[test]
+fn a_server_that_closes_without_an_answer_may_speak_something_else() {
+    for (options, status, words) in [(&[][..], 1, "add --tls"), (&["--tls"], 4, "leave --tls out")] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let closing = std::thread::spawn(move || drop(listener.accept()));
+        assert_fails(&[&["mqtt", "pub", "a", "x", "--to", &address], options].concat(), status, words);
+        closing.join().expect("it does not panic");
     }
 }
 

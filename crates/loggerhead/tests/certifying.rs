@@ -215,6 +215,7 @@ fn our_own_client_shows_a_certificate() {
     assert_eq!(run(&[&["mqtt", "sub", "t", "--count", "1"], &shown[..]].concat()), "t x\n");
     let load = ["simulate", "mqtt", "--messages", "10", "--qos", "1"];
     run(&[&load[..], &shown[..]].concat());
+    assert_fails(&["mqtt", "pub", "t", "x", "--to", &address], 1, "add --tls");
     // Without one the handshake ends, and a key of another is noticed before anything is sent.
     assert_fails(&[&["mqtt", "pub", "t", "x"], &tls[..]].concat(), 1, "TLS");
     let mixed = [&tls[..], &["--cert", &chain, "--key", &another]].concat();

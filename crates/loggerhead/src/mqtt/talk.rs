@@ -23,6 +23,8 @@ use crate::simulate::{Address, Stream, Target, Way, trust};
 
 /// The version that is spoken: it says why something is refused.
 const LEVEL: Level = Level::V5;
+/// How a server that speaks TLS answers whoever does not; no packet begins so. Source: RFC 8446 §5.1.
+const TLS_ALERT: &[u8] = &[21, 3];
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -128,6 +130,17 @@ fn told(error: io::Error) -> io::Error {
     }
 }
 
+/// Why a broker did not let a client in to which it said nothing; one that speaks TLS may close so.
+fn perhaps_of_tls(error: anyhow::Error) -> anyhow::Error {
+    let is_closed = error.downcast_ref::<io::Error>().is_some_and(|error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+        )
+    });
+    if is_closed { anyhow::anyhow!("{error:#} without an answer; if it speaks TLS there, add --tls") } else { error }
+}
+
 impl Talk {
     /// Connects with a session that ends with the connection.
     ///
@@ -152,13 +165,14 @@ impl Talk {
             user: dial.user.as_deref(),
             password: dial.password.as_deref().map(str::as_bytes),
         };
-        if dial.scram {
-            talk.prove(connect).await?;
-        } else {
-            talk.say(&Packet::Connect(connect));
-            talk.hear_entry().await?;
-        }
+        let entered = if dial.scram { talk.prove(connect).await } else { talk.let_in(connect).await };
+        entered.map_err(|error| if dial.target.tls.is_none() { perhaps_of_tls(error) } else { error })?;
         Ok(talk)
+    }
+
+    async fn let_in(&mut self, connect: Connect<'_>) -> anyhow::Result<()> {
+        self.say(&Packet::Connect(connect));
+        self.hear_entry().await.map(drop)
     }
 
     /// Connects without saying the password. Source: MQTT 5.0 §4.12.
@@ -282,11 +296,16 @@ impl Talk {
     /// # Errors
     /// When the broker breaks a rule, or says that it closes.
     pub(crate) fn take<R>(&mut self, take: impl FnOnce(&Packet<'_>) -> R) -> anyhow::Result<Option<R>> {
-        let packet = read(LEVEL, &self.held, BODY_BYTES_MAX);
-        let Some((packet, count)) = packet.map_err(|breach| anyhow::anyhow!("the broker breaks a rule: {breach}"))?
-        else {
-            return Ok(None);
-        };
+        let packet = read(LEVEL, &self.held, BODY_BYTES_MAX).map_err(|breach| {
+            if self.held.starts_with(TLS_ALERT) {
+                return anyhow::anyhow!("the broker speaks TLS there; add --tls");
+            }
+            if self.held.starts_with(b"HTTP/") {
+                return anyhow::anyhow!("the broker speaks HTTP there; name its port for MQTT without WebSocket");
+            }
+            anyhow::anyhow!("the broker breaks a rule: {breach}")
+        });
+        let Some((packet, count)) = packet? else { return Ok(None) };
         if let Packet::Disconnect(notice) = &packet {
             let words = notice.properties.text(Id::ReasonString).map(|words| format!(": {words}")).unwrap_or_default();
             anyhow::bail!("the broker ends the connection: {}{words}", notice.reason);

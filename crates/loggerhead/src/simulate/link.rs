@@ -185,11 +185,21 @@ impl Target {
                 stream.set_nodelay(true)?;
                 let Some(tls) = self.tls else { return Ok(Stream::Tcp(stream)) };
                 let name = ServerName::try_from(host).map_err(io::Error::other)?;
-                let stream = TlsConnector::from(tls).connect(name, stream).await?;
-                Ok(Stream::Tls(Box::new(stream)))
+                let stream = TlsConnector::from(tls).connect(name, stream).await;
+                Ok(Stream::Tls(Box::new(stream.map_err(perhaps_plain)?)))
             }
         }
     }
+}
+
+/// A handshake failed. A server that does not speak TLS closes at the first bytes of it.
+fn perhaps_plain(error: io::Error) -> io::Error {
+    let kind = error.kind();
+    if !matches!(kind, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) {
+        return error;
+    }
+    let words = "the server closed at the handshake of TLS; if it does not speak it there, leave --tls out";
+    io::Error::new(kind, words)
 }
 
 /// A path that begins with `@` is a name and no file, which the system writes with a zero byte.
