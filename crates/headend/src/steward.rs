@@ -75,6 +75,9 @@ async fn drain(core: &Core, session: &mut dyn Session, mailbox: &Arc<Mailbox>) -
 }
 
 async fn store(core: &Core, records: Records, asked: Option<(Ticket, &Arc<Mailbox>)>) {
+    if let Some((report, device)) = records.report.as_ref().zip(core.identities.directory.by_id(&records.device)) {
+        device.read(core.clock.now(), report.len() as u64);
+    }
     let reply = asked.map(|(ticket, mailbox)| Reply { ticket, to: Arc::clone(mailbox) as Arc<dyn Completion> });
     core.store.submit(records, reply).await;
 }

@@ -81,13 +81,8 @@ impl HeadEnd {
         topic: &str,
         payload: &[u8],
     ) -> Option<Result<Option<Report>, NotReadings>> {
-        if let Some(named) = Named::of(topic) {
-            return Some(read(named, payload, now.wall).map(|mut report| {
-                // Messages that come together have one time, and what they say of cameras is to be told all the same.
-                let are_happenings = report.readings().all(|reading| [ALARM, ONLINE].contains(&reading.function));
-                report.happenings = are_happenings;
-                Some(report)
-            }));
+        if let Some(found) = in_message(topic, payload, now.wall) {
+            return Some(found.map(Some));
         }
         let topic = sparkplug::Topic::of(topic)?;
         let edges = self.edges.get_or_insert_default();
@@ -113,6 +108,17 @@ impl HeadEnd {
         }
         Some(Ok(heard.report))
     }
+}
+
+/// The readings in a message; nothing where the topic is not for readings.
+pub(super) fn in_message(topic: &str, payload: &[u8], now: Timestamp) -> Option<Result<Report, NotReadings>> {
+    let read = read(Named::of(topic)?, payload, now);
+    Some(read.map(|mut report| {
+        // Messages that come together have one time, and what they say of cameras is to be told all the same.
+        let are_happenings = report.readings().all(|reading| [ALARM, ONLINE].contains(&reading.function));
+        report.happenings = are_happenings;
+        report
+    }))
 }
 
 /// The readings in a message. A reading without a time was measured now.

@@ -21,7 +21,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use loggerhead_model::{DeviceId, Identity, Learnt, NoteChange, RawFrame, Records};
+use loggerhead_model::{DeviceId, Identity, Learnt, NoteChange, RawFrame, Reading, Records};
 
 use super::decode::read;
 use super::encode::encode;
@@ -43,6 +43,8 @@ pub(super) struct House {
     listener: String,
     /// What the steward told operators.
     pub(super) events: Vec<String>,
+    /// Readings that were stored.
+    pub(super) reported: Vec<String>,
     /// Packets that are kept for people to see.
     pub(super) frames: Vec<RawFrame>,
 }
@@ -88,6 +90,7 @@ impl House {
             seen: 0,
             listener: settings.to_owned(),
             events: Vec::new(),
+            reported: Vec::new(),
             frames: Vec::new(),
         }
     }
@@ -156,6 +159,8 @@ impl House {
 
     fn apply(&mut self, records: &Records) {
         self.frames.extend(records.frame.clone());
+        let reading = |reading: Reading<'_>| format!("{} {} {}", reading.meter, reading.function, reading.value);
+        self.reported.extend(records.report.iter().flat_map(|report| report.readings().map(reading)));
         self.events.extend(records.events.iter().map(|event| event.text.to_string()));
         for note in &records.notes {
             match &note.change {
@@ -195,7 +200,7 @@ impl House {
     }
 
     /// Readings of some device are stored, which came in one report.
-    pub(super) fn stored(&mut self, device: &DeviceId, readings: &[loggerhead_model::Reading<'_>]) {
+    pub(super) fn stored(&mut self, device: &DeviceId, readings: &[Reading<'_>]) {
         assert!(self.exchange.wants_readings());
         self.told(device, News::Readings(readings));
     }

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use loggerhead_model::{CommandId, DeviceId, Note, Records, Timestamp};
+use loggerhead_model::{CommandId, DeviceId, Note, Records, Report, Timestamp};
 
 use self::client::{Client, Copied, Noted, Pushed, QueueLimits, Subscription, Will};
 use self::figures::Figures;
@@ -108,6 +108,8 @@ pub(super) struct Pending {
     pub(super) device: DeviceId,
     /// What has to be stored.
     pub(super) notes: Vec<Note>,
+    /// What a will reports; a connection stores the report of its message itself.
+    report: Option<Report>,
 }
 
 /// A client that comes in.
@@ -471,7 +473,7 @@ impl Inside {
             }
             chosen.push((member, own));
         }
-        Pending { message, chosen, device, notes }
+        Pending { message, chosen, device, notes, report: None }
     }
 
     /// A message is stored: passes it on. False when nobody gets it.

@@ -71,6 +71,6 @@ impl Inside {
         let number = if qos == Qos::AtMostOnce { 0 } else { self.number() };
         let payload = Bytes::copy_from_slice(payload);
         let message = Message::of_parts(number, &topic, payload, properties, qos, false, None, None);
-        self.publish_for(message, device, now);
+        self.publish_for(message, device, None, now);
     }
 }

@@ -91,7 +91,7 @@ impl Steward {
         let records = Records {
             device: pending.device.clone(),
             received_at: now.wall,
-            report: None,
+            report: pending.report.clone(),
             frame: None,
             events: Vec::new(),
             notes: pending.notes.clone(),

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use loggerhead_model::{DeviceId, Event, EventKind, Note, Records, Severity, Timestamp};
+use loggerhead_model::{DeviceId, Event, EventKind, Note, Records, Report, Severity, Timestamp};
 
 use super::client::Will;
 use super::message::{Message, after};
 use super::notes::About;
 use super::tree::ClientNumber;
-use super::{Inside, Place};
+use super::{Inside, Pending, Place};
 use crate::mqtt::message::Qos;
+use crate::mqtt::readings::{self, NotReadings};
 use crate::mqtt::sparkplug;
 
 /// A session that never ends by itself. Source: \[2\] §3.1.2.11.2.
@@ -95,14 +96,23 @@ impl Inside {
         self.chore(device, vec![note], now);
     }
 
-    /// Publishes a will in the name of its client.
+    /// Publishes a will in the name of its client. What it reports is stored, as of any message; the death of an edge node of
+    /// Sparkplug B is its will. Source: \[5\] §5.4.
     pub(super) fn publish_will(&mut self, number: ClientNumber, will: &Will, now: Timestamp) {
         let Some(client) = self.any(number) else { return };
-        let (device, publisher) = (client.device.clone(), Some(Arc::clone(&client.id)));
+        let (device, id) = (client.device.clone(), Arc::clone(&client.id));
         let Message { topic, payload, properties, qos, retain, .. } = &*will.message;
         if let Some(edge) = sparkplug::Topic::of(topic).filter(|topic| topic.kind == sparkplug::Kind::Death) {
-            self.say_goodbye(device.clone(), &edge, now);
+            self.tell(device.clone(), Severity::Info, EventKind::DeviceInfo, edge.goodbye(), now);
         }
+        let report = match readings::in_message(topic, payload, now).transpose() {
+            Ok(report) => report,
+            Err(NotReadings(wrong)) => {
+                let text = format!("the will of client {id}: {wrong}");
+                self.tell(device.clone(), Severity::Warning, EventKind::Fault, text, now);
+                None
+            }
+        };
         let log_number = if *qos == Qos::AtMostOnce { 0 } else { self.number() };
         let expires_at = will.expiry_s.map(|seconds| after(now, seconds));
         let message = Message::of_parts(
@@ -112,38 +122,23 @@ impl Inside {
             properties.clone(),
             *qos,
             *retain,
-            publisher,
+            Some(id),
             expires_at,
         );
-        self.publish_for(message, device, now);
+        self.publish_for(message, device, report, now);
     }
 
-    /// An edge node of Sparkplug B is gone with its connection: its death is its will. Source: \[5\] §5.4.
-    fn say_goodbye(&mut self, device: DeviceId, edge: &sparkplug::Topic<'_>, now: Timestamp) {
-        let event = Event {
-            at: now,
-            severity: Severity::Info,
-            kind: EventKind::DeviceInfo,
-            device: Some(device.clone()),
-            peer: None,
-            text: edge.goodbye().into(),
-        };
-        let events = vec![event];
-        self.leave_for_steward(Records {
-            device,
-            received_at: now,
-            report: None,
-            frame: None,
-            events,
-            notes: Vec::new(),
-        });
+    /// Leaves something to be told to operators for the steward.
+    fn tell(&mut self, device: DeviceId, severity: Severity, kind: EventKind, text: String, now: Timestamp) {
+        let event = Event { at: now, severity, kind, device: Some(device.clone()), peer: None, text: text.into() };
+        self.leave_for_steward(Records { events: vec![event], ..nothing_of(device, now) });
     }
 
     /// Publishes in the name of an account of which no connection is there: the steward has it stored first, where its QoS
     /// asks for that.
-    pub(super) fn publish_for(&mut self, message: Message, device: DeviceId, now: Timestamp) {
+    pub(super) fn publish_for(&mut self, message: Message, device: DeviceId, report: Option<Report>, now: Timestamp) {
         if message.qos > Qos::AtMostOnce {
-            let pending = self.pending(message, device);
+            let pending = Pending { report, ..self.pending(message, device) };
             return self.adopt([pending]);
         }
         let message = Arc::new(message);
@@ -155,7 +150,9 @@ impl Inside {
         for member in &members {
             self.offer(std::slice::from_ref(member), &message, super::Noted::No);
         }
-        self.chore(device, note.into_iter().collect(), now);
+        if note.is_some() || report.is_some() {
+            self.leave_for_steward(Records { report, notes: note.into_iter().collect(), ..nothing_of(device, now) });
+        }
     }
 
     /// An account is no more: its sessions end, their wills are void.
@@ -174,11 +171,9 @@ impl Inside {
 
     /// Leaves something to be kept for the steward.
     pub(super) fn chore(&mut self, device: DeviceId, notes: Vec<Note>, now: Timestamp) {
-        if notes.is_empty() {
-            return;
+        if !notes.is_empty() {
+            self.leave_for_steward(Records { notes, ..nothing_of(device, now) });
         }
-        let events = Vec::new();
-        self.leave_for_steward(Records { device, received_at: now, report: None, frame: None, events, notes });
     }
 
     fn leave_for_steward(&mut self, records: Records) {
@@ -200,4 +195,9 @@ impl Inside {
         notes.extend(self.retained.expire(now).iter().map(|topic| About::Retained(topic).forget()));
         self.chore(device, notes, now);
     }
+}
+
+/// Records of an account that hold nothing.
+fn nothing_of(device: DeviceId, now: Timestamp) -> Records {
+    Records { device, received_at: now, report: None, frame: None, events: Vec::new(), notes: Vec::new() }
 }

@@ -205,6 +205,28 @@ fn a_will_is_published_unless_the_client_says_goodbye() {
     assert_eq!(house.hear(watcher).len(), 1);
 }
 
+#[test]
+fn a_will_that_reports_is_stored_as_the_same_message_would_be() {
+    let mut house = House::new();
+    let properties = Properties::NONE;
+    let watcher = house.enter(client("w"));
+    house.subscribe(watcher, "readings/#", Qos::AtMostOnce);
+    for (qos, topic, payload) in [
+        (Qos::AtMostOnce, "readings/pump/online", &b"false"[..]),
+        (Qos::AtLeastOnce, "readings", b"[{\"meter\":\"1\",\"function\":\"power\",\"value\":21.50}]"),
+        (Qos::AtMostOnce, "readings", b"nonsense"),
+    ] {
+        let will = Will { qos, retain: false, properties, topic, payload };
+        let line = house.enter(Connect { will: Some(will), ..client("a") });
+        assert!(house.hear(watcher).is_empty(), "it lives");
+        house.cut(line);
+        assert_eq!(house.hear(watcher).len(), 1, "{topic}");
+    }
+    assert_eq!(house.reported, ["pump online false", "1 power 21.50"]);
+    let complaint = "the will of client a: a value without a meter and a function in its topic";
+    assert_eq!(house.events, [complaint]);
+}
+
 // MQTT 5.0: 3.1.2-8 3.1.2-10 3.1.3-9
 #[test]
 fn a_will_waits_for_its_delay_and_not_beyond_the_session() {
