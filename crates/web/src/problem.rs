@@ -82,6 +82,8 @@ pub(crate) enum ProblemKind {
     UnknownFile,
     /// A range that begins behind the end of a file.
     WrongRange,
+    /// A file that is not the one that is meant any more.
+    Changed,
     /// An upload that goes on at another place than its end.
     WrongOffset,
     /// Bytes that do not come to their checksum.
@@ -123,7 +125,7 @@ const fn row(
     Description { kind, word, status, title, remedy }
 }
 
-static DESCRIPTIONS: [Description; 38] = [
+static DESCRIPTIONS: [Description; 39] = [
     row(
         ProblemKind::BadRequest,
         "bad-request",
@@ -340,6 +342,13 @@ static DESCRIPTIONS: [Description; 38] = [
         StatusCode::RANGE_NOT_SATISFIABLE,
         "the range begins behind the end of the file",
         "ask for bytes before the size in `Content-Range`",
+    ),
+    row(
+        ProblemKind::Changed,
+        "changed",
+        StatusCode::PRECONDITION_FAILED,
+        "the file is not the one that is meant",
+        "begin anew, without `If-Match`",
     ),
     row(
         ProblemKind::WrongOffset,

@@ -1,6 +1,6 @@
 //! What is known of all files, held in memory as in the store.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -151,6 +151,13 @@ impl Catalog {
         records.find(|record| record.state == FileState::Complete && record.device == *device && record.name == *name)
     }
 
+    /// The names of the complete files of a device.
+    fn names(&self, device: &DeviceId) -> impl Iterator<Item = &FileName> {
+        let records = self.entries.values().map(|entry| &entry.record);
+        let complete = records.filter(|record| record.state == FileState::Complete && record.device == *device);
+        complete.map(|record| &record.name)
+    }
+
     /// The name that a file gets, and the file whose place it takes.
     ///
     /// # Errors
@@ -166,11 +173,10 @@ impl Catalog {
             Collision::Error => Err(FileFailure::Exists),
             Collision::Replace => Ok((wanted.clone(), Some(taken.number))),
             Collision::Suffix => {
-                let mut numbers = 2..=u32::MAX;
-                let free = numbers.find_map(|number| {
-                    let name = wanted.numbered(number);
-                    self.named(device, &name).is_none().then_some(name)
-                });
+                // A device that gives all of its files one name has many: they are looked through once.
+                let taken: HashSet<_> = self.names(device).collect();
+                let mut numbered = (2..=u32::MAX).map(|number| wanted.numbered(number));
+                let free = numbered.find(|name| !taken.contains(name));
                 free.map(|name| (name, None)).ok_or(FileFailure::Exists)
             }
         }
@@ -270,5 +276,39 @@ impl Catalog {
         let before = query.before.unwrap_or(u64::MAX);
         let entries = self.entries.range(..before).rev().map(|(_, entry)| entry);
         entries.filter(fits).take(query.limit).map(Entry::status).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use loggerhead_model::{DeviceId, FileName, FileRecord, FileState, Timestamp};
+    use loggerhead_protocols::Collision;
+
+    use super::{Catalog, FILES_MAX};
+
+    #[test]
+    fn as_many_files_of_one_name_are_numbered_as_there_may_be() {
+        let (device, wanted) = (DeviceId::new("gate").expect("a name"), FileName::of_sender("1.jpg").expect("a name"));
+        let at = Timestamp::from_unix_ms(0);
+        let mut catalog = Catalog::default();
+        for number in 1..u32::try_from(FILES_MAX).expect("a small number") {
+            let name = if number == 1 { wanted.clone() } else { wanted.numbered(number) };
+            catalog.insert(FileRecord {
+                number: number.into(),
+                device: device.clone(),
+                name,
+                key: None,
+                metadata: None,
+                size: 1,
+                sha256: None,
+                state: FileState::Complete,
+                begun_at: at,
+                changed_at: at,
+            });
+        }
+        let (name, replaced) = catalog.name(&device, &wanted, Collision::Suffix).expect("a number is free");
+        assert_eq!((name.as_str(), replaced), (format!("1 ({FILES_MAX}).jpg").as_str(), None));
+        catalog.remove(7);
+        assert_eq!(catalog.name(&device, &wanted, Collision::Suffix).expect("a number").0.as_str(), "1 (7).jpg");
     }
 }

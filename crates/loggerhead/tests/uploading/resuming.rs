@@ -164,6 +164,22 @@ fn ranges_of_a_file_are_given_as_they_are_asked_for() {
     check(&format!("Range: bytes=7-\r\nIf-Range: {tag}\r\n"), 206, "789", Some("bytes 7-9/10"));
     check("Range: bytes=7-\r\nIf-Range: \"1-2\"\r\n", 200, "0123456789", None);
     check("Range: bytes=10-\r\nIf-Range: \"1-2\"\r\n", 200, "0123456789", None);
+    // Who has it already is not sent it again, and who means another one is told so.
+    check(&format!("If-None-Match: \"1-2\", W/{tag}\r\nRange: bytes=2-4\r\n"), 304, "", None);
+    check("If-None-Match: \"1-2\"\r\n", 200, "0123456789", None);
+    check(&format!("If-Match: {tag}\r\nRange: bytes=2-4\r\n"), 206, "234", Some("bytes 2-4/10"));
+    assert_eq!(api.ask("GET", place, "If-Match: \"1-2\"\r\n", "").status, 412);
+    let head = api.ask("HEAD", place, "Range: bytes=2-4\r\n", "");
+    assert_eq!((head.status, header(&head.head, "content-length").as_deref()), (200, Some("10")), "{head:?}");
+    // curl takes the plain name.
+    let saved = Command::new("curl")
+        .current_dir(directory.path())
+        .args(["-sSOJ", "--unix-socket"])
+        .arg(head_end.data().join("api.sock"))
+        .arg(format!("http://localhost{place}"))
+        .status();
+    assert!(saved.expect("curl is there").success());
+    assert_eq!(std::fs::read(directory.path().join("digits")).expect("it is saved"), b"0123456789");
     assert!(head_end.stop().success());
 }
 
@@ -279,6 +295,17 @@ fn a_client_of_tus_of_another_maker_goes_on_after_kills_of_either_side() {
     assert!(head_end.stop().success());
 }
 
+/// Sends a piece with these headers; the status of the answer. The support sends JSON where there is a body, so curl does it.
+fn patch(data: &Path, place: &str, head: &str, body: &str) -> String {
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "-X", "PATCH", "--unix-socket"]);
+    curl.arg(data.join("api.sock"));
+    for line in head.lines() {
+        curl.args(["-H", line]);
+    }
+    printed(curl.args(["-d", body, &format!("http://localhost{place}")]))
+}
+
 #[test]
 fn tus_is_spoken_as_its_standard_says() {
     let directory = tempfile::tempdir().expect("a directory for this test");
@@ -310,16 +337,7 @@ fn tus_is_spoken_as_its_standard_says() {
         (answer.status, header(&answer.head, "upload-offset"))
     };
     let head = |text: &str| text.replace("Content-Type: application/json\r\n", "");
-    // The support sends JSON where there is a body, so pieces go by curl.
-    let patch = |head: &str, body: &str| {
-        let mut curl = Command::new("curl");
-        curl.args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "-X", "PATCH", "--unix-socket"]);
-        curl.arg(head_end.data().join("api.sock"));
-        for line in head.lines() {
-            curl.args(["-H", line]);
-        }
-        printed(curl.args(["-d", body, &format!("http://localhost{place}")]))
-    };
+    let patch = |head: &str, body: &str| patch(&head_end.data(), &place, head, body);
     assert_eq!(patch(&head(&format!("{version}Content-Type: text/plain\r\nUpload-Offset: 0")), "he"), "415");
     // The sum of `he` is not that of `hx`, and an algorithm that nobody knows is none.
     let sum = "Upload-Checksum: sha1 MPCI6mZzh3wuLB7b51E/+Q7amm8=";
@@ -348,6 +366,33 @@ fn tus_is_spoken_as_its_standard_says() {
     assert_eq!(begin(sum), "460");
     assert!(names(&head_end.data().join("files/incoming")).is_empty());
     assert_eq!(begin(""), "201");
+    assert_eq!(kept(&head_end.data()), [b"hello"]);
+    assert!(head_end.stop().success());
+}
+
+#[test]
+fn what_does_not_fit_an_upload_is_refused_and_its_end_may_be_asked_for_again() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let head_end = HeadEnd::start(directory.path(), FILES);
+    let api = Api::Unix(head_end.data());
+    let begin = |length: &str, metadata: &str| {
+        let head = format!("Tus-Resumable: 1.0.0\r\nUpload-Length: {length}\r\nUpload-Metadata: {metadata}\r\n");
+        api.ask("POST", "/api/v1/uploads?device=here", &head, "")
+    };
+    for (length, metadata) in [("+5", "filename YQ=="), ("5", "filename YQ==,filename Yg=="), ("5", "filename")] {
+        assert_eq!(begin(length, metadata).status, 400, "{length} {metadata}");
+    }
+    let place = header(&begin("5", "filename YQ==").head, "location").expect("an address");
+    let patch = |offset: u32, body: &str| {
+        let head = format!(
+            "Tus-Resumable: 1.0.0\r\nContent-Type: application/offset+octet-stream\r\nUpload-Offset: {offset}\r\n"
+        );
+        patch(&head_end.data(), &place, &head, body)
+    };
+    assert_eq!(patch(0, "hello!"), "400", "more than the file has");
+    assert_eq!(patch(0, "hello"), "204");
+    // Who did not hear that the last piece was taken sends nothing more, and hears it.
+    assert_eq!((patch(5, ""), patch(4, ""), patch(5, "!")), ("204".to_owned(), "409".to_owned(), "400".to_owned()));
     assert_eq!(kept(&head_end.data()), [b"hello"]);
     assert!(head_end.stop().success());
 }

@@ -7,6 +7,7 @@ pub(crate) mod cameras;
 mod channels;
 mod chat;
 mod commands;
+mod content;
 mod devices;
 mod download;
 mod events;
@@ -70,7 +71,7 @@ pub(crate) fn describe() -> (Router<Api>, OpenApi) {
         .routes(routes!(frames::sent))
         .routes(routes!(files::list))
         .routes(routes!(files::show, files::remove))
-        .routes(routes!(files::content))
+        .routes(routes!(content::content))
         .routes(routes!(uploads::describe, uploads::begin).layer(middleware::map_response(uploads::tell_version)))
         .routes(
             routes!(uploads::show, uploads::go_on, uploads::end).layer(middleware::map_response(uploads::tell_version)),

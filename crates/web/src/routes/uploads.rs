@@ -156,14 +156,16 @@ pub(crate) async fn begin(
     };
     let upload = files.begin(offer).await.map_err(|failure| refused(&failure))?;
     let record = upload.record().clone();
-    let offset = match take(upload, if with_bytes { Some(body) } else { None }, sum).await {
-        Ok(offset) => offset,
-        Err(problem) => {
+    let (files, number) = (files.clone(), record.number);
+    let offset = to_the_end(async move {
+        let taken = take(upload, with_bytes.then_some(body), sum).await;
+        if taken.is_err() {
             // Its client does not know its address, so nobody would go on with it.
-            files.remove(record.number).await?;
-            return Err(problem);
+            files.remove(number).await?;
         }
-    };
+        taken
+    })
+    .await?;
     let mut response = StatusCode::CREATED.into_response();
     let address = format!("{UPLOADS}/{}?device={}", record.number, crate::console::encoded(record.device.as_str()));
     put(&mut response, header::LOCATION, &address);
@@ -238,19 +240,13 @@ pub(crate) async fn go_on(
     let sum = Sum::of(&asked.headers)?;
     let files = api.headend().files();
     let record = find(files, number, &of)?.record;
-    let other = |here: u64| {
-        Problem::new(ProblemKind::WrongOffset, format!("{here} bytes of the file are here, {offset} were said"))
-    };
-    if record.state == FileState::Complete {
-        return Err(other(record.size));
-    }
     let upload = files.begin(offer_again(&record)).await.map_err(|failure| refused(&failure))?;
-    if upload.offset() != offset {
-        return Err(other(upload.offset()));
+    let here = upload.offset();
+    if here != offset {
+        let detail = format!("{here} bytes of the file are here, {offset} were said");
+        return Err(Problem::new(ProblemKind::WrongOffset, detail));
     }
-    // A task of its own, bounded by the wait for every piece: what came of a connection that ends is put away in order.
-    let taken = tokio::spawn(take(upload, Some(body), sum)).await;
-    let offset = taken.map_err(|_| Problem::new(ProblemKind::Store, "the server is stopping"))??;
+    let offset = to_the_end(take(upload, Some(body), sum)).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     tell(&api, &mut response, number, offset);
     Ok(response)
@@ -298,6 +294,12 @@ fn offer_again(record: &FileRecord) -> FileOffer {
     }
 }
 
+/// Has something done in a task of its own, bounded by the wait for every piece: what came of a connection that ends is put away
+/// in order.
+async fn to_the_end(work: impl Future<Output = Result<u64, Problem>> + Send + 'static) -> Result<u64, Problem> {
+    tokio::spawn(work).await.map_err(|_| Problem::new(ProblemKind::Store, "the server is stopping"))?
+}
+
 /// Takes the bytes of a piece; keeps the file when they were its last ones. What is told of them is on disk. Gives the next
 /// offset.
 async fn take(upload: Upload, body: Option<Body>, mut sum: Option<Sum>) -> Result<u64, Problem> {
@@ -322,7 +324,14 @@ async fn take(upload: Upload, body: Option<Body>, mut sum: Option<Sum>) -> Resul
 /// Hands a body on as it comes.
 async fn write(upload: &Upload, body: Option<Body>, mut sum: Option<&mut Sum>) -> Result<(), Problem> {
     let mut pieces = body.map(Body::into_data_stream);
+    let size = upload.record().size;
     while let Some(bytes) = next(&mut pieces).await? {
+        if bytes.len() as u64 > size.saturating_sub(upload.offset()) {
+            return Err(Problem::new(
+                ProblemKind::BadRequest,
+                format!("the piece goes beyond the {size} bytes of the file"),
+            ));
+        }
         if let Some(sum) = &mut sum {
             sum.update(&bytes);
         }
@@ -386,7 +395,8 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 fn number(headers: &HeaderMap, name: &HeaderName) -> Result<u64, Problem> {
-    let number = text(headers, name).and_then(|text| text.parse().ok());
+    let digits = text(headers, name).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let number = digits.and_then(|digits| digits.parse().ok());
     number.ok_or_else(|| Problem::new(ProblemKind::BadRequest, format!("{name} is no whole number of bytes")))
 }
 
@@ -399,9 +409,10 @@ fn name(headers: &HeaderMap) -> Result<FileName, Problem> {
     }
     let pairs = metadata.split(',').map(|pair| pair.trim().split_once(' '));
     let mut named = pairs.flatten().filter(|(key, _)| *key == "filename");
-    let value = named.next().map(|(_, value)| value.trim());
+    let (value, another) = (named.next().map(|(_, value)| value.trim()), named.next());
+    let value = value.filter(|_| another.is_none());
     let value =
-        value.ok_or_else(|| wrong("Upload-Metadata has no filename: its value stands in base 64".to_owned()))?;
+        value.ok_or_else(|| wrong("Upload-Metadata has no one filename: its value stands in base 64".to_owned()))?;
     let decoded = base64::decode(value).and_then(|bytes| String::from_utf8(bytes).ok());
     let decoded = decoded.ok_or_else(|| wrong("the filename in Upload-Metadata is no text in base 64".to_owned()))?;
     FileName::of_sender(&decoded).map_err(|error| wrong(format!("the filename: {error}")))
