@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use loggerhead_protocols::{Carrier, CloseReason};
+use loggerhead_protocols::{Carrier, CloseReason, Fault, FaultKind};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -16,7 +16,7 @@ use crate::caller::{Answered, Caller};
 use crate::connection::{Stream, serve, serve_datagrams};
 use crate::core::Core;
 use crate::datagrams::{Called, Conversation, Datagrams};
-use crate::guest::Peer;
+use crate::guest::{Guest, Peer};
 use crate::listener::{Listener, Pass};
 use crate::proxy::client_behind;
 use crate::socket::{SocketFile, reset_at_close, tune};
@@ -215,12 +215,23 @@ fn welcome(
 async fn serve_proxied(core: Arc<Core>, mut pass: Pass, proxy: Peer, mut stream: TcpStream, tls: Option<TlsAcceptor>) {
     let within = pass.listener().settings().limits.first_frame;
     let told = tokio::time::timeout(within, client_behind(&mut stream)).await;
-    let peer = match told.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+    let late = || io::Error::new(io::ErrorKind::TimedOut, format!("nothing whole within {within:?}"));
+    let peer = match told.unwrap_or_else(|_| Err(late())) {
         Ok(Some(client)) => Peer::at(client),
         Ok(None) => proxy,
         Err(error) => {
             pass.listener().counters.handshakes_failed.one_more();
-            tracing::debug!(proxy = %proxy.text, %error, "no PROXY header");
+            let kind = if error.kind() == io::ErrorKind::InvalidData {
+                FaultKind::Malformed
+            } else if error.kind() == io::ErrorKind::TimedOut {
+                FaultKind::TooSlow
+            } else {
+                // Many only look whether we are there, again and again.
+                tracing::debug!(proxy = %proxy.text, %error, "no PROXY header");
+                return;
+            };
+            let fault = Fault::new(kind, format!("no PROXY header from a listed proxy: {error}"));
+            Guest::new(core, pass, proxy).faulted(&fault);
             return;
         }
     };

@@ -47,7 +47,7 @@ pub struct ProtocolMetrics {
     pub connections_accepted: u64,
     /// Connections that were closed at once because a limit was reached, by the limit's word: `total`, `address`.
     pub connections_limited: Vec<(&'static str, u64)>,
-    /// TLS handshakes that failed or took too long.
+    /// TLS handshakes and PROXY headers that failed or took too long.
     pub handshakes_failed: u64,
     /// Datagrams that found no room: their peer's queue, the table of peers or the system's buffer was full.
     pub datagrams_dropped: u64,

@@ -44,14 +44,18 @@ pub async fn connect_through(upstream: &Upstream, to: &Destination) -> io::Resul
 /// # Errors
 /// Why nobody was reached.
 pub(crate) async fn through(upstream: &Upstream, to: &Destination) -> Result<TcpStream, Unreached> {
-    let mut stream = TcpStream::connect((upstream.host(), upstream.port())).await.map_err(|error| why(&error))?;
+    let proxy = (upstream.host(), upstream.port());
+    let mut stream = TcpStream::connect(proxy).await.map_err(|_| Unreached::NoProxy)?;
     let mut handshake = upstream.handshake(to);
     loop {
         match handshake.step() {
             Step::Send(bytes) => stream.write_all(&bytes).await.map_err(|error| why(&error))?,
             Step::Read(count) => {
                 let mut bytes = vec![0; count];
-                stream.read_exact(&mut bytes).await.map_err(|error| why(&error))?;
+                let ended = |error: io::Error| {
+                    if error.kind() == io::ErrorKind::UnexpectedEof { Unreached::Garbled } else { why(&error) }
+                };
+                stream.read_exact(&mut bytes).await.map_err(ended)?;
                 handshake.take(&bytes)?;
             }
             Step::Done => return Ok(stream),

@@ -22,10 +22,19 @@ const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Reads the header. None: the proxy speaks for itself, or for somebody without an address.
 ///
 /// # Errors
-/// `InvalidData` for what is no such header, and what the connection says.
+/// `InvalidData` for what is no such header, `UnexpectedEof` when not a byte comes, and what the connection says.
 pub(crate) async fn client_behind(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<SocketAddr>> {
-    let mut header = vec![0; SHORTEST_BYTES];
-    stream.read_exact(&mut header).await?;
+    let mut header = vec![stream.read_u8().await?];
+    whole(stream, &mut header).await.map_err(|error| {
+        let is_cut = error.kind() == io::ErrorKind::UnexpectedEof;
+        if is_cut { invalid("what a proxy sends ends within its PROXY header") } else { error }
+    })
+}
+
+/// The same, behind the first byte.
+async fn whole(stream: &mut (impl AsyncRead + Unpin), header: &mut Vec<u8>) -> io::Result<Option<SocketAddr>> {
+    header.resize(SHORTEST_BYTES, 0);
+    stream.read_exact(header.get_mut(1..).unwrap_or_default()).await?;
     if header.starts_with(SIGNATURE) {
         header.push(stream.read_u8().await?);
         let rest_bytes = header.last_chunk().map_or(0, |length| usize::from(u16::from_be_bytes(*length)));
@@ -34,7 +43,7 @@ pub(crate) async fn client_behind(stream: &mut (impl AsyncRead + Unpin)) -> io::
         }
         header.resize(FIXED_BYTES + rest_bytes, 0);
         stream.read_exact(header.get_mut(FIXED_BYTES..).unwrap_or_default()).await?;
-        return version_2(&header);
+        return version_2(header);
     }
     if !header.starts_with(b"PROXY ") {
         return Err(invalid("what a proxy sends begins with no PROXY header"));
@@ -45,7 +54,7 @@ pub(crate) async fn client_behind(stream: &mut (impl AsyncRead + Unpin)) -> io::
         }
         header.push(stream.read_u8().await?);
     }
-    version_1(&header)
+    version_1(header)
 }
 
 /// `PROXY TCP4 192.0.2.7 10.0.0.5 4711 36829`.
@@ -146,10 +155,13 @@ mod tests {
             "PROXY TCP4 192.0.2.7 10.0.0.5 70000 36829\r\n",
             "PROXY UDP4 192.0.2.7 10.0.0.5 1 2\r\n",
             "PROXY TCP4 192.0.2.7",
+            "hi",
             &endless,
         ] {
             assert!(read(line.as_bytes()).await.0.is_err(), "{line}");
         }
+        let nothing = client_behind(&mut &b""[..]).await.map_err(|error| error.kind());
+        assert_eq!(nothing, Err(std::io::ErrorKind::UnexpectedEof), "it only looks whether we are there");
         for header in [
             version_2(0x21, 0x11, &[0; 11]),
             version_2(0x21, 0x21, &[0; 35]),

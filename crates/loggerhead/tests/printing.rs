@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::process::{Command, Stdio};
 
-use crate::support::{HeadEnd, PATIENCE, Signal, assert_fails, exported, json, loggerhead, outcome, signal};
+use crate::support::{Api, HeadEnd, PATIENCE, Signal, assert_fails, exported, json, loggerhead, outcome, signal};
 
 /// What the tests listen on; `PATH` is a socket file.
 const CONFIGURATION: &str = r#"
@@ -306,7 +306,7 @@ fn a_device_behind_a_proxy_is_known_by_its_own_address_in_both_versions_of_the_h
     let configuration = "[[listener]]\nname = \"printers\"\nprotocol = \"raw\"\naddress = [\"127.0.0.1:0\"]\n\
                          proxies = [\"127.0.0.1\"]\n\
                          [[device]]\nid = \"far\"\nprotocol = \"raw\"\nidentity = \"192.0.2.9\"\nlogin = \"name\"\n";
-    let head_end = HeadEnd::start(directory.path(), configuration);
+    let mut head_end = HeadEnd::start(directory.path(), configuration);
     let address = head_end.addresses_of("printers").first().expect("it listens").clone();
     let second = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x09\x7f\0\0\x01\x12\x34\x0f\xa1";
     let first = b"PROXY TCP4 192.0.2.9 127.0.0.1 4660 4001\r\n";
@@ -321,6 +321,10 @@ fn a_device_behind_a_proxy_is_known_by_its_own_address_in_both_versions_of_the_h
         let is_answered = ended.is_ok() && !answer.is_empty();
         assert_eq!(is_answered, !header.is_empty(), "{answer}");
     }
+    let told = head_end.wait_for_kind("fault");
+    assert!(told["message"].as_str().is_some_and(|text| text.contains("no PROXY header")), "{told}");
+    let metrics = Api::Unix(head_end.data()).get("/metrics").body;
+    assert!(metrics.contains("loggerhead_handshakes_failed_total{protocol=\"raw\"} 1\n"), "{metrics}");
     assert_eq!(stored(head_end), ["far  power 0", "far  power 1"]);
 }
 

@@ -6,7 +6,7 @@
 pub mod upstream;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +35,25 @@ pub struct Destination {
 impl From<SocketAddr> for Destination {
     fn from(address: SocketAddr) -> Self {
         Self { host: Host::Address(address.ip()), port: address.port() }
+    }
+}
+
+/// The IPv4 address that an IPv6 address leads to, by whichever way one is wrapped in the other.
+#[must_use]
+pub fn bare(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(six) = address else { return address };
+    let four = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+    };
+    match six.segments() {
+        // Mapped, translated (NAT64), 6to4, and compatible, but for :: and ::1.
+        [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..]
+        | [0, 0, 0, 0, 0, 0, high @ 1..=u16::MAX, low] => four(high, low),
+        _ => address,
     }
 }
 
@@ -74,7 +93,7 @@ impl fmt::Display for Destination {
 pub struct Place {
     /// An IPv4 address in the form of IPv6 stands here as IPv4.
     pub address: SocketAddr,
-    /// It is one of the machine's own addresses.
+    /// It is one of the machine's own addresses, or one that leads to it by way of a translator (`bare`).
     pub is_own: bool,
 }
 
@@ -168,6 +187,10 @@ pub enum Unreached {
     Forbidden,
     /// The proxy on the way does not take the login that it was given, or wants one.
     Login,
+    /// The proxy on the way is not there.
+    NoProxy,
+    /// What is said to be a proxy does not answer as one.
+    Garbled,
     /// This user has as many relays as may be.
     Full,
     /// The name leads nowhere.
@@ -191,6 +214,8 @@ impl Unreached {
         match self {
             Self::Forbidden => "not allowed by the rules",
             Self::Login => "the proxy does not take the login",
+            Self::NoProxy => "the proxy is not there",
+            Self::Garbled => "the proxy does not answer as one",
             Self::Full => "too many relays at once",
             Self::Unresolved => "the name leads nowhere",
             Self::Refused => "refused",

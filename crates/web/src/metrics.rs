@@ -80,9 +80,15 @@ type Figure = fn(&ProtocolMetrics) -> u64;
 /// One figure of every protocol, by a word.
 type Figures = fn(&ProtocolMetrics) -> &[(&'static str, u64)];
 
-const FIGURES: [(Kind, &str, &str, Figure); 11] = [
+const FIGURES: [(Kind, &str, &str, Figure); 12] = [
     (Kind::Gauge, "connections_open", "Connections that are open now.", |row| row.connections_open),
     (Kind::Counter, "connections_accepted_total", "Connections that were accepted.", |row| row.connections_accepted),
+    (
+        Kind::Counter,
+        "handshakes_failed_total",
+        "TLS handshakes and PROXY headers that failed or took too long.",
+        |row| row.handshakes_failed,
+    ),
     (Kind::Counter, "datagrams_dropped_total", "Datagrams that found no room.", |row| row.datagrams_dropped),
     (Kind::Counter, "logins_total", "Devices let in.", |row| row.logins),
     (Kind::Counter, "received_bytes_total", "Bytes received from devices.", |row| row.bytes_in),

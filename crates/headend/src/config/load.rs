@@ -15,6 +15,8 @@ use super::{layers, secret};
 pub const FILE_DEFAULT: &str = "/etc/loggerhead/loggerhead.toml";
 /// The folder beside it whose `*.toml` add listeners and devices.
 const FOLDER: &str = "conf.d";
+/// What is no secret though it stands in a file of its own: what devices bring as it is.
+const DOCUMENT_KEYS: [&str; 1] = [".configuration"];
 /// Longest configuration file: a hundred thousand devices fit.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -81,13 +83,9 @@ pub fn load(sources: &Sources) -> Loaded {
     if let Some(directory) = &sources.data_dir {
         tree.put(&["data_dir".to_owned()], Node::text(directory.display().to_string(), Place::CommandLine));
     }
-    for list in ["listener", "device"] {
-        if let Value::Table(entries) = &mut tree.value {
-            entries
-                .iter_mut()
-                .filter(|(key, _)| key == list)
-                .for_each(|(_, node)| fetch_secrets(node, list, &findings));
-        }
+    if let Value::Table(entries) = &mut tree.value {
+        let has_files = |key: &str| ["listener", "device"].contains(&key);
+        entries.retain_mut(|(key, node)| !has_files(key) || fetch_files(node, key, &findings));
     }
     let config = read::config(&tree, &findings);
     let mut problems = findings.problems.into_inner();
@@ -199,32 +197,44 @@ fn first_secret(node: &Node) -> Option<&Place> {
     }
 }
 
-/// Puts what a file holds in the place of every `file:...`.
-fn fetch_secrets(node: &mut Node, path: &str, findings: &Findings) {
+/// Puts what a file holds in the place of every `file:...`; false where it cannot be had.
+fn fetch_files(node: &mut Node, path: &str, findings: &Findings) -> bool {
     match &mut node.value {
         Value::Text(text) | Value::Word(text) => {
-            let Some(file) = text.strip_prefix("file:") else { return };
-            match secret::read_file(Path::new(file)) {
-                Ok((secret, open)) => {
+            let Some(file) = text.strip_prefix("file:") else { return true };
+            match fetch_file(file, path) {
+                Ok((content, open)) => {
                     if open {
                         let text = format!("everybody on this machine may read {file}: chmod o-rwx it");
                         findings.add(Gravity::Warning, &node.place, path, text);
                     }
-                    secret.as_str().clone_into(text);
+                    content.as_str().clone_into(text);
+                    return true;
                 }
                 Err(error) => findings.add(Gravity::Error, &node.place, path, format!("{file}: {error}")),
             }
+            false
         }
         Value::List(list) => {
-            for (index, entry) in list.iter_mut().enumerate() {
-                fetch_secrets(entry, &format!("{path}[{index}]"), findings);
-            }
+            let mut index = 0..;
+            list.retain_mut(|entry| {
+                fetch_files(entry, &format!("{path}[{}]", index.next().unwrap_or_default()), findings)
+            });
+            true
         }
         Value::Table(entries) => {
-            for (key, entry) in entries.iter_mut() {
-                fetch_secrets(entry, &format!("{path}.{key}"), findings);
-            }
+            entries.retain_mut(|(key, entry)| fetch_files(entry, &format!("{path}.{key}"), findings));
+            true
         }
-        Value::Integer(_) | Value::Float(_) | Value::Flag(_) | Value::Time(_) => {}
+        Value::Integer(_) | Value::Float(_) | Value::Flag(_) | Value::Time(_) => true,
     }
+}
+
+/// What a file holds, and whether others may read it who should not.
+fn fetch_file(file: &str, path: &str) -> std::io::Result<(Zeroizing<String>, bool)> {
+    let is_document = DOCUMENT_KEYS.iter().any(|key| path.ends_with(key));
+    if is_document {
+        return Ok((Zeroizing::new(secret::read_document(Path::new(file))?), false));
+    }
+    secret::read_file(Path::new(file))
 }

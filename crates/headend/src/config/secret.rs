@@ -47,14 +47,40 @@ fn hex(digits: &str) -> Option<Vec<u8>> {
 /// What the system says.
 pub(super) fn read_file(path: &Path) -> io::Result<(Zeroizing<String>, bool)> {
     let about = std::fs::metadata(path)?;
-    if about.len() > FILE_BYTES_MAX {
-        return Err(io::Error::other(format!("{} bytes is over {FILE_BYTES_MAX}", about.len())));
-    }
+    check_length(&about)?;
     let text = Zeroizing::new(std::fs::read_to_string(path)?);
     let line = text.trim_end_matches(['\r', '\n']);
     let written =
         if line.starts_with("text:") || line.starts_with("hex:") { line.to_owned() } else { format!("text:{line}") };
     Ok((Zeroizing::new(written), is_open(&about)))
+}
+
+/// What a file holds that is no secret, written as a text of the configuration: UTF-8, UTF-16 with its mark, or else ISO 8859-1.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn read_document(path: &Path) -> io::Result<String> {
+    check_length(&std::fs::metadata(path)?)?;
+    let bytes = std::fs::read(path)?;
+    let units = |unit: fn([u8; 2]) -> u16, bytes: &[u8]| -> Vec<u16> {
+        bytes.as_chunks().0.iter().map(|&pair| unit(pair)).collect()
+    };
+    let text = match bytes.as_slice() {
+        [0xff, 0xfe, rest @ ..] => String::from_utf16_lossy(&units(u16::from_le_bytes, rest)),
+        [0xfe, 0xff, rest @ ..] => String::from_utf16_lossy(&units(u16::from_be_bytes, rest)),
+        bytes => str::from_utf8(bytes).map_or_else(
+            |_| bytes.iter().copied().map(char::from).collect(),
+            |text| text.trim_start_matches('\u{feff}').to_owned(),
+        ),
+    };
+    Ok(format!("text:{text}"))
+}
+
+fn check_length(about: &std::fs::Metadata) -> io::Result<()> {
+    if about.len() > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!("{} bytes is over {FILE_BYTES_MAX}", about.len())));
+    }
+    Ok(())
 }
 
 /// Whether everybody may read a file.
@@ -64,7 +90,7 @@ pub(super) fn is_open(about: &std::fs::Metadata) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_secret, read_file};
+    use super::{parse_secret, read_document, read_file};
 
     #[test]
     fn a_secret_is_text_or_hex_and_never_guessed() {
@@ -83,6 +109,19 @@ mod tests {
         for (content, expected) in [("abc\n", "text:abc"), ("hex:00ff\r\n", "hex:00ff")] {
             std::fs::write(&path, content).expect("a file");
             assert_eq!(read_file(&path).expect("a secret").0.as_str(), expected);
+        }
+    }
+    #[test]
+    fn a_document_is_read_in_the_encoding_that_it_is_in() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("robot.xml");
+        let wide = |mark: &[u8], unit: fn(u16) -> [u8; 2]| {
+            [mark, &"<ö/>".encode_utf16().flat_map(unit).collect::<Vec<_>>()].concat()
+        };
+        let (low, high) = (wide(&[0xff, 0xfe], u16::to_le_bytes), wide(&[0xfe, 0xff], u16::to_be_bytes));
+        for content in ["<ö/>".as_bytes(), "\u{feff}<ö/>".as_bytes(), b"<\xf6/>", &low, &high] {
+            std::fs::write(&path, content).expect("a file");
+            assert_eq!(read_document(&path).expect("a document"), "text:<ö/>", "{content:?}");
         }
     }
 }

@@ -231,3 +231,21 @@ fn every_commented_key_of_the_example_is_one() {
     let found = errors(&loaded(&text, &[], &[]));
     assert!(!found.iter().any(|text| text.contains("no such key") || text.contains("cannot be;")), "{found:#?}");
 }
+
+#[test]
+fn a_robots_own_file_is_taken_as_it_is_and_one_that_is_not_there_is_one_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (robot, file) = (folder.path().join("XmlTransmit.xml"), folder.path().join("loggerhead.toml"));
+    let xml =
+        "<ETHERNETKRL><!-- Gr\u{f6}\u{df}e --><SEND><XML><ELEMENT Tag=\"Robot/Mode\"/></XML></SEND></ETHERNETKRL>";
+    let text =
+        format!("[[listener]]\nprotocol = \"kuka\"\n[listener.kuka]\nconfiguration = \"file:{}\"\n", robot.display());
+    std::fs::write(&file, text).expect("a file");
+    let problems = |loaded: &Loaded| loaded.problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let missing = problems(&load_file(&file, &[], &[]));
+    assert!(matches!(missing.as_slice(), [one] if one.contains("No such file")), "{missing:?}");
+    // As an editor for ISO 8859-1 writes it; everybody may read it, for it is no secret.
+    let latin: Vec<u8> = xml.chars().map(|sign| u8::try_from(sign).expect("a sign of ISO 8859-1")).collect();
+    std::fs::write(&robot, latin).expect("a file");
+    assert_eq!(problems(&load_file(&file, &[], &[])), Vec::<String>::new());
+}

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use loggerhead_protocols::relay::{Destination, Host, Manner, Place, Reach, Route, Unreached};
+use loggerhead_protocols::relay::{Destination, Host, Manner, Place, Reach, Route, Unreached, bare};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
@@ -178,9 +178,12 @@ async fn dial_straight(address: SocketAddr, route: &Route) -> io::Result<TcpStre
     socket.connect(address).await
 }
 
-/// Whether an address is one of this machine: only then can a socket have it. Loopback addresses need no socket to be known by.
+/// Whether an address is one of this machine, or leads to one: only then can a socket have it. Loopback addresses need no socket
+/// to be known by.
 pub(super) fn is_own(address: SocketAddr) -> bool {
-    address.ip().is_loopback() || UdpSocket::bind(SocketAddr::new(address.ip(), 0)).is_ok()
+    let is_own = |address: IpAddr| address.is_loopback() || UdpSocket::bind(SocketAddr::new(address, 0)).is_ok();
+    let led_to = bare(address.ip());
+    is_own(address.ip()) || (led_to != address.ip() && is_own(led_to))
 }
 
 #[cfg(test)]
@@ -238,7 +241,11 @@ mod tests {
 
     #[test]
     fn own_addresses_are_known() {
-        assert!(is_own("127.0.0.1:80".parse().expect("an address")));
-        assert!(!is_own("192.0.2.1:80".parse().expect("an address")));
+        for own in ["127.0.0.1:80", "[::1]:80", "[64:ff9b::127.0.0.1]:80", "[2002:7f00:1::]:80"] {
+            assert!(is_own(own.parse().expect("an address")), "{own}");
+        }
+        for other in ["198.51.100.77:80", "[64:ff9b::198.51.100.77]:80"] {
+            assert!(!is_own(other.parse().expect("an address")), "{other}");
+        }
     }
 }

@@ -16,8 +16,11 @@ use crate::wire::hex;
 
 /// Longest head of an answer over HTTP: what usual servers take of a request.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
+/// How every answer over HTTP begins.
+const HTTP: &[u8] = b"HTTP/1.";
 /// Longest user and password. Source: RFC 1929 §2.
 const LOGIN_BYTES_MAX: usize = 255;
+
 /// A proxy of others.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Upstream {
@@ -208,14 +211,14 @@ impl Handshake {
                     1 => 4 - 1 + 2,
                     3 => usize::from(*first) + 2,
                     4 => 16 - 1 + 2,
-                    _ => return Err(Unreached::Failed),
+                    _ => return Err(Unreached::Garbled),
                 };
                 self.expect(Stage::Rest, rest);
             }
             (Stage::Reply, [5, why, ..]) => return Err(refused(*why)),
             (Stage::Rest, _) => self.stage = Stage::Reached,
             (Stage::Head, _) => return self.head(bytes),
-            (Stage::Method | Stage::Reply | Stage::Reached, _) => return Err(Unreached::Failed),
+            (Stage::Method | Stage::Reply | Stage::Reached, _) => return Err(Unreached::Garbled),
         }
         Ok(())
     }
@@ -260,27 +263,31 @@ impl Handshake {
     /// Goes on until the blank line behind a head: `HTTP/1.1 200 whatever`.
     fn head(&mut self, bytes: &[u8]) -> Result<(), Unreached> {
         self.head.extend_from_slice(bytes);
+        // What speaks something else may never come to a blank line.
+        if self.head.iter().zip(HTTP).any(|(said, due)| said != due) || self.head.len() > HEAD_BYTES_MAX {
+            return Err(Unreached::Garbled);
+        }
         if !self.head.ends_with(b"\r\n\r\n") {
-            if self.head.len() >= HEAD_BYTES_MAX {
-                return Err(Unreached::Failed);
-            }
             self.expect(Stage::Head, 1);
             return Ok(());
         }
         let line = self.head.split(|byte| *byte == b'\r').next().unwrap_or_default();
-        let text = str::from_utf8(line).map_err(|_| Unreached::Failed)?;
-        let mut words = text.split(' ');
-        match (words.next(), words.next()) {
-            (Some("HTTP/1.0" | "HTTP/1.1"), Some(code)) if code.len() == 3 && code.starts_with('2') => {
-                self.stage = Stage::Reached;
-                Ok(())
+        let code = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+        match code {
+            [b'2', _, _] => self.stage = Stage::Reached,
+            // The answer itself is still to come.
+            [b'1', _, _] => {
+                self.head.clear();
+                self.expect(Stage::Head, 1);
             }
-            (Some("HTTP/1.0" | "HTTP/1.1"), Some("401" | "407")) => Err(Unreached::Login),
-            (Some("HTTP/1.0" | "HTTP/1.1"), Some("403")) => Err(Unreached::Forbidden),
-            (Some("HTTP/1.0" | "HTTP/1.1"), Some("502" | "503")) => Err(Unreached::Host),
-            (Some("HTTP/1.0" | "HTTP/1.1"), Some("504")) => Err(Unreached::TimedOut),
-            _ => Err(Unreached::Failed),
+            b"401" | b"407" => return Err(Unreached::Login),
+            b"403" => return Err(Unreached::Forbidden),
+            b"502" | b"503" => return Err(Unreached::Host),
+            b"504" => return Err(Unreached::TimedOut),
+            [_, _, _] => return Err(Unreached::Failed),
+            _ => return Err(Unreached::Garbled),
         }
+        Ok(())
     }
 }
 
@@ -341,6 +348,8 @@ mod tests {
         let expected = "CONNECT a.example:443 HTTP/1.1\\r\\nHost: a.example:443\\r\\n\
                         Proxy-Authorization: Basic dTpw\\r\\n\\r\\n";
         assert_eq!((said.as_str(), left), (expected, Ok(5)));
+        let late = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nhello";
+        assert_eq!(converse("http://h:1", "a:1", late).1, Ok(5));
         assert!(converse("http://h:1", "[::1]:5", b"HTTP/1.0 200\r\n\r\n").0.starts_with("CONNECT [::1]:5 HTTP/1.1"));
     }
 
@@ -349,10 +358,10 @@ mod tests {
         for (answers, why) in [
             (&b"\x05\xff"[..], Unreached::Login),
             (b"\x05\x02", Unreached::Login),
-            (b"\x04\x00", Unreached::Failed),
+            (b"\x04\x00", Unreached::Garbled),
             (b"\x05\x00\x05\x02\x00\x01\x00", Unreached::Forbidden),
             (b"\x05\x00\x05\x05\x00\x01\x00", Unreached::Refused),
-            (b"\x05\x00\x05\x00\x00\x09\x00", Unreached::Failed),
+            (b"\x05\x00\x05\x00\x00\x09\x00", Unreached::Garbled),
         ] {
             assert_eq!(converse("socks5://h:1", "a:1", answers).1, Err(why), "{answers:?}");
         }
@@ -362,12 +371,16 @@ mod tests {
             ("HTTP/1.1 403 No\r\n\r\n", Unreached::Forbidden),
             ("HTTP/1.1 502 Bad\r\n\r\n", Unreached::Host),
             ("HTTP/1.1 504 Late\r\n\r\n", Unreached::TimedOut),
-            ("SSH-2.0\r\n\r\n", Unreached::Failed),
+            ("HTTP/1.1 405 Never\r\n\r\n", Unreached::Failed),
+            ("HTTP/1.1 OK\r\n\r\n", Unreached::Garbled),
+            // What speaks something else is not waited for.
+            ("S", Unreached::Garbled),
+            ("HTTP/2", Unreached::Garbled),
         ] {
             assert_eq!(converse("http://h:1", "a:1", answer.as_bytes()).1, Err(why), "{answer}");
         }
-        let endless = vec![b'x'; HEAD_BYTES_MAX + 1];
-        assert_eq!(converse("http://h:1", "a:1", &endless).1, Err(Unreached::Failed));
+        let endless = [b"HTTP/1.1 200 OK\r\nA: ".as_slice(), &[b'x'; HEAD_BYTES_MAX]].concat();
+        assert_eq!(converse("http://h:1", "a:1", &endless).1, Err(Unreached::Garbled));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use crate::relay::Place;
+use crate::relay::{Place, bare};
 
 /// The kinds of addresses that a rule has words for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,24 +53,6 @@ pub(super) fn kind(address: IpAddr) -> Kind {
     }
 }
 
-/// The IPv4 address that an IPv6 address leads to, by whichever way one is wrapped in the other.
-pub(super) fn bare(address: IpAddr) -> IpAddr {
-    let IpAddr::V6(six) = address else { return address };
-    let four = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-    };
-    match six.segments() {
-        // Mapped, translated (NAT64), 6to4, and compatible, but for :: and ::1.
-        [0, 0, 0, 0, 0, 0xffff, high, low]
-        | [0, 0, 0, 0, 0xffff, 0, high, low]
-        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
-        | [0x2002, high, low, ..]
-        | [0, 0, 0, 0, 0, 0, high @ 1..=u16::MAX, low] => four(high, low),
-        _ => address,
-    }
-}
-
 #[expect(clippy::unnested_or_patterns, reason = "one pattern a network")]
 fn kind_4(address: Ipv4Addr) -> Kind {
     match address.octets() {
@@ -97,7 +79,7 @@ fn kind_6(address: Ipv6Addr) -> Kind {
         // Unique local, site-local, and translated to what only the operator of a network knows.
         [0xfc00..=0xfdff, ..] | [0xfec0..=0xfeff, ..] | [0x64, 0xff9b, 1, ..] => Kind::Private,
         // Documentation, Teredo and the like.
-        [0x2001, 0..=0x1ff | 0xdb8, ..] => Kind::Nobody,
+        [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Kind::Nobody,
         [0x2000..=0x3fff, ..] => Kind::Public,
         _ => Kind::Nobody,
     }
@@ -223,7 +205,8 @@ mod tests {
         {
             check(address, Kind::Metadata);
         }
-        for address in ["0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "240.0.0.1", "ff02::1", "192.0.2.1", "2001::1"]
+        for address in
+            ["0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "240.0.0.1", "ff02::1", "192.0.2.1", "2001::1", "3fff::1"]
         {
             check(address, Kind::Nobody);
         }

@@ -145,7 +145,7 @@ impl From<Unreached> for Reply {
             Unreached::Refused => Self::Refused,
             Unreached::Network => Self::Network,
             Unreached::TimedOut => Self::TimedOut,
-            Unreached::Login | Unreached::Failed => Self::Failed,
+            Unreached::Login | Unreached::NoProxy | Unreached::Garbled | Unreached::Failed => Self::Failed,
         }
     }
 }

@@ -318,6 +318,8 @@ impl HeadEnd {
                 match why {
                     Unreached::Forbidden | Unreached::Full => self.tell(now, EventKind::Refused, why.word()),
                     Unreached::Login
+                    | Unreached::NoProxy
+                    | Unreached::Garbled
                     | Unreached::Unresolved
                     | Unreached::Refused
                     | Unreached::Network

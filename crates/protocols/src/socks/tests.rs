@@ -301,6 +301,8 @@ fn why_nobody_was_reached_is_said() {
     for (why, code) in [
         (Unreached::Failed, "01"),
         (Unreached::Login, "01"),
+        (Unreached::NoProxy, "01"),
+        (Unreached::Garbled, "01"),
         (Unreached::Full, "02"),
         (Unreached::Network, "03"),
         (Unreached::Host, "04"),
