@@ -220,7 +220,7 @@ impl Guest {
                 Err(failure) => Some(FileNews::Failed(failure)),
             },
             FileStep::Write(bytes) => {
-                let written = self.file.as_ref()?.write(&bytes).await;
+                let written = self.file.as_ref()?.write(bytes).await;
                 let failure = written.err()?;
                 self.file = None;
                 Some(FileNews::Failed(failure))

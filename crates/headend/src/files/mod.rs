@@ -60,7 +60,7 @@ struct Inner {
     /// Held while a name is chosen and committed, so that no two files of a device get the same.
     naming: tokio::sync::Mutex<()>,
     places: Arc<Semaphore>,
-    /// Uploads that were left and are being put away.
+    /// Uploads that were left and are being put away, and files whose bytes are being removed.
     leaving: Mutex<JoinSet<()>>,
 }
 
@@ -210,7 +210,9 @@ impl Files {
         }
         *part = None;
         self.0.catalog().remove(number);
-        blocking(move || inner.folder.remove(number)).await;
+        // A disk takes its time to have much back, and nobody needs to wait: what an end leaves is removed at the next start.
+        let inner = Arc::clone(&self.0);
+        self.0.leaving().spawn_blocking(move || inner.folder.remove(number));
         Ok(true)
     }
 
@@ -331,8 +333,11 @@ impl Inner {
         }
     }
 
+    /// What leaves now, without what has left.
     fn leaving(&self) -> MutexGuard<'_, JoinSet<()>> {
-        self.leaving.lock().expect("nothing panics while it holds the uploads that are left")
+        let mut leaving = self.leaving.lock().expect("nothing panics while it holds what leaves");
+        while leaving.try_join_next().is_some() {}
+        leaving
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use loggerhead_model::{DeviceId, FileName, FileState, Ticket, Timestamp};
 use loggerhead_protocols::{Collision, FileFailure, FileOffer, FileSums, KeptFile, Start};
 use sha2::{Digest as _, Sha256};
@@ -59,7 +60,7 @@ impl Site {
     /// Sends a whole file.
     async fn send(&self, offer: FileOffer, bytes: &[u8]) -> Result<KeptFile, FileFailure> {
         let upload = self.begin(offer).await?;
-        upload.write(bytes).await?;
+        upload.write(Bytes::copy_from_slice(bytes)).await?;
         upload.finish(Ticket(1)).await
     }
 }
@@ -73,7 +74,7 @@ async fn opened(directory: &Path, limits: config::Files) -> Files {
     tokio::task::spawn_blocking(opening).await.expect("opening does not panic")
 }
 
-/// Waits until every upload that was left is put away.
+/// Waits until every upload that was left is put away, and what was removed is gone.
 async fn settle(files: &Files) {
     let leaving = std::mem::take(&mut *files.0.leaving());
     leaving.join_all().await;
@@ -137,8 +138,8 @@ async fn what_does_not_come_to_its_sum_leaves_nothing() {
     let md5 = FileSums { sha256: None, md5: Some([0; 16]) };
     assert_eq!(failure(site.send(FileOffer { sums: md5, ..offer("a", 5) }, b"hello").await), FileFailure::WrongSum);
     let upload = site.begin(offer("a", 5)).await.expect("there is room");
-    upload.write(b"hell").await.expect("it is less");
-    assert_eq!(failure(upload.write(b"oo").await), FileFailure::Differs, "more than was said");
+    upload.write(Bytes::from_static(b"hell")).await.expect("it is less");
+    assert_eq!(failure(upload.write(Bytes::from_static(b"oo")).await), FileFailure::Differs, "more than was said");
     drop(upload);
     settle(&site.files).await;
     assert_eq!((site.names("incoming"), site.names("kept"), site.files.bytes(None)), (vec![], vec![], 0));
@@ -200,13 +201,13 @@ async fn a_part_with_a_key_goes_on_and_one_without_is_gone() {
     let bytes: Vec<u8> = (0..2_500_000_u32).map(|number| number.to_le_bytes()[1]).collect();
     let again = || FileOffer { sums: sum(&bytes), ..resuming("a", bytes.len()) };
     let gone = site.begin(offer("gone", 10)).await.expect("there is room");
-    gone.write(b"hello").await.expect("it is written");
+    gone.write(Bytes::from_static(b"hello")).await.expect("it is written");
     drop(gone);
     // Left in order, in a hurry, and by an end of the process.
     for (end, how) in [(900_000, "leave"), (1_300_000, "drop"), (2_000_000, "again"), (2_100_000, "leave")] {
         let upload = site.begin(again()).await.expect("there is room");
         let here = usize::try_from(upload.offset()).expect("small");
-        upload.write(&bytes[here..end]).await.expect("it is written");
+        upload.write(Bytes::copy_from_slice(&bytes[here..end])).await.expect("it is written");
         if how == "leave" {
             upload.leave().await.expect("the disk takes it");
         } else {
@@ -226,9 +227,9 @@ async fn a_part_with_a_key_goes_on_and_one_without_is_gone() {
     assert_eq!(failure(site.begin(ahead).await), FileFailure::Gap { here: 2_100_000 });
     // What is behind the offset is given up, and comes once more.
     let upload = site.begin(FileOffer { start: Start::At(1_000_000), ..again() }).await.expect("it is here");
-    upload.write(b"what is wrong").await.expect("it is written");
+    upload.write(Bytes::from_static(b"what is wrong")).await.expect("it is written");
     upload.back_to(1_000_000).await.expect("the disk takes it");
-    upload.write(&bytes[1_000_000..]).await.expect("it is written");
+    upload.write(Bytes::copy_from_slice(&bytes[1_000_000..])).await.expect("it is written");
     let kept = upload.finish(Ticket(1)).await.expect("it comes to its sum");
     assert_eq!(kept.name.as_str(), "a");
     // Its sender did not hear that, and asks again.
@@ -242,13 +243,13 @@ async fn a_part_with_a_key_goes_on_and_one_without_is_gone() {
 async fn a_newer_sender_keeps_an_older_one_out() {
     let site = Site::open(config::Files::default()).await;
     let old = site.begin(resuming("a", 6)).await.expect("there is room");
-    old.write(b"abc").await.expect("it is written");
+    old.write(Bytes::from_static(b"abc")).await.expect("it is written");
     let new = site.begin(resuming("a", 6)).await.expect("it goes on");
     assert_eq!(new.offset(), 3);
-    assert_eq!(failure(old.write(b"xyz").await), FileFailure::TakenOver);
+    assert_eq!(failure(old.write(Bytes::from_static(b"xyz")).await), FileFailure::TakenOver);
     drop(old);
     settle(&site.files).await;
-    new.write(b"def").await.expect("it is written");
+    new.write(Bytes::from_static(b"def")).await.expect("it is written");
     new.finish(Ticket(1)).await.expect("it is whole");
     assert_eq!(site.kept(&site.names("kept")[0]), b"abcdef");
 }
@@ -265,6 +266,7 @@ async fn parts_expire_that_nobody_is_at() {
     site.files.remove_expired(Timestamp::from_unix_ms(until.unix_ms() - 1)).await;
     assert_eq!(site.names("incoming"), ["1", "2"]);
     site.files.remove_expired(until).await;
+    settle(&site.files).await;
     assert_eq!((site.names("incoming"), site.names("kept").len()), (vec!["1".to_owned()], 1));
     drop(open);
 }
@@ -274,7 +276,7 @@ async fn what_an_end_left_is_put_in_its_place_set_aside_or_removed() {
     let site = Site::open(config::Files::default()).await;
     site.send(offer("whole", 5), b"hello").await.expect("there is room");
     let part = site.begin(resuming("a", 5)).await.expect("there is room");
-    part.write(b"hel").await.expect("it is written");
+    part.write(Bytes::from_static(b"hel")).await.expect("it is written");
     part.leave().await.expect("the disk takes it");
     let root = site.directory.path().join("data/files");
     // An end between the record and the place of a file, a file without a record, and a part without one.
@@ -286,7 +288,7 @@ async fn what_an_end_left_is_put_in_its_place_set_aside_or_removed() {
     assert_eq!((site.names("lost"), site.kept("1")), (vec!["41".to_owned()], b"hello".to_vec()));
     let upload = site.begin(resuming("a", 5)).await.expect("it goes on");
     assert_eq!(upload.offset(), 3);
-    upload.write(b"lo").await.expect("it is written");
+    upload.write(Bytes::from_static(b"lo")).await.expect("it is written");
     upload.finish(Ticket(1)).await.expect("it is whole");
     let next = site.begin(offer("b", 1)).await.expect("there is room");
     assert!(next.record().number > 41, "no number is given twice");
@@ -300,7 +302,7 @@ fn slot(files: &Files, number: u64) -> Arc<Slot> {
 async fn a_sender_that_comes_while_its_file_is_finished_finds_it_complete() {
     let site = Site::open(config::Files::default()).await;
     let upload = site.begin(resuming("a", 5)).await.expect("there is room");
-    upload.write(b"hello").await.expect("it is written");
+    upload.write(Bytes::from_static(b"hello")).await.expect("it is written");
     // It gets as far as its name, which somebody else holds until the sender is there again.
     let naming = site.files.0.naming.lock().await;
     let finishing = tokio::spawn(upload.finish(Ticket(1)));

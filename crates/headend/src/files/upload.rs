@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use loggerhead_model::{FileRecord, FileState, Ticket};
 use loggerhead_protocols::{Collision, FileFailure, FileOffer, FileSums, KeptFile, Start};
 use tokio::sync::OwnedSemaphorePermit;
@@ -158,15 +159,16 @@ impl Upload {
     ///
     /// # Errors
     /// `TakenOver`, `DiskFull`, or `Failed`; `Differs` when there are more than the file has.
-    pub async fn write(&self, bytes: &[u8]) -> Result<(), FileFailure> {
+    pub async fn write(&self, bytes: Bytes) -> Result<(), FileFailure> {
         let mut held = self.slot.part.lock().await;
         self.check_epoch()?;
         if self.slot.here().saturating_add(bytes.len() as u64) > self.record.size {
             return Err(FileFailure::Differs);
         }
         let part = held.as_mut().ok_or(FileFailure::Failed)?;
+        let count = bytes.len() as u64;
         part.write(bytes).await.map_err(|error| disk(&error))?;
-        self.slot.here.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.slot.here.fetch_add(count, Ordering::Relaxed);
         Ok(())
     }
 
@@ -311,9 +313,7 @@ impl Drop for Upload {
             return;
         }
         let away = Self::put_away(self.files.clone(), Arc::clone(&self.slot), self.epoch, self.record.clone());
-        let mut leaving = self.files.0.leaving();
-        while leaving.try_join_next().is_some() {}
         // Nobody is there to hear how it went; what the disk says is logged.
-        leaving.spawn_on(async move { away.await.unwrap_or_default() }, &runtime);
+        self.files.0.leaving().spawn_on(async move { away.await.unwrap_or_default() }, &runtime);
     }
 }

@@ -335,7 +335,7 @@ async fn write(upload: &Upload, body: Option<Body>, mut sum: Option<&mut Sum>) -
         if let Some(sum) = &mut sum {
             sum.update(&bytes);
         }
-        upload.write(&bytes).await.map_err(|failure| refused(&failure))?;
+        upload.write(bytes).await.map_err(|failure| refused(&failure))?;
     }
     Ok(())
 }
