@@ -6,6 +6,7 @@ use std::sync::Arc;
 use loggerhead_model::{Note, Timestamp};
 
 use super::broker::client::{Client, Copied, Progress};
+use super::broker::fleeting::Taken;
 use super::broker::message::{Known, Way};
 use super::broker::notes::{About, of_out};
 use super::encode::encode;
@@ -120,13 +121,13 @@ impl HeadEnd {
             let client = inside.client(place)?;
             client.is_woken = false;
             let wanted = &mut wanted;
-            let mut sending = Sending { client, peer, level, now: now.wall, out, wanted, horizon, sent: 0 };
+            let mut sending = Sending { client, peer, level, now: now.wall, out, wanted, horizon, sent: 0, safe: 0 };
             sending.again();
             sending.fleeting();
             sending.safely();
-            let (more, sent) = (sending.has_more(), sending.sent);
+            let (more, sent, messages) = (sending.has_more(), sending.sent, sending.safe);
             inside.figures.sent += sent;
-            inside.relieve(place.client, out.len());
+            inside.relieve(place.client, Taken { bytes: out.len(), messages });
             Some(more)
         });
         let Some(more) = more else {
@@ -179,6 +180,8 @@ struct Sending<'a> {
     wanted: &'a mut Wanted,
     horizon: u64,
     sent: u64,
+    /// Of these, those that were taken from the queue of QoS 1 and 2.
+    safe: usize,
 }
 
 impl Sending<'_> {
@@ -259,6 +262,7 @@ impl Sending<'_> {
                 }
             };
             self.peer.flying += 1;
+            self.safe += 1;
             let Some(flight) = self.client.flights.get(&id) else { break };
             if flight.progress == Progress::Noting {
                 let note = About::Out(&self.client.id, id).put(of_out(number, Progress::Sent));

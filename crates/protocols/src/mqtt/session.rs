@@ -335,8 +335,9 @@ impl HeadEnd {
     /// Passes messages on and tells the client that they are safe.
     fn messages_stored(&mut self, receipt: Receipt, due: Vec<Due>) {
         let mut all = Vec::with_capacity(due.len());
-        let level = self.level;
-        self.broker.with(|inside| {
+        let (level, now, place) = (self.level, self.now.elapsed, self.place);
+        let rest = self.broker.with(|inside| {
+            inside.begin_round(now);
             for Due { mut acknowledged, pending } in due {
                 let is_wanted = pending.as_ref().is_none_or(|pending| inside.route(pending));
                 if !is_wanted && level == Level::V5 && acknowledged.reason == Reason::SUCCESS {
@@ -344,7 +345,9 @@ impl HeadEnd {
                 }
                 all.push(acknowledged);
             }
+            place.and_then(|place| inside.rest(place))
         });
+        self.rest = rest.or(self.rest);
         self.taken = self.taken.saturating_sub(all.iter().filter(|one| one.safe.is_last()).count());
         acknowledge(receipt, level, &all, &mut self.out);
     }

@@ -150,11 +150,13 @@ impl HeadEnd {
     fn publish_held(&mut self, now: Now, topic: &str, publish: &Publish<'_>, acknowledged: Acknowledged) {
         let Some(place) = self.place else { return };
         let message = Message::new(0, topic, publish, Some(Arc::clone(&self.client_id)), now.wall);
-        let notes = self.broker.with(|inside| {
+        let (notes, rest) = self.broker.with(|inside| {
             // What would be noted of it is held in memory as well.
             drop(inside.receive(place, acknowledged));
-            inside.pass_fleeting(&[Arc::new(message)], now.elapsed)
+            let notes = inside.pass_fleeting(&[Arc::new(message)], now.elapsed);
+            (notes, inside.rest(place))
         });
+        self.rest = rest.or(self.rest);
         self.keep(now, notes);
         let is_its_turn = self.is_its_turn();
         self.taken += usize::from(!(is_its_turn && acknowledged.safe.is_last()));

@@ -1,14 +1,15 @@
 //! Messages of QoS 0 that wait for one connection, and the publishers that rest until everybody has caught up.
 //!
-//! Nothing acknowledges these messages, so nothing but their publishers' pace can keep a queue from overflowing. A publisher
-//! that meets a crowded queue reads no further until all are calm again. Connections that do not catch up in time are slow:
-//! nobody rests for them for a while, unless they have caught up, and what finds no room is dropped.
+//! Nothing but their publishers' pace can keep a queue from overflowing: messages of QoS 0 are not acknowledged, and those of
+//! QoS 1 and 2 when they are safe, not when they have arrived. A publisher that meets a crowded queue of a connection reads no
+//! further until all are calm again. Connections that do not catch up in time are slow: nobody rests for them for a while,
+//! unless they have caught up, and what finds no room is dropped.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::task::Waker;
 use std::time::Duration;
 
-use super::client::Copied;
+use super::client::{Client, Copied};
 use super::tree::ClientNumber;
 use super::{Inside, Place};
 
@@ -18,13 +19,14 @@ const MESSAGES_MAX: usize = 20_000;
 const CROWDED_MESSAGES: usize = 4_096;
 /// With so many bytes a queue is crowded: what a socket holds on its way to a fast peer.
 const CROWDED_BYTES: usize = 4 * 1024 * 1024;
-/// With less than that it is calm.
-const CALM_MESSAGES: usize = CROWDED_MESSAGES / 4;
-const CALM_BYTES: usize = CROWDED_BYTES / 4;
+/// A queue with less than such a part of what makes it crowded is calm.
+const CALM: usize = 4;
 /// How long a publisher rests before it is looked whether others catch up: many times as long as a busy machine needs to get round.
 pub(in crate::mqtt) const REST: Duration = Duration::from_millis(100);
 /// Those who are behind and take so much within a rest are catching up: ten megabytes a second, to which publishers are held.
 const PROGRESS_BYTES: usize = 1024 * 1024;
+/// So do those who take so many messages of QoS 1 and 2, which are small more often than not: ten thousand a second.
+const PROGRESS_MESSAGES: usize = 1_024;
 /// For how long nobody rests for who is slow: ten times as long as a rest in vain, which so costs publishers a tenth of their time
 /// at most.
 const SLOW_FOR: Duration = Duration::from_secs(1);
@@ -72,10 +74,14 @@ impl Fleeting {
         self.bytes = self.bytes.saturating_sub(copy.message.bytes());
         Some(copy)
     }
+}
 
-    /// Whether publishers are to rest for it.
-    fn is_crowded(&self, now: Duration) -> bool {
-        now >= self.slow_until && (self.copies.len() >= CROWDED_MESSAGES || self.bytes >= CROWDED_BYTES)
+impl Client {
+    /// Whether one of its queues holds this part of what makes it crowded: one in `part`. A session for which less may wait
+    /// never is: what does not fit there is to be dropped.
+    fn is_crowded(&self, part: usize) -> bool {
+        let is_crowded = |messages, bytes| messages >= CROWDED_MESSAGES / part || bytes >= CROWDED_BYTES / part;
+        is_crowded(self.fleeting.len(), self.fleeting.bytes) || is_crowded(self.queue.len(), self.queue_bytes())
     }
 }
 
@@ -88,14 +94,22 @@ pub(super) struct Crowd {
     clients: BTreeSet<ClientNumber>,
     /// Of this crowd, counted from the first.
     number: u64,
-    /// Bytes that they took since it was looked last.
-    progress: usize,
+    /// What they took since it was looked last.
+    progress: Taken,
     /// When it is looked whether they catch up.
     looked_at: Duration,
     /// A message of this round was for one of them.
     is_met: bool,
     /// Wakes the publishers that rest for this crowd, each once for each rest.
     resting: Vec<Waker>,
+}
+
+/// What those who are behind have taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::mqtt) struct Taken {
+    pub(in crate::mqtt) bytes: usize,
+    /// Messages of QoS 1 and 2.
+    pub(in crate::mqtt) messages: usize,
 }
 
 /// The rest of a publisher. Whatever comes after its crowd is another one's: who has rested publishes before it rests again.
@@ -113,12 +127,12 @@ impl Crowd {
         self.is_met = false;
     }
 
-    /// A message was left for a client.
-    pub(super) fn look_at(&mut self, number: ClientNumber, fleeting: &Fleeting) {
-        if fleeting.is_crowded(self.now) {
+    /// A message was left for a client that is connected.
+    pub(super) fn look_at(&mut self, number: ClientNumber, client: &Client) {
+        if self.now >= client.fleeting.slow_until && client.is_crowded(1) {
             if self.clients.is_empty() {
                 self.number += 1;
-                self.progress = 0;
+                self.progress = Taken::default();
                 self.looked_at = self.now + REST;
             }
             self.clients.insert(number);
@@ -134,21 +148,26 @@ impl Crowd {
 }
 
 impl Inside {
-    /// So many bytes were sent to a client, or it is gone: when it was the last one behind, all go on.
-    pub(in crate::mqtt) fn relieve(&mut self, number: ClientNumber, bytes: usize) {
+    /// So much was sent to a client: when it was the last one behind, and is no more, all go on.
+    pub(in crate::mqtt) fn relieve(&mut self, number: ClientNumber, sent: Taken) {
         if self.crowd.clients.contains(&number) {
-            self.crowd.progress += bytes;
+            self.crowd.progress.bytes += sent.bytes;
+            self.crowd.progress.messages += sent.messages;
         }
-        if let Some(client) = self.any(number) {
-            let fleeting = &mut client.fleeting;
-            if fleeting.copies.len() >= CALM_MESSAGES || fleeting.bytes >= CALM_BYTES {
-                return;
-            }
-            fleeting.slow_until = Duration::ZERO;
-        }
+        let Some(client) = self.any(number).filter(|client| !client.is_crowded(CALM)) else { return };
+        client.fleeting.slow_until = Duration::ZERO;
+        self.leave_crowd(number);
+    }
+
+    fn leave_crowd(&mut self, number: ClientNumber) {
         if self.crowd.clients.remove(&number) && self.crowd.clients.is_empty() {
             self.wakers.append(&mut self.crowd.resting);
         }
+    }
+
+    /// Messages are passed on from now on, one after the other.
+    pub(in crate::mqtt) fn begin_round(&mut self, now: Duration) {
+        self.crowd.begin(now);
     }
 
     /// How who has just published is to rest.
@@ -166,7 +185,8 @@ impl Inside {
             return None;
         }
         if now >= self.crowd.looked_at {
-            if std::mem::take(&mut self.crowd.progress) < PROGRESS_BYTES {
+            let progress = std::mem::take(&mut self.crowd.progress);
+            if progress.bytes < PROGRESS_BYTES && progress.messages < PROGRESS_MESSAGES {
                 self.leave_behind(now);
                 return None;
             }
@@ -185,27 +205,36 @@ impl Inside {
         self.wakers.append(&mut self.crowd.resting);
     }
 
-    /// The connection of a client is gone, and what waited for it with it.
+    /// The connection of a client is gone, and what waited for it with it: nobody rests for it.
     pub(in crate::mqtt) fn empty(&mut self, number: ClientNumber) {
         if let Some(client) = self.any(number) {
             client.drop_fleeting();
         }
-        self.relieve(number, 0);
+        self.leave_crowd(number);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::task::Waker;
     use std::time::Duration;
 
+    use loggerhead_model::DeviceId;
+
     use super::super::Inside;
-    use super::{CROWDED_BYTES, Fleeting, REST, Rest};
+    use super::super::client::Client;
+    use super::{CROWDED_BYTES, REST, Rest, Taken};
 
     /// A publisher meets a client that is behind.
     fn meet(inside: &mut Inside, now: Duration) -> Rest {
+        let device = DeviceId::new("slow").expect("short enough");
+        let mut client = Client::new(Arc::from("slow"), device, Arc::default());
+        client.fleeting.bytes = CROWDED_BYTES;
         inside.crowd.begin(now);
-        inside.crowd.look_at(7, &Fleeting { bytes: CROWDED_BYTES, ..Fleeting::default() });
+        inside.crowd.look_at(0, &client);
+        client.fleeting.bytes = 0;
+        inside.clients = vec![Some(Box::new(client))];
         assert!(inside.crowd.is_met, "it is crowded");
         inside.crowd.rest(Waker::noop().clone())
     }
@@ -214,7 +243,7 @@ mod tests {
     fn who_rested_for_one_crowd_neither_waits_for_the_next_nor_ends_its_rest() {
         let mut inside = Inside::default();
         let first = meet(&mut inside, Duration::ZERO);
-        inside.relieve(7, CROWDED_BYTES);
+        inside.relieve(0, Taken { bytes: CROWDED_BYTES, messages: 0 });
         let later = REST / 2;
         let second = meet(&mut inside, later);
         assert!(inside.rest_on(first, REST).is_none(), "its crowd is over");

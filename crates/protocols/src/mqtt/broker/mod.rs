@@ -561,12 +561,12 @@ impl Inside {
         let retain = message.retain && as_published;
         let pushed = client.push(Copied { message: Arc::clone(message), noted, qos, retain, ids: list.into() });
         self.figures.count(pushed);
-        if qos == Qos::AtMostOnce {
-            self.crowd.look_at(number, &client.fleeting);
+        let Some(waker) = &client.waker else { return };
+        // Who is behind with what it publishes itself would not read its way out of that while it rests.
+        if !is_own {
+            self.crowd.look_at(number, client);
         }
-        if !client.is_woken
-            && let Some(waker) = &client.waker
-        {
+        if !client.is_woken {
             client.is_woken = true;
             self.wakers.push(waker.clone());
         }

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use super::{House, Line, bytes, client, message};
+use super::{House, Line, bytes, client, lasting, message};
 use crate::mqtt::broker::fleeting::REST;
-use crate::mqtt::message::{Level, Packet, Qos};
+use crate::mqtt::message::{Level, Packet, Publish, Qos};
 
 /// More messages than a queue takes.
 const FLOOD: usize = 30_000;
+/// As many of QoS 1.
+const SAFE_FLOOD: u16 = 30_000;
 
 /// A broker with a publisher and one who is subscribed.
 fn published_to() -> (House, Line, Line) {
@@ -76,6 +78,102 @@ fn nobody_rests_for_long_for_who_is_slow() {
     house.stall(slow, true);
     flood(&mut house, line);
     house.expect(line, &[]);
+}
+
+/// A broker that stores nothing under `fast`, with a publisher and one who is subscribed to this topic.
+fn safely_published_to(topic: &str) -> (House, Line, Line) {
+    let mut house = House::with("[[topic]]\nfilter = 'fast'\ndurability = 'memory'");
+    let (line, watcher) = (house.enter(client("p")), house.enter(client("w")));
+    house.subscribe(watcher, topic, Qos::AtLeastOnce);
+    (house, line, watcher)
+}
+
+/// Publishes the messages of a flood behind those that are acknowledged, so many at once as may wait, until they are not
+/// acknowledged any more.
+fn flood_safely(house: &mut House, line: Line, topic: &str, acknowledged: &mut u16) {
+    while *acknowledged < SAFE_FLOOD {
+        let end = *acknowledged + 1_000;
+        let mut all = Vec::new();
+        for number in *acknowledged + 1..=end {
+            let text = number.to_string();
+            let publish = Publish { qos: Qos::AtLeastOnce, id: number, ..message(topic, &text) };
+            all.extend(bytes(&Packet::Publish(publish), Level::V5));
+        }
+        house.send(line, &all);
+        hear_acknowledged(house, line, acknowledged);
+        if *acknowledged < end {
+            return;
+        }
+    }
+}
+
+/// What else of the flood is acknowledged.
+fn hear_acknowledged(house: &mut House, line: Line, acknowledged: &mut u16) {
+    *acknowledged += house.hear(line).iter().map(|heard| u16::from(heard.starts_with("PUBACK"))).sum::<u16>();
+}
+
+/// Whether each message of the flood came once, in order.
+fn is_whole_and_safe(heard: &[String]) -> bool {
+    let expected = (1..=SAFE_FLOOD).map(|number| format!(" {number}"));
+    heard.len() == usize::from(SAFE_FLOOD) && heard.iter().zip(expected).all(|(one, end)| one.ends_with(&end))
+}
+
+#[test]
+fn a_publisher_of_qos_1_rests_too_and_what_it_was_told_to_be_safe_arrives() {
+    for topic in ["fast", "stored"] {
+        let (mut house, line, watcher) = safely_published_to(topic);
+        house.stall(watcher, true);
+        let mut acknowledged = 0;
+        flood_safely(&mut house, line, topic, &mut acknowledged);
+        assert!((4_096..10_000).contains(&acknowledged), "{topic}: {acknowledged}");
+        house.stall(watcher, false);
+        hear_acknowledged(&mut house, line, &mut acknowledged);
+        flood_safely(&mut house, line, topic, &mut acknowledged);
+        assert_eq!(acknowledged, SAFE_FLOOD, "{topic}");
+        assert!(is_whole_and_safe(&house.hear(watcher)), "{topic}");
+        house.wait(Duration::from_secs(11));
+        assert_eq!(house.events, [""; 0], "{topic}: nothing is dropped");
+    }
+}
+
+#[test]
+fn a_publisher_of_qos_1_does_not_rest_for_long_for_who_is_slow() {
+    for topic in ["fast", "stored"] {
+        let (mut house, line, watcher) = safely_published_to(topic);
+        house.stall(watcher, true);
+        let mut acknowledged = 0;
+        flood_safely(&mut house, line, topic, &mut acknowledged);
+        assert!(acknowledged < SAFE_FLOOD, "{topic}: {acknowledged}");
+        house.pair.run_for(REST);
+        hear_acknowledged(&mut house, line, &mut acknowledged);
+        flood_safely(&mut house, line, topic, &mut acknowledged);
+        assert_eq!(acknowledged, SAFE_FLOOD, "{topic}");
+        house.stall(watcher, false);
+        assert!((10_000..SAFE_FLOOD.into()).contains(&house.hear(watcher).len()), "{topic}: what had room");
+        house.wait(Duration::from_secs(11));
+        assert!(house.events.first().is_some_and(|told| told.ends_with(" queue-full")), "{topic}: {:?}", house.events);
+    }
+}
+
+#[test]
+fn nobody_rests_for_itself_nor_for_who_is_away() {
+    let (mut house, line, watcher) = safely_published_to("fast");
+    let away = house.enter(lasting("away"));
+    house.subscribe(away, "fast", Qos::AtLeastOnce);
+    house.cut(away);
+    house.goodbye(watcher);
+    house.subscribe(line, "fast", Qos::AtLeastOnce);
+    house.stall(line, true);
+    let mut all = Vec::new();
+    for id in 1..=SAFE_FLOOD {
+        let publish = Publish { qos: Qos::AtLeastOnce, id, ..message("fast", "x") };
+        all.extend(bytes(&Packet::Publish(publish), Level::V5));
+    }
+    house.send(line, &all);
+    house.stall(line, false);
+    let mut acknowledged = 0;
+    hear_acknowledged(&mut house, line, &mut acknowledged);
+    assert_eq!(acknowledged, SAFE_FLOOD);
 }
 
 #[test]
