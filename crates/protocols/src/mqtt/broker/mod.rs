@@ -13,6 +13,7 @@ pub(super) mod notes;
 mod recall;
 pub(super) mod replies;
 pub(super) mod retained;
+mod sharing;
 pub(super) mod steward;
 pub(super) mod timing;
 pub(super) mod tree;
@@ -268,7 +269,7 @@ impl Inside {
         Ok(number)
     }
 
-    /// Ends a session; the notes that forget it.
+    /// Ends a session; the notes that forget it, and those of what others get in its place.
     fn end(&mut self, number: ClientNumber) -> Vec<Note> {
         let Some(client) = self.clients.get_mut(number as usize).and_then(Option::take) else { return Vec::new() };
         for filter in client.subscriptions.keys() {
@@ -277,7 +278,9 @@ impl Inside {
         }
         self.by_id.remove(&client.id);
         self.free.push(number);
-        if client.is_durable() { notes::forget_session(&client.id) } else { Vec::new() }
+        let mut notes = if client.is_durable() { notes::forget_session(&client.id) } else { Vec::new() };
+        notes.extend(self.hand_on(&client));
+        notes
     }
 
     /// Adds a subscription and lets what is kept for it wait. The notes of those copies.
@@ -518,15 +521,6 @@ impl Inside {
 
     fn find(&mut self, topic: &str, found: &mut Vec<Subscriber>) -> bool {
         self.tree.find(topic, found)
-    }
-
-    fn choose(&mut self, topic: &str, found: &mut Vec<Subscriber>) {
-        let clients = &self.clients;
-        let is_there = |number: ClientNumber| {
-            let client = clients.get(number as usize).and_then(Option::as_deref);
-            client.is_some_and(|client| client.waker.is_some() && !client.is_full())
-        };
-        self.tree.choose(topic, &is_there, found);
     }
 
     fn pass(&mut self, message: &Arc<Message>, found: &mut [Subscriber], may_repeat: bool) {

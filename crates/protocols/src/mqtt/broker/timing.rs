@@ -48,11 +48,11 @@ impl Inside {
             if let Some(will) = will {
                 self.publish_will(place.client, &will, now);
             }
-            self.end(place.client);
+            let mut notes = self.end(place.client);
             if lasted {
-                self.chore(device, super::notes::forget_session(&id), now);
+                notes.extend(super::notes::forget_session(&id));
             }
-            return;
+            return self.chore(device, notes, now);
         }
         client.ends_at = (client.expiry_s != FOR_EVER).then(|| after(now, client.expiry_s));
         client.will_at = client.will.as_ref().map(|will| after(now, will.delay_s.min(client.expiry_s)));

@@ -101,7 +101,31 @@ impl Leaf {
     }
 }
 
+impl Group {
+    fn turn(&mut self, is_there: &dyn Fn(ClientNumber) -> bool) -> Option<Subscriber> {
+        let count = self.members.len();
+        let in_turn = |step: usize| (self.next + step) % count.max(1);
+        let turn = (0..count)
+            .map(in_turn)
+            .find(|&place| self.members.get(place).is_some_and(|member| is_there(member.client)))
+            .unwrap_or_else(|| in_turn(0));
+        let member = self.members.get(turn).copied()?;
+        self.next = turn + 1;
+        Some(member)
+    }
+}
+
 impl Node {
+    /// Where a filter of these levels ends.
+    fn leaf(&mut self, mut levels: std::str::Split<'_, char>) -> Option<&mut Leaf> {
+        match levels.next() {
+            None => Some(&mut self.here),
+            Some("#") => Some(&mut self.below),
+            Some("+") => self.any.as_mut()?.leaf(levels),
+            Some(level) => self.children.get_mut(level)?.leaf(levels),
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.children.is_empty() && self.any.is_none() && self.here.is_empty() && self.below.is_empty()
     }
@@ -206,19 +230,19 @@ impl Tree {
             return;
         }
         self.root.find(topic.split('/'), topic.starts_with('$'), &mut |leaf| {
-            for group in &mut leaf.groups {
-                let count = group.members.len();
-                let in_turn = |step: usize| (group.next + step) % count.max(1);
-                let turn = (0..count)
-                    .map(in_turn)
-                    .find(|&place| group.members.get(place).is_some_and(|member| is_there(member.client)))
-                    .unwrap_or_else(|| in_turn(0));
-                if let Some(member) = group.members.get(turn) {
-                    found.push(*member);
-                    group.next = turn + 1;
-                }
-            }
+            found.extend(leaf.groups.iter_mut().filter_map(|group| group.turn(is_there)));
         });
+    }
+
+    /// The member of one group whose turn is next, chosen in the same way.
+    pub(in crate::mqtt) fn choose_of(
+        &mut self,
+        group: &str,
+        filter: &str,
+        is_there: &dyn Fn(ClientNumber) -> bool,
+    ) -> Option<Subscriber> {
+        let leaf = self.root.leaf(filter.split('/'))?;
+        leaf.groups.iter_mut().find(|other| *other.name == *group)?.turn(is_there)
     }
 }
 

@@ -82,10 +82,51 @@ fn members_of_a_group_take_turns() {
     }
     assert_eq!((house.hear(one).len(), house.hear(two).len()), (3, 3));
     house.cut(two);
+    assert_eq!(house.hear(one).len(), 3, "what the other has not acknowledged");
     for number in 1..=4 {
         house.publish(line, Qos::AtMostOnce, 0, "t/x", &number.to_string());
     }
     assert_eq!(house.hear(one).len(), 4);
+}
+
+#[test]
+fn what_a_member_of_a_group_leaves_behind_is_another_members_turn() {
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    let (one, two) = (house.enter(client("a")), house.enter(client("b")));
+    for member in [one, two] {
+        house.subscribe(member, "$share/g/t/#", Qos::AtLeastOnce);
+        house.subscribe(member, "$share/other/u", Qos::AtLeastOnce);
+    }
+    for number in 1..=4 {
+        house.publish(line, Qos::AtLeastOnce, number, "t/x", &number.to_string());
+    }
+    house.expect(one, &["#1 q1 t/x 1", "#2 q1 t/x 3"]);
+    house.expect(two, &["#1 q1 t/x 2", "#2 q1 t/x 4"]);
+    house.ack(one, Packet::PubAck, 1);
+    house.cut(one);
+    house.expect(two, &["#3 q1 t/x 3"]);
+}
+
+#[test]
+fn what_waited_for_a_member_whose_session_ends_lasts_as_long_as_the_next_one() {
+    let mut list = Writer::default();
+    list.four(Id::SessionExpiry, 5);
+    let mut house = House::new();
+    let line = house.enter(client("p"));
+    let away = house.enter(Connect { properties: list.list(), ..client("a") });
+    house.subscribe(away, "$share/g/t", Qos::ExactlyOnce);
+    house.cut(away);
+    for (number, qos) in [(1, Qos::AtLeastOnce), (2, Qos::ExactlyOnce)] {
+        house.publish(line, qos, number, "t", &number.to_string());
+    }
+    let next = house.enter(lasting("b"));
+    house.subscribe(next, "$share/g/t", Qos::ExactlyOnce);
+    house.cut(next);
+    house.wait(std::time::Duration::from_secs(10));
+    house.kill();
+    let (_, heard) = house.try_enter(lasting("b"));
+    assert_eq!(heard, ["CONNACK 00 present", "#1 q1 t 1", "#2 q2 t 2"]);
 }
 
 // MQTT 5.0: 3.3.2-5 3.3.2-6
