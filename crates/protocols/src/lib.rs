@@ -15,10 +15,10 @@ mod reconnect;
 mod recorder;
 mod references;
 mod reporter;
-mod retry;
 mod session;
 mod settings;
 mod simulated;
+mod steward;
 #[cfg(test)]
 mod vectors;
 mod wire;

@@ -4,10 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use loggerhead_model::{Event, EventKind, Severity};
-
 use super::{Draft, Registry};
-use crate::retry::Retry;
+use crate::steward::{Retry, unreadable};
 use crate::{Fault, Input, Now, Opening, Output, Session};
 
 /// The steward of a registry.
@@ -20,24 +18,14 @@ pub(crate) struct Steward {
 
 impl Steward {
     pub(crate) fn new(registry: Arc<Registry>, now: Now, opening: &Opening) -> Self {
-        let unreadable = registry.with(|inside| {
+        let count = registry.with(|inside| {
             inside.steward = Some(opening.waker.clone());
             std::mem::take(&mut inside.unreadable)
         });
-        let text = format!(
-            "{unreadable} bindings of cameras cannot be read and are left out: is sealing.key that of this database?"
-        );
-        let event = (unreadable > 0).then(|| Event {
-            at: now.wall,
-            severity: Severity::Error,
-            kind: EventKind::System,
-            device: None,
-            peer: None,
-            text: text.into(),
-        });
+        let what = "bindings of cameras (is sealing.key that of this database?)";
         Self {
             registry,
-            outputs: event.map(Output::Event).into_iter().collect(),
+            outputs: unreadable(now, count, what).into_iter().collect(),
             left: Retry::default(),
             settles_at: None,
         }

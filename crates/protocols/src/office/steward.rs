@@ -3,10 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use loggerhead_model::{Event, EventKind, Severity};
-
 use super::{Message, Office};
-use crate::retry::Retry;
+use crate::steward::{Retry, unreadable};
 use crate::{Fault, Input, Now, Opening, Output, Session};
 
 /// The steward of an office.
@@ -18,21 +16,11 @@ pub(crate) struct Steward {
 
 impl Steward {
     pub(crate) fn new(office: Arc<Office>, now: Now, opening: &Opening) -> Self {
-        let unreadable = office.with(|inside| {
+        let count = office.with(|inside| {
             inside.steward = Some(opening.waker.clone());
             std::mem::take(&mut inside.unreadable)
         });
-        let mut outputs = VecDeque::new();
-        if unreadable > 0 {
-            outputs.push_back(Output::Event(Event {
-                at: now.wall,
-                severity: Severity::Error,
-                kind: EventKind::System,
-                device: None,
-                peer: None,
-                text: format!("{unreadable} notes of messages cannot be read and are left out").into(),
-            }));
-        }
+        let outputs = unreadable(now, count, "notes of messages").into_iter().collect();
         Self { office, outputs, left: Retry::default() }
     }
 }

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use loggerhead_model::Timestamp;
+use loggerhead_model::{DeviceId, Note, Records, Report, Timestamp};
 
+use super::tree::Subscriber;
 use crate::mqtt::encode::put_publish;
 use crate::mqtt::message::{Level, Publish, Qos};
 use crate::mqtt::properties::{Id, Properties, Writer};
@@ -208,4 +209,33 @@ pub(in crate::mqtt) fn passed_on(properties: Properties<'_>) -> Box<[u8]> {
         }
     }
     list.into_bytes().into()
+}
+
+/// A message that is passed on once it is stored.
+#[derive(Debug)]
+pub(in crate::mqtt) struct Pending {
+    /// What.
+    pub(in crate::mqtt) message: Arc<Message>,
+    /// Members of shared subscriptions that get it, each with the number of its copy.
+    pub(super) chosen: Vec<(Subscriber, u64)>,
+    /// Whose.
+    pub(in crate::mqtt) device: DeviceId,
+    /// What has to be stored.
+    pub(in crate::mqtt) notes: Vec<Note>,
+    /// What a will reports; a connection stores the report of its message itself.
+    pub(super) report: Option<Report>,
+}
+
+impl Pending {
+    /// What has to be stored of it.
+    pub(super) fn records(&self, received_at: Timestamp) -> Records {
+        Records {
+            device: self.device.clone(),
+            received_at,
+            report: self.report.clone(),
+            frame: None,
+            events: Vec::new(),
+            notes: self.notes.clone(),
+        }
+    }
 }

@@ -23,13 +23,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use loggerhead_model::{CommandId, DeviceId, Note, Records, Report, Timestamp};
+use loggerhead_model::{CommandId, DeviceId, Note, Records, Timestamp};
 
 use self::client::{Client, Copied, Noted, Pushed, QueueLimits, Subscription, Will};
 use self::figures::Figures;
 use self::fleeting::Crowd;
 use self::load::Load;
-use self::message::Message;
+use self::message::{Message, Pending};
 use self::notes::About;
 use self::replies::Reply;
 use self::retained::Retained;
@@ -96,21 +96,6 @@ pub(super) struct Inside {
     load: Arc<Load>,
     pub(super) views: Views,
     pub(super) kept: Kept,
-}
-
-/// A message that is passed on once it is stored.
-#[derive(Debug)]
-pub(super) struct Pending {
-    /// What.
-    pub(super) message: Arc<Message>,
-    /// Members of shared subscriptions that get it, each with the number of its copy.
-    chosen: Vec<(Subscriber, u64)>,
-    /// Whose.
-    pub(super) device: DeviceId,
-    /// What has to be stored.
-    pub(super) notes: Vec<Note>,
-    /// What a will reports; a connection stores the report of its message itself.
-    report: Option<Report>,
 }
 
 /// A client that comes in.

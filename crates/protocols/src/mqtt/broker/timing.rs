@@ -5,10 +5,11 @@ use std::sync::Arc;
 use loggerhead_model::{DeviceId, Event, EventKind, Note, Records, Report, Severity, Timestamp};
 
 use super::client::Will;
+use super::message::Pending;
 use super::message::{Message, after};
 use super::notes::About;
 use super::tree::ClientNumber;
-use super::{Inside, Pending, Place};
+use super::{Inside, Place};
 use crate::mqtt::message::Qos;
 use crate::mqtt::readings::{self, NotReadings};
 use crate::mqtt::sparkplug;
