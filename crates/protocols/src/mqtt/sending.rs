@@ -29,7 +29,9 @@ pub(super) struct Peer {
     /// Topic aliases.
     pub(super) aliases_max: u16,
     /// Messages of QoS 1 and 2 that are under way.
-    pub(super) flying: usize,
+    flying: usize,
+    /// Their bytes, as long as they may have to be sent again.
+    flying_bytes: usize,
     /// What most clients have none of.
     memory: Option<Box<Memory>>,
 }
@@ -53,6 +55,7 @@ impl Peer {
             packet_bytes_max: packet_bytes_max.map_or(usize::MAX, |bytes| bytes as usize),
             aliases_max: aliases_max.unwrap_or(0),
             flying: 0,
+            flying_bytes: 0,
             memory: None,
         }
     }
@@ -62,6 +65,23 @@ impl Peer {
         if !ids.is_empty() {
             self.memory.get_or_insert_default().resend = ids;
         }
+    }
+
+    /// A message is under way from now on.
+    fn take_off(&mut self, copy: Option<&Copied>) {
+        self.flying += 1;
+        self.flying_bytes += copy.map_or(0, |copy| copy.message.bytes());
+    }
+
+    /// A message under way does not have to be sent again.
+    pub(super) fn arrive(&mut self, copy: Option<Copied>) {
+        self.flying_bytes = self.flying_bytes.saturating_sub(copy.map_or(0, |copy| copy.message.bytes()));
+    }
+
+    /// A message is not under way any more.
+    pub(super) fn land(&mut self, copy: Option<Copied>) {
+        self.flying = self.flying.saturating_sub(1);
+        self.arrive(copy);
     }
 
     fn has_again(&self) -> bool {
@@ -161,7 +181,7 @@ impl HeadEnd {
             }
             client.losses().lost.large += 1;
             let flight = client.flights.remove(&id)?;
-            peer.flying = peer.flying.saturating_sub(1);
+            peer.land(flight.copy);
             let mut notes = client.finish(flight.noted, Qos::ExactlyOnce, horizon);
             notes.push(About::Out(&client.id, id).forget());
             Some(notes)
@@ -190,7 +210,7 @@ impl Sending<'_> {
     }
 
     fn may_fly(&self) -> bool {
-        self.has_room() && self.peer.flying < usize::from(self.peer.receive_max)
+        self.has_room() && self.may_fly_later()
     }
 
     fn has_more(&self) -> bool {
@@ -198,8 +218,10 @@ impl Sending<'_> {
             || self.may_fly_later() && (self.peer.has_again() || !self.client.queue.is_empty())
     }
 
+    /// Whether the client takes one more, and acknowledges what it takes: as many bytes may be under way as may wait.
     fn may_fly_later(&self) -> bool {
-        self.peer.flying < usize::from(self.peer.receive_max)
+        let bytes_max = self.client.limits.as_ref().map_or(usize::MAX, |limits| limits.bytes);
+        self.peer.flying < usize::from(self.peer.receive_max) && self.peer.flying_bytes < bytes_max
     }
 
     /// What was under way on an earlier connection, in its order. Source: \[1\] §4.4, \[2\] §4.4.
@@ -207,7 +229,7 @@ impl Sending<'_> {
         while self.may_fly() {
             let Some(id) = self.peer.next_again() else { break };
             let Some(flight) = self.client.flights.get(&id) else { continue };
-            self.peer.flying += 1;
+            self.peer.take_off(flight.copy.as_ref());
             let number = flight.noted.number();
             match (flight.progress, &flight.copy) {
                 (Progress::Noting, _) => {
@@ -261,9 +283,9 @@ impl Sending<'_> {
                     break;
                 }
             };
-            self.peer.flying += 1;
             self.safe += 1;
             let Some(flight) = self.client.flights.get(&id) else { break };
+            self.peer.take_off(flight.copy.as_ref());
             if flight.progress == Progress::Noting {
                 let note = About::Out(&self.client.id, id).put(of_out(number, Progress::Sent));
                 self.wanted.starts.push((id, note));
@@ -274,8 +296,7 @@ impl Sending<'_> {
                 self.sent += 1;
             } else {
                 self.client.losses().lost.large += 1;
-                self.client.flights.remove(&id);
-                self.peer.flying -= 1;
+                self.peer.land(self.client.flights.remove(&id).and_then(|flight| flight.copy));
                 self.wanted.kept.extend(self.client.finish(noted, qos, self.horizon));
             }
         }

@@ -261,6 +261,7 @@ impl HeadEnd {
             };
             client.flights.get(&id).filter(|flight| is_it(flight))?;
             let flight = client.flights.remove(&id)?;
+            self.peer.land(flight.copy);
             Some(client.finish(flight.noted, Qos::AtLeastOnce, horizon))
         });
         self.landed(now, notes);
@@ -269,7 +270,6 @@ impl HeadEnd {
     /// A message that was under way is done, if there was one.
     fn landed(&mut self, now: Now, notes: Option<Vec<Note>>) {
         let Some(notes) = notes else { return };
-        self.peer.flying = self.peer.flying.saturating_sub(1);
         self.may_have_mail = true;
         self.keep(now, notes);
     }
@@ -282,6 +282,7 @@ impl HeadEnd {
                 let horizon = inside.horizon();
                 let client = inside.client(place)?;
                 let flight = client.flights.remove(&id)?;
+                self.peer.land(flight.copy);
                 let mut notes = client.finish(flight.noted, Qos::ExactlyOnce, horizon);
                 notes.extend(client.is_durable().then(|| About::Out(&client.id, id).forget()));
                 Some(notes)
@@ -295,13 +296,13 @@ impl HeadEnd {
             match flight.progress {
                 Progress::Sent if flight.copy.as_ref().is_some_and(|copy| copy.qos != Qos::ExactlyOnce) => Next::Wait,
                 Progress::Sent if lasts => {
-                    flight.copy = None;
+                    self.peer.arrive(flight.copy.take());
                     flight.progress = Progress::Releasing;
                     let value = of_out(flight.noted.number(), Progress::Released);
                     Next::Note(About::Out(&client.id, id).put(value))
                 }
                 Progress::Sent => {
-                    flight.copy = None;
+                    self.peer.arrive(flight.copy.take());
                     flight.progress = Progress::Released;
                     Next::Release(Reason::SUCCESS)
                 }
@@ -341,6 +342,7 @@ impl HeadEnd {
             let client = inside.client(place)?;
             client.flights.get(&id).filter(|flight| flight.progress == Progress::Released)?;
             let flight = client.flights.remove(&id)?;
+            self.peer.land(flight.copy);
             let mut notes = client.finish(flight.noted, Qos::ExactlyOnce, horizon);
             notes.extend(client.is_durable().then(|| About::Out(&client.id, id).forget()));
             Some(notes)

@@ -101,6 +101,29 @@ fn identifiers_that_a_subscriber_never_releases_hold_up_only_itself() {
     assert_eq!(house.hear(publisher).len(), 50);
 }
 
+#[test]
+fn what_is_never_acknowledged_takes_no_more_bytes_than_may_wait() {
+    for (qos, ack) in [(Qos::AtLeastOnce, Packet::PubAck as fn(_) -> _), (Qos::ExactlyOnce, Packet::PubRec)] {
+        let mut house = House::with("queue_bytes_max = 100000\n[[topic]]\nfilter = '#'\ndurability = 'memory'");
+        let (publisher, stuck) = (house.enter(client("p")), house.enter(client("s")));
+        house.subscribe(stuck, "t", qos);
+        let long = "x".repeat(30_000);
+        for number in 1..=20 {
+            house.publish(publisher, qos, number, "t", &long);
+        }
+        assert_eq!(house.hear(publisher).len(), 20, "{qos:?}");
+        assert_eq!(house.hear(stuck).len(), 4, "{qos:?}: as many as fill it");
+        for id in 1..=4 {
+            house.ack(stuck, ack, id);
+            if qos == Qos::ExactlyOnce {
+                house.ack(stuck, Packet::PubComp, id);
+            }
+        }
+        let messages = house.hear(stuck).iter().filter(|heard| heard.contains(" t x")).count();
+        assert_eq!(messages, 3, "{qos:?}: those that had room to wait");
+    }
+}
+
 // MQTT 3.1.1: 1.5.3-1 3.1.3-4 3.1.3-10 3.1.3-11 3.8.3-1 3.10.3-1
 // MQTT 5.0: 1.5.4-1 1.5.7-1 3.1.3-4 3.1.3-11 3.1.3-12 3.3.2-13 3.3.2-19 3.8.3-1 3.10.3-1
 #[test]
