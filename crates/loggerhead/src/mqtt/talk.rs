@@ -130,7 +130,7 @@ fn told(error: io::Error) -> io::Error {
     }
 }
 
-/// Why a broker did not let a client in to which it said nothing; one that speaks TLS may close so.
+/// Why a broker did not let a client in to which it said nothing.
 fn perhaps_of_tls(error: anyhow::Error) -> anyhow::Error {
     let is_closed = error.downcast_ref::<io::Error>().is_some_and(|error| {
         matches!(
@@ -138,7 +138,10 @@ fn perhaps_of_tls(error: anyhow::Error) -> anyhow::Error {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
         )
     });
-    if is_closed { anyhow::anyhow!("{error:#} without an answer; if it speaks TLS there, add --tls") } else { error }
+    if !is_closed {
+        return error;
+    }
+    anyhow::anyhow!("the broker closed without an answer: it may speak TLS there (add --tls), or let nobody else in")
 }
 
 impl Talk {
