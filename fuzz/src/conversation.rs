@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use loggerhead_model::{
-    Command, CommandId, Order, Origin, Quality, Reading, Report, ReportBuilder, Ticket, Timestamp, Value,
-};
+use loggerhead_model::{CommandId, Order, Origin, Quality, Reading, Report, ReportBuilder, Ticket, Timestamp, Value};
 use loggerhead_protocols::pair::{Fate, Happening, Pair, Wire};
 use loggerhead_protocols::{CloseReason, Input};
 
@@ -93,7 +91,7 @@ fn act(pair: &mut Pair, offered: &mut usize, reports: bool, choices: &mut Choice
         }
         _ => {
             let id = CommandId(pair.log.len() as u64);
-            pair.command(Command { id, order: Order::Query { from: None, to: None } });
+            pair.command(id, Order::Query { from: None, to: None });
         }
     }
 }

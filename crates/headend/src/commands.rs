@@ -94,7 +94,11 @@ impl Commands {
                 && row.with.is_none()
             {
                 row.with = Some(session);
-                mailbox.command(Command { id: *id, order: row.record.order.clone() });
+                mailbox.command(Command {
+                    id: *id,
+                    order: row.record.order.clone(),
+                    accepted_at: row.record.accepted_at,
+                });
             }
         }
     }

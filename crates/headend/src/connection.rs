@@ -372,7 +372,8 @@ impl<S: Stream> Connection<S> {
     async fn work(&mut self, chore: Chore) -> Result<(), Ending> {
         match chore {
             Chore::Send(rest, count) => {
-                let sent = send_patiently(&mut self.stream, rest).await;
+                let within = self.guest.pass.listener().settings().sockets.write;
+                let sent = send_patiently(&mut self.stream, rest, within).await;
                 return self.sent(count, sent);
             }
             Chore::Store(ticket, records) => self.store(ticket, records).await,

@@ -26,8 +26,6 @@ use crate::metrics::ProtocolCounters;
 
 /// Datagrams that wait for one conversation: a burst of a few lines, while the store is busy.
 const WAITING_MAX: usize = 32;
-/// After so much silence a peer is gone: nothing else says so.
-const SILENCE: Duration = Duration::from_mins(5);
 /// How often peers that are gone are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// The largest datagram there is.
@@ -93,15 +91,19 @@ impl Datagrams {
     }
 
     /// Hands datagrams to their conversations until one comes from a peer that has none; its conversation. There are
-    /// places for `peers_max`.
+    /// places for `peers_max`, and who is silent for `silence` is gone.
     ///
     /// # Errors
     /// What the system says. Nothing is lost when this is dropped while it waits.
-    pub(crate) async fn accept(&mut self, peers_max: usize) -> io::Result<(Conversation, SocketAddr)> {
+    pub(crate) async fn accept(
+        &mut self,
+        peers_max: usize,
+        silence: Duration,
+    ) -> io::Result<(Conversation, SocketAddr)> {
         loop {
             let sweep_at = self.swept_at + SWEEP_EVERY;
             if Instant::now() >= sweep_at {
-                self.sweep();
+                self.sweep(silence);
                 continue;
             }
             let receiving = self.socket.async_io(Interest::READABLE, || receive(&self.socket, &mut self.buffer));
@@ -151,10 +153,10 @@ impl Datagrams {
     }
 
     /// Forgets peers whose conversation is over, and ends that of those who are silent.
-    fn sweep(&mut self) {
+    fn sweep(&mut self, silence: Duration) {
         let now = Instant::now();
         self.swept_at = now;
-        self.peers.retain(|_, peer| !peer.inbox.is_closed() && now < peer.heard_at + SILENCE);
+        self.peers.retain(|_, peer| !peer.inbox.is_closed() && now < peer.heard_at + silence);
     }
 }
 
@@ -314,12 +316,15 @@ pub(crate) fn send(socket: &UdpSocket, bytes: &[u8], to: SocketAddr, own: IpAddr
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::UdpSocket;
 
-    use super::{Conversation, Datagram, Datagrams, Path, SILENCE, WAITING_MAX};
+    use super::{Conversation, Datagram, Datagrams, Path, WAITING_MAX};
     use crate::metrics::ProtocolCounters;
+
+    const SILENCE: Duration = Duration::from_mins(5);
 
     async fn socket() -> UdpSocket {
         UdpSocket::bind("127.0.0.1:0").await.expect("a free port")
@@ -353,12 +358,12 @@ mod tests {
         for bytes in [&b""[..], b"one", b"two"] {
             theirs.send(bytes).await.expect("sent");
         }
-        let (mut conversation, from) = datagrams.accept(1).await.expect("a peer");
+        let (mut conversation, from) = datagrams.accept(1, SILENCE).await.expect("a peer");
         assert_eq!(from, theirs.local_addr().expect("it is bound"));
         assert_eq!(read(&mut conversation).await, b"one");
         let waits = tokio::select! {
             bytes = read(&mut conversation) => bytes,
-            _ = datagrams.accept(1) => panic!("there is no other peer"),
+            _ = datagrams.accept(1, SILENCE) => panic!("there is no other peer"),
         };
         assert_eq!(waits, b"two");
         conversation.write_all(b"answer").await.expect("sent");
@@ -379,7 +384,7 @@ mod tests {
             // One that is connected hears nobody else.
             theirs.connect((asked, port)).await.expect("UDP connects to anything");
             theirs.send(b"question").await.expect("sent");
-            let (mut conversation, _) = datagrams.accept(1).await.expect("a peer");
+            let (mut conversation, _) = datagrams.accept(1, SILENCE).await.expect("a peer");
             assert_eq!(read(&mut conversation).await, b"question");
             conversation.write_all(b"answer").await.expect("sent");
             let mut bytes = [0; 100];
@@ -396,7 +401,7 @@ mod tests {
         let mut conversations = Vec::new();
         for asked in ["127.0.0.1", "127.0.0.2"] {
             theirs.send_to(asked.as_bytes(), (asked, port)).await.expect("sent");
-            conversations.push((asked, datagrams.accept(2).await.expect("a peer").0));
+            conversations.push((asked, datagrams.accept(2, SILENCE).await.expect("a peer").0));
         }
         for (asked, conversation) in conversations.iter_mut().rev() {
             assert_eq!(read(conversation).await, asked.as_bytes());
@@ -430,7 +435,7 @@ mod tests {
         let mut conversation = datagrams.hand_over(path_of(&theirs), datagram("x"), 1).expect("the first one");
         assert_eq!(read(&mut conversation).await, b"x");
         tokio::time::advance(SILENCE).await;
-        datagrams.sweep();
+        datagrams.sweep(SILENCE);
         assert_eq!(read(&mut conversation).await, b"", "the end");
         assert!(datagrams.peers.is_empty());
     }

@@ -59,8 +59,11 @@ impl Door {
                 Ok(Arrived::Tcp(stream, address))
             }
             Self::Udp(door) => {
-                let peers_max = listener.settings().connections_max;
-                door.accept(peers_max).await.map(|(conversation, address)| Arrived::Udp(conversation, address))
+                let settings = listener.settings();
+                let silence = settings.sockets.datagram_silence;
+                door.accept(settings.connections_max, silence)
+                    .await
+                    .map(|(conversation, address)| Arrived::Udp(conversation, address))
             }
             Self::Unix { listener: door, .. } => door.accept().await.map(|(stream, _)| Arrived::Unix(stream)),
             Self::Call(caller) => Ok(match caller.call(listener).await {

@@ -11,16 +11,13 @@ use tokio::time::timeout;
 
 use crate::connection::Stream;
 
-/// A peer that does not take an answer for this long is gone, or does not want it.
-const WRITE_WITHIN: Duration = Duration::from_secs(30);
-
-/// Sends what is left, in time. Nothing is read from the peer meanwhile, so that one that takes no answers is slowed
+/// Sends what is left: a peer that does not take it within that time is gone, or does not want it. Nothing is read from the peer meanwhile, so that one that takes no answers is slowed
 /// down.
 ///
 /// # Errors
 /// `TimedOut` when the peer does not take it, and what the stream says.
-pub(crate) async fn send_patiently<S: Stream>(stream: &mut S, mut left: Bytes) -> io::Result<()> {
-    let sent = timeout(WRITE_WITHIN, poll_fn(|context| poll_send(stream, context, &mut left))).await;
+pub(crate) async fn send_patiently<S: Stream>(stream: &mut S, mut left: Bytes, within: Duration) -> io::Result<()> {
+    let sent = timeout(within, poll_fn(|context| poll_send(stream, context, &mut left))).await;
     sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 

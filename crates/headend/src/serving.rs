@@ -276,8 +276,8 @@ impl Running {
 fn at_opening(options: &config::Sockets) -> config::Sockets {
     let usual = config::Sockets::default();
     let (keepalive, user_timeout, nodelay) = (usual.keepalive, usual.user_timeout, usual.nodelay);
-    let half_open = usual.half_open;
-    config::Sockets { keepalive, user_timeout, nodelay, half_open, ..options.clone() }
+    let (half_open, write, datagram_silence) = (usual.half_open, usual.write, usual.datagram_silence);
+    config::Sockets { keepalive, user_timeout, write, datagram_silence, nodelay, half_open, ..options.clone() }
 }
 
 fn known(config: &config::Listener) -> Result<&'static Protocol, StartError> {

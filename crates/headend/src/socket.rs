@@ -310,6 +310,8 @@ mod tests {
             backlog: 5,
             keepalive: Some(keepalive),
             user_timeout: Some(Duration::from_secs(9)),
+            write: Duration::from_secs(30),
+            datagram_silence: Duration::from_mins(5),
             nodelay: true,
             receive_buffer: Some(16 * 1024),
             send_buffer: Some(32 * 1024),

@@ -298,7 +298,7 @@ impl Session for Toy {
             }
             Input::Stored(receipt) => self.send(format!("ack {}", receipt.ticket().0)),
             Input::NotStored(ticket) => self.send(format!("lost {}", ticket.0)),
-            Input::Command(Command { id, order }) => {
+            Input::Command(Command { id, order, .. }) => {
                 self.outputs.push_back(Output::Command(id, CommandState::Sent));
                 self.send(format!("command {} {order:?}", id.0));
             }

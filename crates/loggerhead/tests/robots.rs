@@ -365,3 +365,32 @@ fn a_robot_that_is_a_server_over_udp_is_told_where_to_send_and_called_again_when
     assert!(head_end.stop().success());
     assert_eq!(exported(&data).len(), 2);
 }
+
+#[test]
+fn one_that_takes_no_answers_and_one_that_is_silent_over_datagrams_are_gone_when_settings_say() {
+    let directory = tempfile::tempdir().expect("a directory for this test");
+    let answer = format!("<Server><Stored>{{sequence}}</Stored><Rest>{}</Rest></Server>", "x".repeat(900));
+    let robots = ROBOTS.replace("[\"127.0.0.1:0\"]", "[\"127.0.0.1:0\", \"udp:127.0.0.1:0\"]");
+    let socket = "[listener.socket]\nwrite_s = 1\ndatagram_silence_s = 1\nsend_buffer_bytes = 4096\n";
+    let configuration = format!("{robots}{socket}[listener.kuka]\nanswer = \"{answer}\"\n");
+    let mut head_end = HeadEnd::start(directory.path(), &configuration);
+    let [deaf, silent]: [String; 2] = head_end.addresses_of("robots").to_vec().try_into().expect("two addresses");
+    let document = |name: &str, number: u32| {
+        let secret = "<Secret>IJKLMNOPQRSTUVWX</Secret>";
+        format!("<Robot><Identity>{name}</Identity>{secret}<Sequence>{number}</Sequence><A>{number}</A></Robot>")
+    };
+
+    let robot = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    robot.send_to(document("silent", 1).as_bytes(), silent.trim_start_matches("udp:")).expect("sent");
+    let told = head_end.wait_for_kind("logout");
+    assert_eq!(told["device"], "silent", "{told}");
+
+    let mut robot = TcpStream::connect(deaf).expect("the head-end listens");
+    robot.set_write_timeout(Some(PATIENCE)).expect("a socket of this test");
+    // Nothing is read here, so at some time the head-end reads nothing either, and then ends it.
+    let ended = (1..).find_map(|number| robot.write_all(document("deaf", number).as_bytes()).err());
+    assert!(ended.is_some_and(|error| error.kind() != std::io::ErrorKind::WouldBlock), "it is ended and does not wait");
+    let told = head_end.wait_for_kind("logout");
+    assert_eq!(told["device"], "deaf", "{told}");
+    assert!(head_end.stop().success());
+}

@@ -140,6 +140,8 @@ pub struct Command {
     pub id: CommandId,
     /// What is asked.
     pub order: Order,
+    /// When it was asked; our clock.
+    pub accepted_at: Timestamp,
 }
 
 /// What became of a command.

@@ -17,7 +17,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use loggerhead_model::{Command, Direction, Identity, Learnt, Records, Report, Ticket, Timestamp};
+use loggerhead_model::{Command, CommandId, Direction, Identity, Learnt, Order, Records, Report, Ticket, Timestamp};
 
 use crate::relay::Unreached;
 use crate::{Acceptor, Carrier, CloseReason, DataDoor, Input, Limits, Now, Opening, Output, Session};
@@ -232,8 +232,15 @@ impl Pair {
         self.connections.get(connection)?.relayed.as_deref()
     }
 
-    /// Gives the newest open connection a command.
-    pub fn command(&mut self, command: Command) {
+    /// Asks something of the device, by its newest open connection.
+    pub fn command(&mut self, id: CommandId, order: Order) {
+        let accepted_at = self.now().wall;
+        self.command_of(accepted_at, id, order);
+    }
+
+    /// The same, asked at another moment.
+    pub fn command_of(&mut self, accepted_at: Timestamp, id: CommandId, order: Order) {
+        let command = Command { id, order, accepted_at };
         if let Some(connection) = self.connections.iter().rposition(|peer| peer.open) {
             self.tell(connection, Input::Command(command));
         }

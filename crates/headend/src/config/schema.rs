@@ -38,6 +38,12 @@ const KEEPALIVE_S_MAX: u64 = 32_767;
 const KEEPALIVE_PROBES_MAX: u64 = 127;
 /// Some seconds of a mobile network without reception are outlived; a peer that is gone is not waited for.
 const USER_TIMEOUT_S_DEFAULT: u64 = 60;
+/// The slowest mobile networks take some seconds.
+const WRITE_S_DEFAULT: u64 = 30;
+/// Nothing else says that a peer over UDP is gone.
+const DATAGRAM_SILENCE_S_DEFAULT: u64 = 300;
+/// As long as a device may sleep between two datagrams: each conversation that stands takes memory.
+const DATAGRAM_SILENCE_S_MAX: u64 = 86_400;
 /// Who may connect to a socket file: owner and group.
 const UNIX_MODE_DEFAULT: &str = "0660";
 /// More for one connection takes it from the others.
@@ -373,6 +379,20 @@ pub(super) const SOCKET: Keys = &[
         WAIT_S_MAX,
         USER_TIMEOUT_S_DEFAULT,
         "seconds for which what we sent may stay without the acknowledgement of the peer's kernel; 0: as long as the system waits",
+    ),
+    count(
+        "write_s",
+        1,
+        WAIT_S_MAX,
+        WRITE_S_DEFAULT,
+        "seconds in which an answer has to be taken; who does not is gone",
+    ),
+    count(
+        "datagram_silence_s",
+        1,
+        DATAGRAM_SILENCE_S_MAX,
+        DATAGRAM_SILENCE_S_DEFAULT,
+        "seconds of silence after which the conversation with an address is over that sends datagrams",
     ),
     key("nodelay", Kind::Flag, Some(Default::Flag(true)), "", "answers go out at once, and do not wait for more"),
     count(

@@ -19,6 +19,10 @@ pub struct Sockets {
     pub keepalive: Option<Keepalive>,
     /// How long what was sent may stay without the acknowledgement of the peer's kernel; none: as long as the system waits.
     pub user_timeout: Option<Duration>,
+    /// How long a peer may take to take an answer.
+    pub write: Duration,
+    /// After how much silence the conversation of a peer over UDP is over: nothing else says that it is gone.
+    pub datagram_silence: Duration,
     /// Small answers go out at once.
     pub nodelay: bool,
     /// Bytes that the kernel receives ahead; none: as the system finds right.
@@ -93,6 +97,8 @@ pub(super) fn sockets(listener: &Section<'_>) -> Sockets {
         backlog: i32::try_from(section.count("backlog")).unwrap_or(i32::MAX),
         keepalive: (!idle.is_zero()).then_some(Keepalive { idle, interval, probes }),
         user_timeout: Some(seconds("user_timeout_s")).filter(|timeout| !timeout.is_zero()),
+        write: seconds("write_s"),
+        datagram_silence: seconds("datagram_silence_s"),
         nodelay: section.flag("nodelay"),
         receive_buffer: bytes("receive_buffer_bytes"),
         send_buffer: bytes("send_buffer_bytes"),

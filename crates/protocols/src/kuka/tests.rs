@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use loggerhead_model::{
-    Command, CommandId, CommandState, ControlLine, DeviceId, Direction, Identity, Learnt, Order, Origin, Quality,
-    Reading, Report, ReportBuilder, Ticket, Timestamp, Value,
+    CommandId, CommandState, ControlLine, DeviceId, Direction, Identity, Learnt, Order, Origin, Quality, Reading,
+    Report, ReportBuilder, Ticket, Timestamp, Value,
 };
 
 use super::PROTOCOL;
@@ -288,10 +288,10 @@ fn only_what_is_allowed_is_written_into_a_robot() {
     };
     let mut pair = head_end("", "writable = ['Server/Override']");
     let line = pair.connect();
-    pair.command(Command { id: CommandId(1), order: order("Server/Override") });
+    pair.command(CommandId(1), order("Server/Override"));
     pair.send(line, HELLO.as_bytes());
-    pair.command(Command { id: CommandId(2), order: order("Server/Override") });
-    pair.command(Command { id: CommandId(3), order: order("Server/Speed") });
+    pair.command(CommandId(2), order("Server/Override"));
+    pair.command(CommandId(3), order("Server/Speed"));
     assert_eq!(received(&mut pair, line), "<Server><Override>50</Override></Server>");
     let written = &pair.kept.last().expect("what was written is kept").frame.as_ref().expect("as it went out");
     assert_eq!(
@@ -308,7 +308,7 @@ fn only_what_is_allowed_is_written_into_a_robot() {
     let mut pair = head_end("", "");
     let line = pair.connect();
     pair.send(line, HELLO.as_bytes());
-    pair.command(Command { id: CommandId(1), order: order("Server/Override") });
+    pair.command(CommandId(1), order("Server/Override"));
     assert_eq!(received(&mut pair, line), "");
 }
 

@@ -303,7 +303,7 @@ impl HeadEnd {
 
     /// An operator asks something of the device.
     pub(super) fn command(&mut self, now: Now, command: Command) {
-        let Command { id, order } = command;
+        let Command { id, order, .. } = command;
         let taken = match &self.stage {
             Stage::In(_) => self.push_order(now, Some(id), order),
             Stage::Strange

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use loggerhead_model::{
-    Command, CommandId, CommandState, DeviceId, Identity, Learnt, Order, Origin, Quality, Reading, Report,
-    ReportBuilder, Ticket, Timestamp, Value,
+    CommandId, CommandState, DeviceId, Identity, Learnt, Order, Origin, Quality, Reading, Report, ReportBuilder,
+    Ticket, Timestamp, Value,
 };
 
 use super::PROTOCOL;
@@ -313,7 +313,7 @@ fn nothing_is_asked_of_a_device_without_a_protocol() {
     let mut pair = head_end("", "");
     let line = pair.connect();
     pair.send(line, HELLO.as_bytes());
-    pair.command(Command { id: CommandId(1), order: Order::Control { lines: Vec::new() } });
+    pair.command(CommandId(1), Order::Control { lines: Vec::new() });
     let failed = |what: &Happening| matches!(what, Happening::Command(CommandId(1), CommandState::Failed(_)));
     assert!(pair.happenings().any(failed));
     assert_eq!(received(&mut pair, line), "");

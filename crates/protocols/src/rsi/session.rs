@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use loggerhead_model::{
     Command, CommandState, DeviceId, Direction, Event, EventKind, Identity, RawFrame, Records, Severity, Ticket,
+    Timestamp,
 };
 
 use super::answer::Corrections;
@@ -77,6 +78,8 @@ pub(super) struct HeadEnd {
     outputs: VecDeque<Output>,
     rate: Rate,
     last: Option<Last>,
+    /// When this run of the robot's interface began.
+    began_at: Timestamp,
     /// The shortest step from one cycle to the next.
     cycle_ms: Option<u64>,
     figures: Figures,
@@ -101,6 +104,7 @@ impl HeadEnd {
             outputs: VecDeque::new(),
             rate: Rate::new(now.elapsed),
             last: None,
+            began_at: now.wall,
             cycle_ms: None,
             figures: Figures::default(),
             corrections: Corrections::default(),
@@ -248,6 +252,7 @@ impl HeadEnd {
         let text = if self.last.is_some() { "its interface began anew" } else { "its interface began" };
         self.tell(now, text);
         self.corrections.clear();
+        self.began_at = now.wall;
         self.figures.cycles += 1;
         self.last = Some(Last { ipoc_ms: state.ipoc_ms, came_at: now.elapsed, delay: state.delay });
     }
@@ -311,6 +316,10 @@ impl HeadEnd {
     /// Takes corrections, which go out with the next answers.
     fn command(&mut self, now: Now, command: &Command) {
         let taken = match self.stage {
+            // What was meant for the robot as it stood then must not move it as it stands now.
+            Stage::In(_) if command.accepted_at < self.began_at => {
+                Err("it was asked for before this run of the robot's interface began: ask again".to_owned())
+            }
             Stage::In(_) => self.corrections.take(&command.order, &self.settings, now.elapsed),
             Stage::Strange | Stage::Proving(_) | Stage::Deaf(_) | Stage::Ended => {
                 Err("the robot is not known yet".to_owned())

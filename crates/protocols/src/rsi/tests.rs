@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use loggerhead_model::{
-    Command, CommandId, CommandState, ControlLine, DeviceId, Identity, Learnt, Order, Origin, Quality, Reading, Report,
+    CommandId, CommandState, ControlLine, DeviceId, Identity, Learnt, Order, Origin, Quality, Reading, Report,
     ReportBuilder, Ticket, Timestamp, Value,
 };
 
@@ -194,20 +194,26 @@ fn corrections_are_zero_until_an_allowed_one_is_asked_for_and_after_it() {
         said.split('"').nth(3).expect("an X").to_owned()
     };
     assert_eq!(x(&mut pair, "4"), "0.0000");
-    pair.command(Command { id: CommandId(1), order: order("RKorr/@X", "2", 8) });
-    pair.command(Command { id: CommandId(2), order: order("RKorr/@Z", "2", 8) });
+    pair.command(CommandId(1), order("RKorr/@X", "2", 8));
+    pair.command(CommandId(2), order("RKorr/@Z", "2", 8));
     assert_eq!(x(&mut pair, "8"), "0.5000");
     pair.run_for(MS * 8);
     assert_eq!(x(&mut pair, "16"), "0.0000");
-    pair.command(Command { id: CommandId(3), order: order("RKorr/@X", "0.1", 1_000) });
+    pair.command(CommandId(3), order("RKorr/@X", "0.1", 1_000));
+    let before = pair.now().wall;
+    pair.run_for(MS);
     assert_eq!(x(&mut pair, "9000"), "0.0000", "another run of the interface");
+    pair.command_of(before, CommandId(4), order("RKorr/@X", "0.1", 1_000));
+    assert_eq!(x(&mut pair, "9004"), "0.0000", "what was asked for before moves nothing");
+    pair.command(CommandId(5), order("RKorr/@X", "0.1", 1_000));
+    assert_eq!(x(&mut pair, "9008"), "0.1000");
     let end = |what: &Happening| {
         let Happening::Command(id, state) = what else { return None };
         let is_answered = matches!(state, CommandState::Answered(_));
         (is_answered || matches!(state, CommandState::Failed(_))).then_some((id.0, is_answered))
     };
     let ends = pair.happenings().filter_map(end);
-    assert_eq!(ends.collect::<Vec<_>>(), [(1, true), (2, false), (3, true)]);
+    assert_eq!(ends.collect::<Vec<_>>(), [(1, true), (2, false), (3, true), (4, false), (5, true)]);
 }
 
 #[test]

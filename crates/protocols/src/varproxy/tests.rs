@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use loggerhead_model::{Command, CommandId, CommandState, ControlLine, DeviceId, Identity, Learnt, Order, Report};
+use loggerhead_model::{CommandId, CommandState, ControlLine, DeviceId, Identity, Learnt, Order, Report};
 
 use super::frame::{Cutter, frame};
 use super::message::{ErrorCode, Request, Response};
@@ -141,14 +141,14 @@ fn a_proxy_that_fails_at_several_variables_is_asked_for_each() {
     assert_eq!(kept(&pair, 0), "A=1 B=1");
 }
 
-fn command(number: u64, lines: &[(&str, &str)]) -> Command {
+fn order(lines: &[(&str, &str)]) -> Order {
     let line = |(name, value): &(&str, &str)| ControlLine {
         meter: (*name).to_owned(),
         hex: crate::vectors::digits_of(value.as_bytes()).replace(' ', ""),
         timeout_ms: 0,
         retries: 0,
     };
-    Command { id: CommandId(number), order: Order::Control { lines: lines.iter().map(line).collect() } }
+    Order::Control { lines: lines.iter().map(line).collect() }
 }
 
 #[test]
@@ -156,9 +156,9 @@ fn only_what_both_sides_allow_is_written() {
     let mut pair = head_end("variables = ['$OV_PRO']\nwritable = ['$OV_PRO', '$BASE']");
     attach(&mut pair, "writable = ['$OV_PRO']");
     pair.run_for(SECOND / 10);
-    pair.command(command(1, &[("$OV_PRO", "42")]));
-    pair.command(command(2, &[("$TOOL", "1")]));
-    pair.command(command(3, &[("$BASE", "1")]));
+    pair.command(CommandId(1), order(&[("$OV_PRO", "42")]));
+    pair.command(CommandId(2), order(&[("$TOOL", "1")]));
+    pair.command(CommandId(3), order(&[("$BASE", "1")]));
     pair.run_for(SECOND);
     let end = |what: &Happening| {
         let Happening::Command(id, CommandState::Answered(text) | CommandState::Failed(text)) = what else {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use loggerhead_model::{Command, CommandId, CommandState, ControlLine, Direction, KeyKind, Order, Origin, Ticket};
+use loggerhead_model::{CommandId, CommandState, ControlLine, Direction, KeyKind, Order, Origin, Ticket};
 
 use super::{Hand, acknowledging, attach, head_end, report};
 use crate::logger::message::{Message, Talk};
@@ -24,7 +24,7 @@ fn states(pair: &Pair, id: u64) -> Vec<CommandState> {
 }
 
 fn order(pair: &mut Pair, id: u64, order: Order) {
-    pair.command(Command { id: CommandId(id), order });
+    pair.command(CommandId(id), order);
 }
 
 #[test]

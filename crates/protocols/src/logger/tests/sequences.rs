@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use loggerhead_model::{Command, CommandId, Order, Origin, Report, Ticket};
+use loggerhead_model::{CommandId, Order, Origin, Report, Ticket};
 use proptest::prelude::*;
 
 use super::{
@@ -78,7 +78,7 @@ fn act(pair: &mut Pair, origins: &mut Vec<Origin>, operation: Operation) {
         }
         Operation::Command => {
             let id = CommandId(pair.log.len() as u64);
-            pair.command(Command { id, order: Order::Query { from: None, to: None } });
+            pair.command(id, Order::Query { from: None, to: None });
         }
     }
 }
