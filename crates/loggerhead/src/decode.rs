@@ -63,12 +63,23 @@ pub(crate) struct DecodeArgs {
 pub(crate) fn run(args: &DecodeArgs) -> anyhow::Result<ExitCode> {
     let (protocol, file) = protocol_and_file(args.first.as_deref(), args.file.as_deref())?;
     let given = args.pcap.as_deref().or(file);
+    let mqtt = &loggerhead_protocols::mqtt::PROTOCOL;
     let (protocol, input) = match (args.build, given) {
-        (Some(build), None) => (&loggerhead_protocols::mqtt::PROTOCOL, Input::Bytes(build::bytes(build, &args.parts)?)),
-        (Some(_) | None, given) => (protocol, input(args, given)?),
+        (Some(build), None) if args.first.is_none() || protocol.name == mqtt.name => {
+            (mqtt, Input::Bytes(build::bytes(build, &args.parts)?))
+        }
+        (Some(_), None) => {
+            return Err(Failure::new(Exit::Usage, format!("--build is not for {}", protocol.name)).into());
+        }
+        (Some(_), Some(_)) => return Err(Failure::new(Exit::Usage, "either --build or a file").into()),
+        (None, _) if args.parts.is_any() => {
+            let words = "--client-id, --user, --password, --keep-alive and --keep-session go with --build";
+            return Err(Failure::new(Exit::Usage, words).into());
+        }
+        (None, given) => (protocol, input(args, given)?),
     };
     let version = args.parts.level()?.map(|level| level.name().to_owned());
-    if version.is_some() && protocol.name != loggerhead_protocols::mqtt::PROTOCOL.name {
+    if version.is_some() && protocol.name != mqtt.name {
         return Err(Failure::new(Exit::Usage, format!("--mqtt-version is not for {}", protocol.name)).into());
     }
     let decoder = Decoder::new(protocol, &args.aes_key, settings(args)?)

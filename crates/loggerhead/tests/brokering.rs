@@ -515,4 +515,18 @@ fn which_version_a_packet_is_read_as_is_told_and_can_be_said() {
     assert_fails(&["decode", "logger", "--hex", "00", "--mqtt-version", "5"], 2, "not for logger");
     let built = run(&["decode", "mqtt", "--build", "connect", "--client-id", "C001", "--mqtt-version", "5"]);
     assert!(built.contains("version 5") && built.contains("everything is right"), "{built}");
+    let connect = ["--build", "connect"];
+    // What no broker takes is shown to be wrong.
+    let long = "x".repeat(24);
+    for (version, id, more, words) in [
+        ("3.1.1", "", &["--keep-session"][..], "who has no name starts clean"),
+        ("3.1", "", &[], "1 to 23 characters"),
+        ("3.1", &long, &[], "1 to 23 characters"),
+    ] {
+        let parts = ["--mqtt-version", version, "--client-id", id];
+        assert_fails(&[&["decode", "mqtt"], &connect[..], &parts, more].concat(), 1, words);
+    }
+    assert_fails(&[&["decode", "logger"], &connect[..]].concat(), 2, "--build is not for logger");
+    assert_fails(&[&["decode", "mqtt", "capture.pcap"], &connect[..]].concat(), 2, "either --build or a file");
+    assert_fails(&["decode", "mqtt", "--client-id", "x", "--hex", "c000"], 2, "go with --build");
 }

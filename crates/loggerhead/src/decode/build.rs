@@ -17,22 +17,22 @@ pub(crate) enum Build {
 #[derive(Clone, Default, clap::Args)]
 pub(crate) struct Parts {
     /// With --build: the client identifier
-    #[arg(long, value_name = "NAME", requires = "build")]
+    #[arg(long, value_name = "NAME")]
     client_id: Option<String>,
     /// With --build: the user name
-    #[arg(long, value_name = "NAME", requires = "build")]
+    #[arg(long, value_name = "NAME")]
     user: Option<String>,
     /// With --build: the password
-    #[arg(long, value_name = "TEXT", requires = "build")]
+    #[arg(long, value_name = "TEXT")]
     password: Option<String>,
     /// The version of MQTT, 3.1, 3.1.1 or 5: of what is built, or of bytes that do not say it
     #[arg(long, value_name = "VERSION")]
     mqtt_version: Option<String>,
     /// With --build: longest pause between two packets, in seconds
-    #[arg(long, value_name = "SECONDS", requires = "build")]
+    #[arg(long, value_name = "SECONDS")]
     keep_alive: Option<u16>,
     /// With --build: go on with the session from before
-    #[arg(long, requires = "build")]
+    #[arg(long)]
     keep_session: bool,
 }
 
@@ -44,6 +44,13 @@ impl std::fmt::Debug for Parts {
 }
 
 impl Parts {
+    /// Whether there is one that only a packet to be built has.
+    pub(super) fn is_any(&self) -> bool {
+        [&self.client_id, &self.user, &self.password].into_iter().any(Option::is_some)
+            || self.keep_alive.is_some()
+            || self.keep_session
+    }
+
     /// The version of MQTT that is named.
     ///
     /// # Errors

@@ -163,8 +163,11 @@ proptest! {
                     }
                     let version = Some(level.name());
                     let explanation = explain(&Explain { bytes: &bytes, version, ..Explain::default() });
-                    let wrong: Vec<_> =
-                        explanation.fields.iter().filter(|field| field.judgement != crate::Judgement::Right).collect();
+                    // Which client identifiers may be is another matter.
+                    let is_wrong = |field: &&crate::Field| {
+                        field.judgement != crate::Judgement::Right && field.name != "client id"
+                    };
+                    let wrong: Vec<_> = explanation.fields.iter().filter(is_wrong).collect();
                     assert!(wrong.is_empty(), "{level:?} {wrong:?}");
                     let mut end = 0;
                     for field in &explanation.fields {

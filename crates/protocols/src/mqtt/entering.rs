@@ -26,7 +26,7 @@ use crate::{Admission, Claim, CloseReason, Company, FaultKind, Now, Opening, Out
 /// Whom a client without a user name claims to be, and its password: it is let in where there is such a device.
 const ANONYMOUS: &str = "anonymous";
 /// Longest client identifier of version 3.1. Source: its §3.1.
-const V3_CLIENT_ID_MAX: usize = 23;
+pub(super) const V3_CLIENT_ID_MAX: usize = 23;
 /// Longest client identifier that is taken: the key of a session has to be of sane size.
 const CLIENT_ID_BYTES_MAX: usize = 1_024;
 

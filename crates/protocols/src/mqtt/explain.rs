@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::ops::Range;
 
 use super::decode::{decode, level_of};
+use super::entering::V3_CLIENT_ID_MAX;
 use super::frame::{head, varint};
 use super::message::{Kind, Level, Options};
 use super::properties::{Place, Row, Shape};
@@ -262,14 +263,25 @@ fn body_fields(walk: &mut Walk<'_>, kind: Kind, flags: u8) -> Option<()> {
 
 fn connect(walk: &mut Walk<'_>) -> Option<()> {
     walk.text("protocol")?;
-    walk.byte("level", |level| {
+    let level = walk.byte("level", |level| {
         let known = Level::ALL.into_iter().find(|known| *known as u8 == level);
         known.map_or_else(|| format!("{level}, which is not known"), |known| format!("version {}", known.name()))
     })?;
     let flags = walk.byte("flags", connect_flags)?;
     walk.two("keep alive", |seconds| if seconds == 0 { "none".to_owned() } else { format!("{seconds} s") })?;
     properties(walk, Place::Packet(Kind::Connect))?;
-    walk.text("client id")?;
+    let place = walk.start + walk.at;
+    let id = walk.text("client id")?;
+    let wrong = match Level::ALL.into_iter().find(|known| *known as u8 == level) {
+        Some(Level::V3) if !(1..=V3_CLIENT_ID_MAX).contains(&String::from_utf8_lossy(id).chars().count()) => {
+            Some(format!("of version 3.1 it has 1 to {V3_CLIENT_ID_MAX} characters"))
+        }
+        Some(Level::V4) if id.is_empty() && flags & 2 == 0 => Some("who has no name starts clean".to_owned()),
+        Some(Level::V3 | Level::V4 | Level::V5) | None => None,
+    };
+    if let Some(why) = wrong {
+        mark_wrong(&mut walk.fields, place, &why);
+    }
     if flags & 4 != 0 {
         properties(walk, Place::Will)?;
         walk.text("will topic")?;
