@@ -73,7 +73,17 @@ pub(crate) fn serve_by<S: Stream>(
     // Made outside of the future, which would keep the arguments as well.
     let mut connection = Connection::open(core, pass, peer, stream, open);
     async move {
-        let ending = connection.live().await;
+        // What takes its time is on the heap: an idle connection would be larger for what happens now and then.
+        let ending = loop {
+            match poll_fn(|context| connection.poll_live(context)).await {
+                Ok(chore) => {
+                    if let Err(ending) = Box::pin(connection.work(*chore)).await {
+                        break ending;
+                    }
+                }
+                Err(ending) => break ending,
+            }
+        };
         Box::pin(connection.end(ending)).await;
     }
 }
@@ -92,8 +102,7 @@ enum Happened {
     Lost(io::Error),
 }
 
-/// What a session says that takes its time. On the heap: an idle connection would be larger for what happens now and
-/// then.
+/// What a session says that takes its time.
 enum Chore {
     /// The rest of what the peer did not take at once, and how long the whole was.
     Send(Bytes, u64),
@@ -102,16 +111,23 @@ enum Chore {
     File(FileStep),
 }
 
-struct Connection<S> {
-    guest: Guest,
-    stream: S,
-    session: Box<dyn Session>,
+/// What a session asked for and was not answered.
+#[derive(Default)]
+struct Asked {
     /// Asked during a round of outputs; answered after it.
     questions: VecDeque<Question>,
     /// When the bytes of what is with the store came. As long as the session's own limit of tickets.
     stores: VecDeque<(Ticket, Duration)>,
     /// When the bytes came of what is being acknowledged.
     acking: Option<Duration>,
+}
+
+struct Connection<S> {
+    guest: Guest,
+    stream: S,
+    session: Box<dyn Session>,
+    /// None while there is nothing: an idle connection holds no memory for it.
+    asked: Option<Box<Asked>>,
     /// When the bytes came that are being worked on.
     fed_at: Duration,
     /// The next `Input::Wake`.
@@ -148,9 +164,7 @@ impl<S: Stream> Connection<S> {
             guest: Guest::new(core, pass, peer),
             stream,
             session,
-            questions: VecDeque::new(),
-            stores: VecDeque::new(),
-            acking: None,
+            asked: None,
             fed_at: now.elapsed,
             wake_at: None,
             alarm: Alarm::default(),
@@ -161,15 +175,18 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    async fn live(&mut self) -> Ending {
+    fn asked(&mut self) -> &mut Asked {
+        self.asked.get_or_insert_default()
+    }
+
+    /// Does what the session says and waits for what happens, until something takes time or the connection ends.
+    fn poll_live(&mut self, context: &mut Context<'_>) -> Poll<Result<Box<Chore>, Ending>> {
         loop {
-            if let Err(ending) = self.drain().await {
-                return ending;
+            if let Some(chore) = self.obey(context)? {
+                return Poll::Ready(Ok(chore));
             }
-            let happened = poll_fn(|context| self.poll_happened(context)).await;
-            if let Err(ending) = self.happened(happened) {
-                return ending;
-            }
+            let happened = ready!(self.poll_happened(context));
+            self.happened(happened)?;
         }
     }
 
@@ -286,18 +303,11 @@ impl<S: Stream> Connection<S> {
             Outcome::NotStored(ticket) => (ticket, Input::NotStored(ticket)),
         };
         // Commits come in the order of their requests, so this is the first one.
-        if let Some(place) = self.stores.iter().position(|(waiting, _)| *waiting == ticket) {
-            self.acking = self.stores.remove(place).map(|(_, fed_at)| fed_at);
+        let Asked { stores, acking, .. } = self.asked();
+        if let Some(place) = stores.iter().position(|(waiting, _)| *waiting == ticket) {
+            *acking = stores.remove(place).map(|(_, fed_at)| fed_at);
         }
         self.input(input);
-    }
-
-    /// Does what the session says until it has nothing more to say.
-    async fn drain(&mut self) -> Result<(), Ending> {
-        while let Some(chore) = poll_fn(|context| Poll::Ready(self.obey(context))).await? {
-            Box::pin(self.work(*chore)).await?;
-        }
-        Ok(())
     }
 
     /// Does what the session says until something takes time; none when it has nothing more to say.
@@ -320,7 +330,7 @@ impl<S: Stream> Connection<S> {
                 Output::Keep(records) => return chore(Chore::Store(None, records)),
                 Output::Sample(ticket, records) => self.sample(ticket, records),
                 Output::File(step) => return chore(Chore::File(step)),
-                Output::Ask(question) => self.questions.push_back(question),
+                Output::Ask(question) => self.asked().questions.push_back(question),
                 Output::Join(ahead) => self.join(ahead)?,
                 Output::Close(reason) => {
                     return Err(self.fault.take().map_or(Ending::Closed(reason), |fault| Ending::Fault(*fault)));
@@ -345,7 +355,7 @@ impl<S: Stream> Connection<S> {
         if let Some(fault) = self.fault.take() {
             return Err(Ending::Fault(*fault));
         }
-        match self.questions.pop_front() {
+        match self.asked.as_mut().and_then(|asked| asked.questions.pop_front()) {
             Some(Question::Reach(wanted)) => {
                 let own = own_address(&self.stream);
                 self.onward = Some(Box::new(Onward::begin(&self.guest, wanted, own)));
@@ -360,11 +370,9 @@ impl<S: Stream> Connection<S> {
             Some(question) => return Ok(Some(Box::new(Chore::Answer(question)))),
             None => {}
         }
-        // An idle connection holds no memory that it does not need.
-        self.acking = None;
-        self.questions = VecDeque::new();
-        if self.stores.is_empty() {
-            self.stores = VecDeque::new();
+        self.asked.take_if(|asked| asked.stores.is_empty());
+        if let Some(asked) = &mut self.asked {
+            asked.acking = None;
         }
         Ok(None)
     }
@@ -398,7 +406,8 @@ impl<S: Stream> Connection<S> {
 
     fn sent(&mut self, count: u64, sent: io::Result<()>) -> Result<(), Ending> {
         sent.map_err(Ending::Lost)?;
-        self.guest.sent(count, self.acking.take());
+        let acked = self.asked.as_mut().and_then(|asked| asked.acking.take());
+        self.guest.sent(count, acked);
         Ok(())
     }
 
@@ -417,7 +426,8 @@ impl<S: Stream> Connection<S> {
     }
 
     fn reply(&mut self, ticket: Ticket) -> Reply {
-        self.stores.push_back((ticket, self.fed_at));
+        let fed_at = self.fed_at;
+        self.asked().stores.push_back((ticket, fed_at));
         Reply { ticket, to: Arc::clone(self.guest.pass.mailbox()) as Arc<dyn Completion> }
     }
 
@@ -504,7 +514,7 @@ mod tests {
     use crate::testing::{Bench, SECRET};
 
     /// What one task of an idle connection takes on the heap, beside its session.
-    const TASK_BYTES_MAX: usize = 768;
+    const TASK_BYTES_MAX: usize = 400;
 
     fn output_size<A, B, C, D, F: Future>(_: fn(A, B, C, D) -> F) -> usize {
         size_of::<F>()

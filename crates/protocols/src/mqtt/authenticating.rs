@@ -152,7 +152,7 @@ impl HeadEnd {
         if let Stage::Challenged(attempt) = std::mem::replace(&mut self.stage, Stage::In) {
             self.stage = Stage::Proving(attempt);
         }
-        self.outputs.push_back(Output::Ask(question));
+        self.say(Output::Ask(question));
         Ok(())
     }
 
@@ -176,7 +176,7 @@ impl HeadEnd {
         if let Some(data) = data {
             list.binary(Id::AuthenticationData, data);
         }
-        encode(&Packet::Auth(Notice { reason, properties: list.list() }), self.level, &mut self.out);
+        encode(&Packet::Auth(Notice { reason, properties: list.list() }), self.level, &mut self.work().out);
     }
 
     fn unproven(&self, what: &'static str) -> Breach {

@@ -13,7 +13,8 @@ use super::broker::replies::Reply;
 use super::encode::{Acknowledged, Safe};
 use super::message::{Level, Publish, Qos};
 use super::reason::{Breach, Reason};
-use super::session::{Due, HeadEnd};
+use super::session::HeadEnd;
+use super::work::Due;
 use crate::{CloseReason, Fault, FaultKind, Now, Output, Question, Untaken};
 
 /// A command as it is written: that of the API.
@@ -139,13 +140,14 @@ impl HeadEnd {
     /// Asks the head-end to take what was given, once everything before it is acknowledged: what comes later must not be
     /// acknowledged earlier.
     pub(super) fn ask_given(&mut self) {
-        if !self.waiting.is_empty() {
+        if self.waits() {
             return;
         }
         if let Some(given) = &mut self.given
             && let Some(order) = given.order.take()
         {
-            self.outputs.push_back(Output::Ask(Question::Order(given.device.clone(), order)));
+            let question = Question::Order(given.device.clone(), order);
+            self.say(Output::Ask(question));
         }
     }
 
@@ -168,7 +170,7 @@ impl HeadEnd {
         if let Some(reply) = reply {
             self.broker.with(|inside| inside.await_end(id, reply));
         }
-        self.outputs.push_back(Output::Event(Event {
+        self.say(Output::Event(Event {
             at: now.wall,
             severity: Severity::Info,
             kind: EventKind::Command,
@@ -179,8 +181,8 @@ impl HeadEnd {
         let Some(acknowledged) = acknowledged else { return };
         self.taken += 1;
         let note = self.place.and_then(|place| self.broker.with(|inside| inside.receive(place, acknowledged)));
-        self.due_notes.extend(note);
-        self.due.push(Due { acknowledged, pending: None });
+        self.work().due_notes.extend(note);
+        self.work().due.push(Due { acknowledged, pending: None });
         self.store_due(now);
     }
 
@@ -197,13 +199,13 @@ impl HeadEnd {
     fn decline(&mut self, acknowledged: Option<Acknowledged>, declined: Declined) {
         let Declined(reason, what) = declined;
         let kind = if reason == Reason::NOT_AUTHORIZED { FaultKind::NotProven } else { FaultKind::Malformed };
-        self.outputs.push_back(Output::Fault(Fault::new(kind, what)));
+        self.say(Output::Fault(Fault::new(kind, what)));
         let Some(acknowledged) = acknowledged else { return };
         if self.level == Level::V5 {
             self.refuse_message(Acknowledged { reason, ..acknowledged });
         } else {
             self.taken += usize::from(acknowledged.safe == Safe::PubAck);
-            self.due.push(Due { acknowledged, pending: None });
+            self.work().due.push(Due { acknowledged, pending: None });
         }
     }
 }

@@ -107,7 +107,7 @@ impl HeadEnd {
         if !self.keeps_more(now) {
             return;
         }
-        let out = std::mem::take(&mut self.out);
+        let out = std::mem::take(&mut self.work().out);
         let mut rest = out.as_slice();
         while self.keeps_more(now)
             && let Ok(Some(head)) = head(rest, usize::MAX)
@@ -120,7 +120,7 @@ impl HeadEnd {
             self.keep_frame(now, Direction::Out, bytes, &secrets);
             rest = behind;
         }
-        self.out = out;
+        self.work().out = out;
     }
 
     /// Who came in is known: what was said so far is kept in its name.
@@ -169,7 +169,7 @@ impl HeadEnd {
         }
         let Some(records) = self.records(now, Vec::new(), None) else { return };
         let ticket = self.next_ticket();
-        self.outputs.push_back(Output::Sample(ticket, Records { frame: Some(frame), ..records }));
+        self.say(Output::Sample(ticket, Records { frame: Some(frame), ..records }));
     }
 }
 

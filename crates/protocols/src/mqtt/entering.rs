@@ -19,7 +19,8 @@ use super::message::{ConnAck, Connect, Level, Packet, Will as WrittenWill};
 use super::properties::{Id, Writer};
 use super::reason::{Breach, Reason};
 use super::sending::Peer;
-use super::session::{HeadEnd, Stage, Waiting, silence_max};
+use super::session::{HeadEnd, Stage, silence_max};
+use super::work::Waiting;
 use crate::scram;
 use crate::{Admission, Claim, CloseReason, Company, FaultKind, Now, Opening, Output, Proof, Question};
 
@@ -133,7 +134,7 @@ impl HeadEnd {
         self.stage = Stage::Proving(Box::new(attempt));
         let proof = Proof::secret(password);
         let claim = Claim { identity, proof, remember: None, company: Company::Many };
-        self.outputs.push_back(Output::Ask(Question::Prove(claim)));
+        self.say(Output::Ask(Question::Prove(claim)));
         Ok(())
     }
 
@@ -227,7 +228,7 @@ impl HeadEnd {
         let keep_alive_s = self.keep_alive_of(attempt);
         self.keep_alive_s = keep_alive_s;
         if keep_alive_s > 0 {
-            self.outputs.push_back(Output::ExpectWithin(silence_max(keep_alive_s)));
+            self.say(Output::ExpectWithin(silence_max(keep_alive_s)));
         }
         self.broker.with(|inside| {
             if let Some(client) = inside.client(place) {
@@ -295,7 +296,7 @@ impl HeadEnd {
         }
         self.stage = Stage::In;
         self.arriving = None;
-        self.out.extend_from_slice(answer);
+        self.work().out.extend_from_slice(answer);
         self.may_have_mail = true;
     }
 }

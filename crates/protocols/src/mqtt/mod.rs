@@ -17,6 +17,7 @@ mod settings;
 mod sparkplug;
 mod talk;
 mod views;
+mod work;
 
 pub mod decode;
 pub mod encode;

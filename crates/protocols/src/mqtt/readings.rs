@@ -91,10 +91,10 @@ impl HeadEnd {
             Err(wrong) => return Some(Err(NotReadings(wrong))),
         };
         if let Some(complaint) = heard.complaint {
-            self.outputs.push_back(Output::Fault(Fault::new(FaultKind::OutOfOrder, complaint)));
+            self.say(Output::Fault(Fault::new(FaultKind::OutOfOrder, complaint)));
         }
         if let Some(text) = heard.event {
-            self.outputs.push_back(Output::Event(Event {
+            self.say(Output::Event(Event {
                 at: now.wall,
                 severity: Severity::Info,
                 kind: EventKind::DeviceInfo,

@@ -13,7 +13,8 @@ use super::encode::encode;
 use super::message::{Ack, Level, Packet, Qos};
 use super::properties::Properties;
 use super::reason::Reason;
-use super::session::{HeadEnd, Waiting};
+use super::session::HeadEnd;
+use super::work::Waiting;
 use crate::{CloseReason, Now};
 
 /// Bytes that are written at once: as much as a socket takes without waiting.
@@ -134,7 +135,7 @@ impl HeadEnd {
         self.may_have_mail = false;
         let Some(place) = self.place else { return };
         let (broker, level) = (Arc::clone(&self.broker), self.level);
-        let (peer, out) = (&mut self.peer, &mut self.out);
+        let (peer, out) = (&mut self.peer, &mut self.work.get_or_insert_default().out);
         let mut wanted = Wanted::default();
         let more = broker.with(|inside| {
             let horizon = inside.horizon();
@@ -146,6 +147,7 @@ impl HeadEnd {
             sending.fleeting();
             sending.safely();
             let (more, sent, messages) = (sending.has_more(), sending.sent, sending.safe);
+            client.tidy();
             inside.figures.sent += sent;
             inside.relieve(place.client, Taken { bytes: out.len(), messages });
             Some(more)
@@ -167,11 +169,11 @@ impl HeadEnd {
     pub(super) fn started(&mut self, now: Now, id: u16) {
         let Some(place) = self.place else { return };
         let (broker, level) = (Arc::clone(&self.broker), self.level);
-        let (peer, out) = (&mut self.peer, &mut self.out);
+        let (peer, out) = (&mut self.peer, &mut self.work.get_or_insert_default().out);
         let notes = broker.with(|inside| {
             let horizon = inside.horizon();
             let client = inside.client(place)?;
-            let flight = client.flights.get_mut(&id)?;
+            let flight = client.flight_mut(id)?;
             if flight.progress == Progress::Noting {
                 flight.progress = Progress::Sent;
             }
@@ -180,7 +182,7 @@ impl HeadEnd {
                 return None;
             }
             client.losses().lost.large += 1;
-            let flight = client.flights.remove(&id)?;
+            let flight = client.land(id)?;
             peer.land(flight.copy);
             let mut notes = client.finish(flight.noted, Qos::ExactlyOnce, horizon);
             notes.push(About::Out(&client.id, id).forget());
@@ -214,8 +216,9 @@ impl Sending<'_> {
     }
 
     fn has_more(&self) -> bool {
-        !self.client.fleeting.is_empty()
-            || self.may_fly_later() && (self.peer.has_again() || !self.client.queue.is_empty())
+        let mail = self.client.mail.as_ref();
+        let (fleeting, safe) = mail.map_or((0, 0), |mail| (mail.fleeting.len(), mail.queue.len()));
+        fleeting > 0 || self.may_fly_later() && (self.peer.has_again() || safe > 0)
     }
 
     /// Whether the client takes one more, and acknowledges what it takes: as many bytes may be under way as may wait.
@@ -228,7 +231,7 @@ impl Sending<'_> {
     fn again(&mut self) {
         while self.may_fly() {
             let Some(id) = self.peer.next_again() else { break };
-            let Some(flight) = self.client.flights.get(&id) else { continue };
+            let Some(flight) = self.client.flight(id) else { continue };
             self.peer.take_off(flight.copy.as_ref());
             let number = flight.noted.number();
             match (flight.progress, &flight.copy) {
@@ -284,7 +287,7 @@ impl Sending<'_> {
                 }
             };
             self.safe += 1;
-            let Some(flight) = self.client.flights.get(&id) else { break };
+            let Some(flight) = self.client.flight(id) else { break };
             self.peer.take_off(flight.copy.as_ref());
             if flight.progress == Progress::Noting {
                 let note = About::Out(&self.client.id, id).put(of_out(number, Progress::Sent));
@@ -296,7 +299,7 @@ impl Sending<'_> {
                 self.sent += 1;
             } else {
                 self.client.losses().lost.large += 1;
-                self.peer.land(self.client.flights.remove(&id).and_then(|flight| flight.copy));
+                self.peer.land(self.client.land(id).and_then(|flight| flight.copy));
                 self.wanted.kept.extend(self.client.finish(noted, qos, self.horizon));
             }
         }

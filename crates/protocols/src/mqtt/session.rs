@@ -3,7 +3,6 @@
 //! Here are the connection, its packets and its deadlines; a client's entry is in `entering.rs`, what it says once it is in
 //! in `talk.rs`, what it is sent in `sending.rs`.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +10,12 @@ use loggerhead_model::{CommandState, DeviceId, Note, Receipt, Records, Report, T
 
 use super::access::{Asker, Rules};
 use super::authenticating::Authentication;
-use super::broker::fleeting::Rest;
-use super::broker::message::Message;
-use super::broker::message::Pending;
 use super::broker::timing::Leaving;
 use super::broker::{Broker, Place};
 use super::commands::Given;
 use super::conversation::Allowances;
 use super::decode::read;
-use super::encode::{Acknowledged, acknowledge, encode};
+use super::encode::{acknowledge, encode};
 use super::entering::{Arriving, Attempt};
 use super::frame::Gathering;
 use super::message::{ConnAck, Level, Notice, Packet, Publish, Qos};
@@ -28,6 +24,7 @@ use super::reason::{Breach, Reason};
 use super::sending::Peer;
 use super::settings::{CONNECT_BYTES_MAX, Settings};
 use super::sparkplug::edges::Edges;
+use super::work::{Due, Waiting, Work};
 use crate::{Answer, CloseReason, Fault, FaultKind, Input, Now, Opening, Output, Session, Verdict};
 
 /// Requests of one connection that the store has not answered: while there are so many, no more is read.
@@ -51,26 +48,6 @@ pub(super) enum Stage {
     Ended,
 }
 
-/// One acknowledgement that waits for its commit, with the message that is passed on then.
-pub(super) struct Due {
-    pub(super) acknowledged: Acknowledged,
-    pub(super) pending: Option<Pending>,
-}
-
-/// What waits for the store.
-pub(super) enum Waiting {
-    /// Messages and releases, to be acknowledged.
-    Messages(Vec<Due>),
-    /// The client's entry, to be answered with these bytes.
-    Entry(Vec<u8>),
-    /// An answer that is ready.
-    Answer(Vec<u8>),
-    /// A message of QoS 2 that goes out under this identifier.
-    Start(u16),
-    /// One that the client has received.
-    Release(u16),
-}
-
 /// The head-end's side of one connection.
 pub(super) struct HeadEnd {
     pub(super) broker: Arc<Broker>,
@@ -83,21 +60,11 @@ pub(super) struct HeadEnd {
     pub(super) device: Option<DeviceId>,
     pub(super) place: Option<Place>,
     pub(super) peer: Peer,
-    pub(super) outputs: VecDeque<Output>,
-    /// Bytes for the client, not given out yet.
-    pub(super) out: Vec<u8>,
-    pub(super) waiting: BTreeMap<Ticket, Waiting>,
-    /// Acknowledgements of this round, and what has to be stored for them.
-    pub(super) due: Vec<Due>,
-    pub(super) due_notes: Vec<Note>,
+    pub(super) work: Option<Box<Work>>,
     /// A command that the head-end has not taken yet.
     pub(super) given: Option<Box<Given>>,
     /// Messages of the client that it was not told to be safe.
     pub(super) taken: usize,
-    /// Messages of QoS 0 that came one after the other and are passed on together.
-    pub(super) round: Vec<Arc<Message>>,
-    /// It reads no further, while others are behind with what it published.
-    pub(super) rest: Option<Rest>,
     /// What may have come for the client since it was last looked for.
     pub(super) may_have_mail: bool,
     /// Longest pause between two of its packets, in seconds; 0 for any.
@@ -136,15 +103,9 @@ impl HeadEnd {
             device: None,
             place: None,
             peer: Peer::new(None, None, None),
-            outputs: VecDeque::new(),
-            out: Vec::new(),
-            waiting: BTreeMap::new(),
-            due: Vec::new(),
-            due_notes: Vec::new(),
+            work: None,
             given: None,
             taken: 0,
-            round: Vec::new(),
-            rest: None,
             may_have_mail: false,
             keep_alive_s: 0,
             expiry_s: 0,
@@ -167,11 +128,25 @@ impl HeadEnd {
         Asker { client: &self.client_id, user: &self.user }
     }
 
+    /// Its work, to be added to.
+    pub(super) fn work(&mut self) -> &mut Work {
+        self.work.get_or_insert_default()
+    }
+
+    /// Has the head-end do something.
+    pub(super) fn say(&mut self, output: Output) {
+        self.work().outputs.push_back(output);
+    }
+
+    /// Whether the store has something to answer.
+    pub(super) fn waits(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| !work.waiting.is_empty())
+    }
+
     fn may_go_on(&self) -> bool {
         self.ending.is_none()
             && self.given.is_none()
-            && self.rest.is_none()
-            && self.waiting.len() < WAITING_MAX
+            && self.work.as_ref().is_none_or(|work| work.rest.is_none() && work.waiting.len() < WAITING_MAX)
             && matches!(self.stage, Stage::Strange | Stage::Challenged(_) | Stage::In)
     }
 
@@ -269,7 +244,7 @@ impl HeadEnd {
                 Ok(())
             }
             (Packet::PingReq, true) => {
-                encode(&Packet::PingResp, self.level, &mut self.out);
+                encode(&Packet::PingResp, self.level, &mut self.work().out);
                 Ok(())
             }
             (Packet::Disconnect(notice), true) => self.disconnect(now, &notice),
@@ -291,8 +266,9 @@ impl HeadEnd {
     pub(super) fn store(&mut self, now: Now, notes: Vec<Note>, report: Option<Report>, waiting: Waiting) {
         let Some(records) = self.records(now, notes, report) else { return };
         let ticket = self.next_ticket();
-        self.waiting.insert(ticket, waiting);
-        self.outputs.push_back(Output::Store(ticket, records));
+        let work = self.work();
+        work.waiting.insert(ticket, waiting);
+        work.outputs.push_back(Output::Store(ticket, records));
     }
 
     pub(super) fn next_ticket(&mut self) -> Ticket {
@@ -306,30 +282,25 @@ impl HeadEnd {
             return;
         }
         if let Some(records) = self.records(now, notes, None) {
-            self.outputs.push_back(Output::Keep(records));
+            self.say(Output::Keep(records));
         }
     }
 
     /// Has the messages of this round stored, all at once.
     pub(super) fn store_due(&mut self, now: Now) {
-        if self.due.is_empty() {
-            return;
-        }
-        let (due, notes) = (std::mem::take(&mut self.due), std::mem::take(&mut self.due_notes));
+        let Some(work) = self.work.as_mut().filter(|work| !work.due.is_empty()) else { return };
+        let (due, notes) = (std::mem::take(&mut work.due), std::mem::take(&mut work.due_notes));
         self.store(now, notes, None, Waiting::Messages(due));
     }
 
     fn stored(&mut self, now: Now, receipt: Receipt) {
-        let Some(waiting) = self.waiting.remove(&receipt.ticket()) else { return };
+        let Some(waiting) = self.work().waiting.remove(&receipt.ticket()) else { return };
         match waiting {
             Waiting::Messages(due) => self.messages_stored(receipt, due),
             Waiting::Entry(answer) => self.enter(&answer),
-            Waiting::Answer(answer) => self.out.extend_from_slice(&answer),
+            Waiting::Answer(answer) => self.work().out.extend_from_slice(&answer),
             Waiting::Start(id) => self.started(now, id),
             Waiting::Release(id) => self.released(id),
-        }
-        if self.waiting.is_empty() {
-            self.waiting = BTreeMap::new();
         }
     }
 
@@ -348,14 +319,14 @@ impl HeadEnd {
             }
             place.and_then(|place| inside.rest(place))
         });
-        self.rest = rest.or(self.rest);
+        self.pause(rest);
         self.taken = self.taken.saturating_sub(all.iter().filter(|one| one.safe.is_last()).count());
-        acknowledge(receipt, level, &all, &mut self.out);
+        acknowledge(receipt, level, &all, &mut self.work().out);
     }
 
     /// The store did not keep something. The client sends it again on its next connection, which it makes at once.
     fn not_stored(&mut self, ticket: Ticket) {
-        let Some(waiting) = self.waiting.remove(&ticket) else { return };
+        let Some(waiting) = self.work().waiting.remove(&ticket) else { return };
         if let Waiting::Messages(due) = waiting {
             let place = self.place;
             self.broker.with(|inside| {
@@ -382,16 +353,16 @@ impl HeadEnd {
     fn say_end(&mut self, reason: Reason, words: &str) {
         match self.stage {
             Stage::In if self.level == Level::V5 => {
-                let (start, mut list) = (self.out.len(), Writer::default());
+                let (start, mut list) = (self.work().out.len(), Writer::default());
                 if !words.is_empty() {
                     list.text(Id::ReasonString, words);
                 }
                 let properties = list.list();
-                encode(&Packet::Disconnect(Notice { reason, properties }), self.level, &mut self.out);
-                if self.out.len() - start > self.peer.packet_bytes_max {
-                    self.out.truncate(start);
+                encode(&Packet::Disconnect(Notice { reason, properties }), self.level, &mut self.work().out);
+                if self.work().out.len() - start > self.peer.packet_bytes_max {
+                    self.work().out.truncate(start);
                     let properties = Properties::NONE;
-                    encode(&Packet::Disconnect(Notice { reason, properties }), self.level, &mut self.out);
+                    encode(&Packet::Disconnect(Notice { reason, properties }), self.level, &mut self.work().out);
                 }
             }
             Stage::Challenged(_) | Stage::Proving(_) | Stage::Entering => self.refuse(reason),
@@ -403,26 +374,26 @@ impl HeadEnd {
     pub(super) fn refuse(&mut self, reason: Reason) {
         let reason = if self.level == Level::V5 { reason } else { Reason(reason.return_code()) };
         let answer = ConnAck { session_present: false, reason, properties: Properties::NONE };
-        encode(&Packet::ConnAck(answer), self.level, &mut self.out);
+        encode(&Packet::ConnAck(answer), self.level, &mut self.work().out);
     }
 
     /// Closes once everything is sent.
     pub(super) fn close(&mut self, because: CloseReason) {
         self.stage = Stage::Ended;
         self.flush();
-        self.outputs.push_back(Output::Close(because));
+        self.say(Output::Close(because));
     }
 
     fn flush(&mut self) {
-        if !self.out.is_empty() {
+        if !self.work().out.is_empty() {
             let sent = self.take_out();
-            self.outputs.push_back(sent);
+            self.say(sent);
         }
     }
 
     fn take_out(&mut self) -> Output {
         self.keep_sent(self.now);
-        Output::Send(std::mem::take(&mut self.out).into())
+        Output::Send(std::mem::take(&mut self.work().out).into())
     }
 
     fn breach(&mut self, breach: Breach) -> Fault {
@@ -451,7 +422,9 @@ impl HeadEnd {
             }
             Stage::In => {
                 self.may_have_mail = true;
-                self.rest = self.rest.and_then(|rest| self.broker.with(|inside| inside.rest_on(rest, now.elapsed)));
+                if let Some(work) = &mut self.work {
+                    work.rest = work.rest.and_then(|rest| self.broker.with(|inside| inside.rest_on(rest, now.elapsed)));
+                }
             }
             Stage::Strange | Stage::Challenged(_) | Stage::Proving(_) | Stage::Entering | Stage::Ended => {}
         }
@@ -461,7 +434,7 @@ impl HeadEnd {
     }
 
     fn eof(&mut self, now: Now) {
-        if self.waiting.is_empty() && self.given.is_none() {
+        if !self.waits() && self.given.is_none() {
             self.close(CloseReason::PeerDone);
         } else {
             self.ending.get_or_insert_with(|| Box::new((now.elapsed + WIND_UP_WAIT, CloseReason::PeerDone)));
@@ -478,7 +451,7 @@ impl HeadEnd {
             | CloseReason::Reconfigured
             | CloseReason::Fault(_) => Reason::ADMINISTRATIVE,
         };
-        if self.waiting.is_empty() && self.given.is_none() {
+        if !self.waits() && self.given.is_none() {
             return self.end(reason, because);
         }
         self.ending.get_or_insert_with(|| Box::new((now.elapsed + WIND_UP_WAIT, because)));
@@ -488,8 +461,7 @@ impl HeadEnd {
     fn leave(&mut self) {
         self.stage = Stage::Ended;
         let (place, leaving, expiry_s, wall) = (self.place.take(), self.leaving, self.expiry_at_end, self.now.wall);
-        let waiting = std::mem::take(&mut self.waiting);
-        let due = std::mem::take(&mut self.due);
+        let Work { waiting, due, .. } = self.work.take().map(|work| *work).unwrap_or_default();
         self.broker.with(|inside| {
             let messages = waiting.into_values().filter_map(|waiting| match waiting {
                 Waiting::Messages(due) => Some(due),
@@ -503,7 +475,7 @@ impl HeadEnd {
     }
 
     fn next_wake(&self) -> Option<Duration> {
-        let rest = self.rest.map(|rest| rest.until);
+        let rest = self.work.as_ref().and_then(|work| work.rest).map(|rest| rest.until);
         let ending = self.ending.as_ref().map(|ending| ending.0);
         self.deadline().into_iter().chain(rest).chain(ending).min()
     }
@@ -532,7 +504,7 @@ impl HeadEnd {
             Input::NotStored(ticket) => self.not_stored(ticket),
             Input::Command(command) => {
                 let state = CommandState::Failed("a client of a broker takes no commands".to_owned());
-                self.outputs.push_back(Output::Command(command.id, state));
+                self.say(Output::Command(command.id, state));
             }
             Input::Shutdown(because) => self.shutdown(now, because),
             Input::Disconnected => self.leave(),
@@ -542,7 +514,7 @@ impl HeadEnd {
             self.gathered(now)?;
         }
         self.ask_given();
-        if self.waiting.is_empty()
+        if !self.waits()
             && self.given.is_none()
             && let Some(ending) = self.ending.take()
         {
@@ -564,21 +536,20 @@ impl Session for HeadEnd {
     }
 
     fn poll(&mut self) -> Output {
-        if let Some(output) = self.outputs.pop_front() {
+        if let Some(output) = self.work.as_mut().and_then(|work| work.next()) {
             return output;
         }
         if self.may_have_mail && matches!(self.stage, Stage::In) {
             let now = self.now;
             self.send(now);
         }
-        if self.outputs.is_empty() && !self.out.is_empty() {
+        if self.work.as_ref().is_some_and(|work| work.outputs.is_empty() && !work.out.is_empty()) {
             return self.take_out();
         }
-        if let Some(output) = self.outputs.pop_front() {
+        if let Some(output) = self.work.as_mut().and_then(|work| work.next()) {
             return output;
         }
-        // An idle connection keeps no memory for what it is not doing.
-        self.outputs = VecDeque::new();
+        self.work.take_if(|work| work.is_done());
         Output::Idle { wake_at: self.next_wake() }
     }
 

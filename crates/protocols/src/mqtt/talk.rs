@@ -5,6 +5,7 @@ use std::sync::Arc;
 use loggerhead_model::{Note, Report};
 
 use super::broker::client::Progress;
+use super::broker::fleeting::Rest;
 use super::broker::message::Message;
 use super::broker::notes::{About, of_out};
 use super::broker::timing::Leaving;
@@ -13,9 +14,10 @@ use super::encode::{Acknowledged, Safe, acknowledge_held, encode, refuse};
 use super::message::{Ack, Kind, Level, Notice, Packet, Publish, Qos, SubAck, Subscribe, Unsubscribe};
 use super::properties::{Id, Properties};
 use super::reason::{Breach, Reason};
-use super::session::{Due, HeadEnd, Waiting};
+use super::session::HeadEnd;
 use super::settings::Durability;
 use super::sparkplug::NAMESPACE;
+use super::work::{Due, Waiting};
 use crate::{CloseReason, Fault, FaultKind, Now, Output};
 
 /// Messages of QoS 0 that are passed on under one lock: so few that nobody else waits long for it.
@@ -80,37 +82,44 @@ impl HeadEnd {
 
     fn denied(&mut self, topic: &str) {
         let fault = Fault::new(FaultKind::NotProven, format!("may not publish to {}", short(topic)));
-        self.outputs.push_back(Output::Fault(fault));
+        self.say(Output::Fault(fault));
     }
 
     fn publish_fleeting(&mut self, now: Now, topic: &str, publish: &Publish<'_>) {
-        self.round.push(Arc::new(Message::new(0, topic, publish, Some(Arc::clone(&self.client_id)), now.wall)));
-        if self.round.len() >= ROUND_MESSAGES_MAX {
+        let message = Message::new(0, topic, publish, Some(Arc::clone(&self.client_id)), now.wall);
+        let round = &mut self.work().round;
+        round.push(Arc::new(message));
+        if round.len() >= ROUND_MESSAGES_MAX {
             self.pass_round(now);
         }
         match self.readings_in(now, topic, publish.payload) {
             None | Some(Ok(None)) => {}
             Some(Ok(report)) => {
                 if let Some(records) = self.records(now, Vec::new(), report) {
-                    self.outputs.push_back(Output::Keep(records));
+                    self.say(Output::Keep(records));
                 }
             }
-            Some(Err(wrong)) => self.outputs.push_back(Output::Fault(Fault::new(FaultKind::Malformed, wrong.0))),
+            Some(Err(wrong)) => self.say(Output::Fault(Fault::new(FaultKind::Malformed, wrong.0))),
         }
     }
 
     /// Passes the messages of QoS 0 on that came one after the other, under one lock.
     pub(super) fn pass_round(&mut self, now: Now) {
-        if self.round.is_empty() {
-            return;
-        }
-        let (round, place) = (std::mem::take(&mut self.round), self.place);
+        let Some(work) = self.work.as_mut().filter(|work| !work.round.is_empty()) else { return };
+        let (round, place) = (std::mem::take(&mut work.round), self.place);
         let (notes, rest) = self.broker.with(|inside| {
             let notes = inside.pass_fleeting(&round, now.elapsed);
             (notes, place.and_then(|place| inside.rest(place)))
         });
-        self.rest = rest.or(self.rest);
+        self.pause(rest);
         self.keep(now, notes);
+    }
+
+    /// Reads no further for now, where others are behind.
+    pub(super) fn pause(&mut self, rest: Option<Rest>) {
+        if rest.is_some() {
+            self.work().rest = rest;
+        }
     }
 
     /// How a message of QoS 1 or 2 is to be acknowledged; nothing for one that came before, which is acknowledged again and
@@ -119,7 +128,7 @@ impl HeadEnd {
         let safe = if publish.qos == Qos::ExactlyOnce { Safe::PubRec } else { Safe::PubAck };
         let acknowledged = Acknowledged { safe, id: publish.id, reason: Reason::SUCCESS };
         if safe == Safe::PubRec && self.is_received(publish.id) {
-            self.due.push(Due { acknowledged, pending: None });
+            self.work().due.push(Due { acknowledged, pending: None });
             return Ok(None);
         }
         if self.level == Level::V5 && self.taken >= usize::from(self.settings.receive_max) {
@@ -134,16 +143,16 @@ impl HeadEnd {
     pub(super) fn refuse_message(&mut self, acknowledged: Acknowledged) {
         if self.is_its_turn() {
             let Acknowledged { safe, id, reason } = acknowledged;
-            return refuse(safe.kind(), id, reason, &mut self.out);
+            return refuse(safe.kind(), id, reason, &mut self.work().out);
         }
         self.taken += usize::from(acknowledged.safe == Safe::PubAck);
-        self.due.push(Due { acknowledged, pending: None });
+        self.work().due.push(Due { acknowledged, pending: None });
     }
 
     /// Whether nothing that came before waits for its acknowledgement.
     fn is_its_turn(&self) -> bool {
         let is_waiting = |waiting: &Waiting| matches!(waiting, Waiting::Messages(_));
-        self.due.is_empty() && !self.waiting.values().any(is_waiting)
+        self.work.as_ref().is_none_or(|work| work.due.is_empty() && !work.waiting.values().any(is_waiting))
     }
 
     /// Passes a message on at once and acknowledges it in its turn, without the store: that is what was set for its topic.
@@ -156,14 +165,14 @@ impl HeadEnd {
             let notes = inside.pass_fleeting(&[Arc::new(message)], now.elapsed);
             (notes, inside.rest(place))
         });
-        self.rest = rest.or(self.rest);
+        self.pause(rest);
         self.keep(now, notes);
         let is_its_turn = self.is_its_turn();
         self.taken += usize::from(!(is_its_turn && acknowledged.safe.is_last()));
         if is_its_turn {
-            acknowledge_held(acknowledged, self.level, &mut self.out);
+            acknowledge_held(acknowledged, self.level, &mut self.work().out);
         } else {
-            self.due.push(Due { acknowledged, pending: None });
+            self.work().due.push(Due { acknowledged, pending: None });
         }
     }
 
@@ -173,12 +182,12 @@ impl HeadEnd {
         let report = match found {
             Some(Ok(report)) => report,
             Some(Err(wrong)) if self.level == Level::V5 => {
-                self.outputs.push_back(Output::Fault(Fault::new(FaultKind::Malformed, wrong.0)));
+                self.say(Output::Fault(Fault::new(FaultKind::Malformed, wrong.0)));
                 self.refuse_message(Acknowledged { reason: Reason::PAYLOAD_FORMAT_INVALID, ..acknowledged });
                 return Ok(());
             }
             Some(Err(wrong)) => {
-                self.outputs.push_back(Output::Fault(Fault::new(FaultKind::Malformed, wrong.0)));
+                self.say(Output::Fault(Fault::new(FaultKind::Malformed, wrong.0)));
                 None
             }
             None => None,
@@ -224,8 +233,8 @@ impl HeadEnd {
             let notes = own.into_iter().chain(note).collect();
             return self.store(now, notes, report, Waiting::Messages(vec![Due { acknowledged, pending }]));
         }
-        self.due_notes.extend(own.into_iter().chain(note));
-        self.due.push(Due { acknowledged, pending });
+        self.work().due_notes.extend(own.into_iter().chain(note));
+        self.work().due.push(Due { acknowledged, pending });
     }
 
     fn is_received(&self, id: u16) -> bool {
@@ -242,11 +251,11 @@ impl HeadEnd {
             (known, client.is_durable().then(|| About::In(&client.id, id).forget()))
         });
         if !known && self.level == Level::V5 {
-            return refuse(Kind::PubComp, id, Reason::PACKET_ID_NOT_FOUND, &mut self.out);
+            return refuse(Kind::PubComp, id, Reason::PACKET_ID_NOT_FOUND, &mut self.work().out);
         }
-        self.due_notes.extend(note);
+        self.work().due_notes.extend(note);
         let acknowledged = Acknowledged { safe: Safe::PubComp, id, reason: Reason::SUCCESS };
-        self.due.push(Due { acknowledged, pending: None });
+        self.work().due.push(Due { acknowledged, pending: None });
     }
 
     /// A message of QoS 1 has arrived.
@@ -259,8 +268,8 @@ impl HeadEnd {
                 flight.progress == Progress::Sent
                     && flight.copy.as_ref().is_some_and(|copy| copy.qos == Qos::AtLeastOnce)
             };
-            client.flights.get(&id).filter(|flight| is_it(flight))?;
-            let flight = client.flights.remove(&id)?;
+            client.flight(id).filter(|flight| is_it(flight))?;
+            let flight = client.land(id)?;
             self.peer.land(flight.copy);
             Some(client.finish(flight.noted, Qos::AtLeastOnce, horizon))
         });
@@ -281,7 +290,7 @@ impl HeadEnd {
             let notes = self.broker.with(|inside| {
                 let horizon = inside.horizon();
                 let client = inside.client(place)?;
-                let flight = client.flights.remove(&id)?;
+                let flight = client.land(id)?;
                 self.peer.land(flight.copy);
                 let mut notes = client.finish(flight.noted, Qos::ExactlyOnce, horizon);
                 notes.extend(client.is_durable().then(|| About::Out(&client.id, id).forget()));
@@ -292,7 +301,7 @@ impl HeadEnd {
         let next = self.broker.with(|inside| {
             let Some(client) = inside.client(place) else { return Next::Wait };
             let lasts = client.is_durable();
-            let Some(flight) = client.flights.get_mut(&id) else { return Next::Unknown };
+            let Some(flight) = client.flight_mut(id) else { return Next::Unknown };
             match flight.progress {
                 Progress::Sent if flight.copy.as_ref().is_some_and(|copy| copy.qos != Qos::ExactlyOnce) => Next::Wait,
                 Progress::Sent if lasts => {
@@ -322,7 +331,7 @@ impl HeadEnd {
     pub(super) fn released(&mut self, id: u16) {
         let Some(place) = self.place else { return };
         self.broker.with(|inside| {
-            if let Some(flight) = inside.client(place).and_then(|client| client.flights.get_mut(&id)) {
+            if let Some(flight) = inside.client(place).and_then(|client| client.flight_mut(id)) {
                 flight.progress = Progress::Released;
             }
         });
@@ -331,7 +340,7 @@ impl HeadEnd {
 
     pub(super) fn say_release(&mut self, id: u16, reason: Reason) {
         let release = Packet::PubRel(Ack { id, reason, properties: Properties::NONE });
-        encode(&release, self.level, &mut self.out);
+        encode(&release, self.level, &mut self.work().out);
     }
 
     /// A message of QoS 2 is done.
@@ -340,8 +349,8 @@ impl HeadEnd {
         let notes = self.broker.with(|inside| {
             let horizon = inside.horizon();
             let client = inside.client(place)?;
-            client.flights.get(&id).filter(|flight| flight.progress == Progress::Released)?;
-            let flight = client.flights.remove(&id)?;
+            client.flight(id).filter(|flight| flight.progress == Progress::Released)?;
+            let flight = client.land(id)?;
             self.peer.land(flight.copy);
             let mut notes = client.finish(flight.noted, Qos::ExactlyOnce, horizon);
             notes.extend(client.is_durable().then(|| About::Out(&client.id, id).forget()));
@@ -403,7 +412,7 @@ impl HeadEnd {
                 self.store_due(now);
                 self.store(now, notes, None, Waiting::Answer(bytes));
             }
-            None => self.out.extend_from_slice(&bytes),
+            None => self.work().out.extend_from_slice(&bytes),
         }
     }
 

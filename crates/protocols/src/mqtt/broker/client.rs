@@ -141,6 +141,37 @@ pub(in crate::mqtt) struct Exactly {
     pub(in crate::mqtt) done: BTreeSet<u64>,
 }
 
+/// What waits for a client, and what is on its way to it.
+#[derive(Default)]
+pub(in crate::mqtt) struct Mail {
+    /// What waits, of QoS 0.
+    pub(in crate::mqtt) fleeting: Fleeting,
+    /// What waits, of QoS 1 and 2.
+    pub(in crate::mqtt) queue: VecDeque<Copied>,
+    pub(super) queue_bytes: usize,
+    /// What is on its way, of QoS 1 and 2.
+    pub(in crate::mqtt) flights: BTreeMap<u16, Flight>,
+    /// How many of these there were since there were none.
+    order: u64,
+}
+
+impl Mail {
+    fn is_empty(&self) -> bool {
+        self.fleeting.is_empty() && self.is_all_safe()
+    }
+
+    /// Whether nothing of QoS 1 and 2 waits, or is on its way.
+    fn is_all_safe(&self) -> bool {
+        self.queue.is_empty() && self.flights.is_empty()
+    }
+
+    /// Has a message on its way.
+    fn fly(&mut self, id: u16, copy: Option<Copied>, noted: Noted, progress: Progress) {
+        self.order += 1;
+        self.flights.insert(id, Flight { copy, noted, progress, order: self.order });
+    }
+}
+
 /// The session of one client. What most clients have none of is on the heap: there may be a million of them.
 pub(in crate::mqtt) struct Client {
     /// Its name.
@@ -161,17 +192,12 @@ pub(in crate::mqtt) struct Client {
     /// When the will is published, once the connection is gone.
     pub(in crate::mqtt) will_at: Option<Timestamp>,
     pub(in crate::mqtt) subscriptions: BTreeMap<Box<str>, Subscription>,
-    /// What waits, of QoS 0.
-    pub(in crate::mqtt) fleeting: Fleeting,
-    /// What waits, of QoS 1 and 2.
-    pub(in crate::mqtt) queue: VecDeque<Copied>,
-    queue_bytes: usize,
+    /// None while there is none: most clients are idle.
+    pub(in crate::mqtt) mail: Option<Box<Mail>>,
     /// None before its client was there since the process started.
     pub(in crate::mqtt) limits: Option<Arc<QueueLimits>>,
-    pub(in crate::mqtt) flights: BTreeMap<u16, Flight>,
     exactly: Option<Box<Exactly>>,
     last_id: u16,
-    order: u64,
     /// Acknowledgements since its place in the log was noted.
     unnoted: u32,
     pub(in crate::mqtt) losses: Option<Box<Losses>>,
@@ -195,14 +221,10 @@ impl Client {
             will: None,
             will_at: None,
             subscriptions: BTreeMap::new(),
-            fleeting: Fleeting::default(),
-            queue: VecDeque::new(),
-            queue_bytes: 0,
+            mail: None,
             limits: None,
-            flights: BTreeMap::new(),
             exactly: None,
             last_id: 0,
-            order: 0,
             unnoted: 0,
             losses: None,
             since: None,
@@ -242,7 +264,16 @@ impl Client {
 
     /// Whether as many messages wait for it as may.
     pub(in crate::mqtt) fn is_full(&self) -> bool {
-        self.limits.as_ref().is_some_and(|limits| self.queue.len() >= limits.messages)
+        self.limits.as_ref().is_some_and(|limits| self.queue_messages() >= limits.messages)
+    }
+
+    fn mail(&mut self) -> &mut Mail {
+        self.mail.get_or_insert_default()
+    }
+
+    /// Gives the memory for its mail back when there is none any more.
+    pub(in crate::mqtt) fn tidy(&mut self) {
+        self.mail.take_if(|mail| mail.is_empty());
     }
 
     /// Lets a message wait for it.
@@ -254,7 +285,10 @@ impl Client {
         let limits = self.limits.as_deref();
         // Who keeps up has nothing that waits, and takes no memory for long.
         let overload_bytes = limits.map_or(usize::MAX, |limits| limits.overload_bytes);
-        if is_fleeting && self.load.bytes() > overload_bytes && !self.fleeting.is_empty() {
+        if is_fleeting
+            && self.load.bytes() > overload_bytes
+            && self.mail.as_ref().is_some_and(|mail| !mail.fleeting.is_empty())
+        {
             let losses = self.losses();
             losses.lost.overload += 1;
             losses.shed += 1;
@@ -262,7 +296,8 @@ impl Client {
         }
         let bytes_max = limits.map_or(usize::MAX, |limits| limits.bytes);
         self.load.add(&copy);
-        let pushed = if is_fleeting { self.fleeting.push(copy, bytes_max) } else { self.push_safe(copy, bytes_max) };
+        let pushed =
+            if is_fleeting { self.mail().fleeting.push(copy, bytes_max) } else { self.push_safe(copy, bytes_max) };
         let Err(refused) = pushed else { return Pushed::Taken };
         self.load.remove(&refused);
         let losses = self.losses();
@@ -272,82 +307,108 @@ impl Client {
     }
 
     fn push_safe(&mut self, copy: Copied, bytes_max: usize) -> Result<(), Copied> {
-        let bytes = self.queue_bytes + copy.message.bytes();
+        let bytes = self.queue_bytes() + copy.message.bytes();
         if self.is_full() || bytes > bytes_max {
             return Err(copy);
         }
-        self.queue_bytes = bytes;
-        self.queue.push_back(copy);
+        let mail = self.mail();
+        mail.queue_bytes = bytes;
+        mail.queue.push_back(copy);
         Ok(())
     }
 
     /// Bytes of what waits, of QoS 1 and 2.
-    pub(in crate::mqtt) const fn queue_bytes(&self) -> usize {
-        self.queue_bytes
+    pub(in crate::mqtt) fn queue_bytes(&self) -> usize {
+        self.mail.as_ref().map_or(0, |mail| mail.queue_bytes)
+    }
+
+    /// How many these are.
+    pub(in crate::mqtt) fn queue_messages(&self) -> usize {
+        self.mail.as_ref().map_or(0, |mail| mail.queue.len())
     }
 
     /// The next message of QoS 1 or 2.
     pub(in crate::mqtt) fn pop(&mut self) -> Option<Copied> {
-        let copy = self.queue.pop_front()?;
-        self.queue_bytes = self.queue_bytes.saturating_sub(copy.message.bytes());
+        let mail = self.mail.as_mut()?;
+        let copy = mail.queue.pop_front()?;
+        mail.queue_bytes = mail.queue_bytes.saturating_sub(copy.message.bytes());
         self.load.remove(&copy);
-        if self.queue.is_empty() {
-            self.queue = VecDeque::new();
+        if mail.queue.is_empty() {
+            mail.queue = VecDeque::new();
         }
         Some(copy)
     }
 
     /// Puts the message back that was taken last.
     pub(in crate::mqtt) fn put_back(&mut self, copy: Copied) {
-        self.queue_bytes += copy.message.bytes();
         self.load.add(&copy);
-        self.queue.push_front(copy);
+        let mail = self.mail();
+        mail.queue_bytes += copy.message.bytes();
+        mail.queue.push_front(copy);
     }
 
     /// The next message of QoS 0.
     pub(in crate::mqtt) fn pop_fleeting(&mut self) -> Option<Copied> {
-        let copy = self.fleeting.pop()?;
+        let copy = self.mail.as_mut()?.fleeting.pop()?;
         self.load.remove(&copy);
         Some(copy)
     }
 
     /// Drops what waits of QoS 0: its connection is gone.
     pub(in crate::mqtt) fn drop_fleeting(&mut self) {
-        let gone = std::mem::take(&mut self.fleeting);
+        let Some(mail) = &mut self.mail else { return };
+        let gone = std::mem::take(&mut mail.fleeting);
         for copy in gone.copies() {
             self.load.remove(copy);
         }
+        self.tidy();
     }
 
     /// Gives a message a packet identifier; gives the message back when all are in use.
     pub(in crate::mqtt) fn start(&mut self, copy: Copied) -> Result<u16, Copied> {
-        if self.flights.len() >= usize::from(u16::MAX) {
+        let waits = copy.qos == Qos::ExactlyOnce && self.is_durable() && copy.noted != Noted::No;
+        let mail = self.mail.get_or_insert_default();
+        if mail.flights.len() >= usize::from(u16::MAX) {
             return Err(copy);
         }
         loop {
             self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-            if !self.flights.contains_key(&self.last_id) {
+            if !mail.flights.contains_key(&self.last_id) {
                 break;
             }
         }
-        self.order += 1;
-        let waits = copy.qos == Qos::ExactlyOnce && self.is_durable() && copy.noted != Noted::No;
-        let progress = if waits { Progress::Noting } else { Progress::Sent };
-        let flight = Flight { noted: copy.noted, copy: Some(copy), progress, order: self.order };
-        self.flights.insert(self.last_id, flight);
+        let (noted, progress) = (copy.noted, if waits { Progress::Noting } else { Progress::Sent });
+        mail.fly(self.last_id, Some(copy), noted, progress);
         Ok(self.last_id)
     }
 
     /// Puts back what was on its way when the process ended.
     pub(in crate::mqtt) fn restart(&mut self, id: u16, noted: Noted, progress: Progress, copy: Option<Copied>) {
-        self.order += 1;
         self.last_id = id;
-        self.flights.insert(id, Flight { copy, noted, progress, order: self.order });
+        self.mail().fly(id, copy, noted, progress);
+    }
+
+    /// What is on its way under this identifier.
+    pub(in crate::mqtt) fn flight(&self, id: u16) -> Option<&Flight> {
+        self.mail.as_ref()?.flights.get(&id)
+    }
+
+    /// The same, to be changed.
+    pub(in crate::mqtt) fn flight_mut(&mut self, id: u16) -> Option<&mut Flight> {
+        self.mail.as_mut()?.flights.get_mut(&id)
+    }
+
+    /// Takes off its way what is on it under this identifier.
+    pub(in crate::mqtt) fn land(&mut self, id: u16) -> Option<Flight> {
+        let flight = self.mail.as_mut()?.flights.remove(&id);
+        self.tidy();
+        flight
     }
 
     /// The identifiers of everything on its way, in the order in which it was sent.
     pub(in crate::mqtt) fn under_way(&self) -> VecDeque<u16> {
-        let mut ids: Vec<_> = self.flights.iter().map(|(id, flight)| (flight.order, *id)).collect();
+        let flights = self.mail.iter().flat_map(|mail| &mail.flights);
+        let mut ids: Vec<_> = flights.map(|(id, flight)| (flight.order, *id)).collect();
         ids.sort_unstable();
         ids.into_iter().map(|(_, id)| id).collect()
     }
@@ -369,7 +430,7 @@ impl Client {
                     self.exactly().done.insert(number);
                     notes.push(About::Done(&self.id, number).put(Vec::new()));
                 }
-                let is_last = self.queue.is_empty() && self.flights.is_empty();
+                let is_last = self.mail.as_ref().is_none_or(|mail| mail.is_all_safe());
                 // A message of QoS 2 must not come again, so that its end is noted at once.
                 if is_last || self.unnoted >= NOTE_EVERY || qos == Qos::ExactlyOnce {
                     notes.extend(self.note_progress(low));
@@ -382,27 +443,29 @@ impl Client {
     /// Takes away what waits for it and what is on its way under topics that it may not read any more; what is to be noted.
     pub(in crate::mqtt) fn withdraw(&mut self, may: &dyn Fn(&str) -> bool, horizon: u64) -> Vec<Note> {
         let is_allowed = |copy: &Copied| may(&copy.message.topic);
+        let Some(mail) = &mut self.mail else { return Vec::new() };
         let (kept, mut gone): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut self.queue).into_iter().partition(is_allowed);
+            std::mem::take(&mut mail.queue).into_iter().partition(is_allowed);
         for copy in &gone {
             self.load.remove(copy);
         }
-        self.queue_bytes = kept.iter().map(|copy| copy.message.bytes()).sum();
-        self.queue = kept;
+        mail.queue_bytes = kept.iter().map(|copy| copy.message.bytes()).sum();
+        mail.queue = kept;
         let mut notes = Vec::new();
         let is_gone = |flight: &Flight| flight.copy.as_ref().is_some_and(|copy| !is_allowed(copy));
-        for (id, flight) in std::mem::take(&mut self.flights) {
+        for (id, flight) in std::mem::take(&mut mail.flights) {
             if is_gone(&flight) {
                 notes.push(About::Out(&self.id, id).forget());
                 gone.extend(flight.copy);
             } else {
-                self.flights.insert(id, flight);
+                mail.flights.insert(id, flight);
             }
         }
         // How far it is through the log can be said only now that all that stays is in its place.
         for copy in gone {
             notes.extend(self.finish(copy.noted, copy.qos, horizon));
         }
+        self.tidy();
         notes
     }
 
@@ -421,9 +484,10 @@ impl Client {
 
     /// The first message of the log that it may still need.
     pub(in crate::mqtt) fn low(&self, horizon: u64) -> u64 {
+        let Some(mail) = &self.mail else { return horizon };
         let of_log = |noted: Noted| if let Noted::Log(number) = noted { Some(number) } else { None };
-        let queued = self.queue.iter().find_map(|copy| of_log(copy.noted));
-        let flying = self.flights.values().filter_map(|flight| of_log(flight.noted)).min();
+        let queued = mail.queue.iter().find_map(|copy| of_log(copy.noted));
+        let flying = mail.flights.values().filter_map(|flight| of_log(flight.noted)).min();
         queued.into_iter().chain(flying).min().unwrap_or(u64::MAX).min(horizon)
     }
 
@@ -439,7 +503,7 @@ impl Drop for Client {
     /// Whatever ends a session, nothing waits for it any more. It is dropped under the broker's lock.
     fn drop(&mut self) {
         self.drop_fleeting();
-        for copy in &self.queue {
+        for copy in self.mail.iter().flat_map(|mail| &mail.queue) {
             self.load.remove(copy);
         }
     }

@@ -57,6 +57,7 @@ impl Client {
         let shown = subscriptions
             .map(|(filter, of)| StandingSubscription { filter: filter.clone(), qos: of.options.qos as u8 })
             .collect();
+        let mail = self.mail.as_deref();
         StandingSession {
             client: Arc::clone(&self.id),
             device: self.device.clone(),
@@ -66,10 +67,10 @@ impl Client {
             ends_at: self.ends_at,
             subscriptions: shown,
             subscriptions_count: self.subscriptions.len(),
-            in_flight: self.flights.len(),
-            queued: self.queue.len(),
+            in_flight: mail.map_or(0, |mail| mail.flights.len()),
+            queued: self.queue_messages(),
             queued_bytes: self.queue_bytes(),
-            fleeting: self.fleeting.len(),
+            fleeting: mail.map_or(0, |mail| mail.fleeting.len()),
             lost: self.losses.as_ref().map(|losses| losses.lost).unwrap_or_default(),
         }
     }

@@ -52,7 +52,8 @@ impl Inside {
         let Figures { received, sent, dropped, shed } = self.figures;
         let clients = self.clients.iter().flatten();
         let (total, connected) = (self.by_id.len(), clients.clone().filter(|client| client.waker.is_some()).count());
-        let waiting: usize = clients.map(|client| client.queue.len() + client.fleeting.len()).sum();
+        let waiting: usize =
+            clients.filter_map(|client| client.mail.as_ref()).map(|mail| mail.queue.len() + mail.fleeting.len()).sum();
         for (name, figure) in [
             ("uptime", uptime_s),
             ("clients/connected", connected as u64),

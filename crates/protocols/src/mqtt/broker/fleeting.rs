@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::task::Waker;
 use std::time::Duration;
 
-use super::client::{Client, Copied};
+use super::client::{Copied, Mail};
 use super::tree::ClientNumber;
 use super::{Inside, Place};
 
@@ -76,12 +76,12 @@ impl Fleeting {
     }
 }
 
-impl Client {
+impl Mail {
     /// Whether one of its queues holds this part of what makes it crowded: one in `part`. A session for which less may wait
     /// never is: what does not fit there is to be dropped.
     fn is_crowded(&self, part: usize) -> bool {
         let is_crowded = |messages, bytes| messages >= CROWDED_MESSAGES / part || bytes >= CROWDED_BYTES / part;
-        is_crowded(self.fleeting.len(), self.fleeting.bytes) || is_crowded(self.queue.len(), self.queue_bytes())
+        is_crowded(self.fleeting.len(), self.fleeting.bytes) || is_crowded(self.queue.len(), self.queue_bytes)
     }
 }
 
@@ -128,8 +128,8 @@ impl Crowd {
     }
 
     /// A message was left for a client that is connected.
-    pub(super) fn look_at(&mut self, number: ClientNumber, client: &Client) {
-        if self.now >= client.fleeting.slow_until && client.is_crowded(1) {
+    pub(super) fn look_at(&mut self, number: ClientNumber, mail: &Mail) {
+        if self.now >= mail.fleeting.slow_until && mail.is_crowded(1) {
             if self.clients.is_empty() {
                 self.number += 1;
                 self.progress = Taken::default();
@@ -154,8 +154,12 @@ impl Inside {
             self.crowd.progress.bytes += sent.bytes;
             self.crowd.progress.messages += sent.messages;
         }
-        let Some(client) = self.any(number).filter(|client| !client.is_crowded(CALM)) else { return };
-        client.fleeting.slow_until = Duration::ZERO;
+        if let Some(mail) = self.any(number).and_then(|client| client.mail.as_mut()) {
+            if mail.is_crowded(CALM) {
+                return;
+            }
+            mail.fleeting.slow_until = Duration::ZERO;
+        }
         self.leave_crowd(number);
     }
 
@@ -198,8 +202,8 @@ impl Inside {
     /// All who are behind did not catch up in time: nobody rests for them for a while.
     fn leave_behind(&mut self, now: Duration) {
         for number in std::mem::take(&mut self.crowd.clients) {
-            if let Some(client) = self.any(number) {
-                client.fleeting.slow_until = now + SLOW_FOR;
+            if let Some(mail) = self.any(number).and_then(|client| client.mail.as_mut()) {
+                mail.fleeting.slow_until = now + SLOW_FOR;
             }
         }
         self.wakers.append(&mut self.crowd.resting);
@@ -223,17 +227,19 @@ mod tests {
     use loggerhead_model::DeviceId;
 
     use super::super::Inside;
-    use super::super::client::Client;
+    use super::super::client::{Client, Mail};
     use super::{CROWDED_BYTES, REST, Rest, Taken};
 
     /// A publisher meets a client that is behind.
     fn meet(inside: &mut Inside, now: Duration) -> Rest {
         let device = DeviceId::new("slow").expect("short enough");
         let mut client = Client::new(Arc::from("slow"), device, Arc::default());
-        client.fleeting.bytes = CROWDED_BYTES;
+        let mut mail = Box::<Mail>::default();
+        mail.fleeting.bytes = CROWDED_BYTES;
         inside.crowd.begin(now);
-        inside.crowd.look_at(0, &client);
-        client.fleeting.bytes = 0;
+        inside.crowd.look_at(0, &mail);
+        mail.fleeting.bytes = 0;
+        client.mail = Some(mail);
         inside.clients = vec![Some(Box::new(client))];
         assert!(inside.crowd.is_met, "it is crowded");
         inside.crowd.rest(Waker::noop().clone())

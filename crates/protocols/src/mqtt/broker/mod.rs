@@ -542,8 +542,8 @@ impl Inside {
         self.figures.count(pushed);
         let Some(waker) = &client.waker else { return };
         // Who is behind with what it publishes itself would not read its way out of that while it rests.
-        if !is_own {
-            self.crowd.look_at(number, client);
+        if !is_own && let Some(mail) = &client.mail {
+            self.crowd.look_at(number, mail);
         }
         if !client.is_woken {
             client.is_woken = true;
