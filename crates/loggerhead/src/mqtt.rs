@@ -1,5 +1,6 @@
 //! `mqtt`: publish to a broker, and see what it passes on, by hand.
 
+mod held;
 mod talk;
 
 use std::fmt::Write as _;

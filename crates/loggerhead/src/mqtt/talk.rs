@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::task::{Context, Poll, ready};
 
 use anyhow::Context as _;
-use bytes::{Buf as _, BytesMut};
 use loggerhead_protocols::mqtt::decode::read;
 use loggerhead_protocols::mqtt::encode::encode;
 use loggerhead_protocols::mqtt::frame::BODY_BYTES_MAX;
@@ -15,9 +14,9 @@ use loggerhead_protocols::mqtt::message::{Ack, ConnAck, Connect, Level, Notice, 
 use loggerhead_protocols::mqtt::properties::{Id, Properties, Writer};
 use loggerhead_protocols::mqtt::reason::Reason;
 use loggerhead_protocols::scram;
-use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
+use super::held::Held;
 use crate::exit::{Exit, Failure};
 use crate::simulate::{Address, Stream, Target, Way, trust};
 
@@ -25,8 +24,6 @@ use crate::simulate::{Address, Stream, Target, Way, trust};
 const LEVEL: Level = Level::V5;
 /// How a server that speaks TLS answers whoever does not; no packet begins so. Source: RFC 8446 §5.1.
 const TLS_ALERT: &[u8] = &[21, 3];
-/// Bytes that are read at once.
-const READ_BYTES: usize = 64 * 1024;
 
 /// Which broker, and as whom.
 #[derive(Clone, clap::Args)]
@@ -112,11 +109,10 @@ pub(crate) enum Turned {
 /// A connection on which the client is in.
 pub(crate) struct Talk {
     stream: Stream,
-    held: BytesMut,
+    held: Held,
     out: Vec<u8>,
     /// How much of `out` is sent.
     sent: usize,
-    buffer: Box<[u8]>,
     /// What the broker takes.
     pub(crate) granted: Granted,
 }
@@ -154,10 +150,9 @@ impl Talk {
         let stream = dial.target.clone().connect().await.map_err(|error| {
             Failure::new(Exit::Unreachable, format!("no broker at {address}: {}", trust::words(&error)))
         })?;
-        let buffer = vec![0; READ_BYTES].into();
         let nothing_said = ConnAck { session_present: false, reason: Reason::SUCCESS, properties: Properties::NONE };
         let granted = Granted::of(&nothing_said, keep_alive_s);
-        let mut talk = Self { stream, held: BytesMut::new(), out: Vec::new(), sent: 0, buffer, granted };
+        let mut talk = Self { stream, held: Held::default(), out: Vec::new(), sent: 0, granted };
         let connect = Connect {
             level: LEVEL,
             clean_start: true,
@@ -272,13 +267,11 @@ impl Talk {
         if let Poll::Ready(sent) = self.poll_send(context) {
             sent?;
         }
-        let mut buffer = ReadBuf::new(&mut self.buffer);
-        if let Poll::Ready(came) = self.stream.poll_read(context, &mut buffer) {
-            came?;
-            if buffer.filled().is_empty() {
+        let Self { held, stream, .. } = self;
+        if let Poll::Ready(came) = held.poll_fill(|room| stream.poll_read(context, room)) {
+            if came? == 0 {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the broker has closed")));
             }
-            self.held.extend_from_slice(buffer.filled());
             return Poll::Ready(Ok(Turned::Came));
         }
         if had_more && self.unsent() == 0 { Poll::Ready(Ok(Turned::Sent)) } else { Poll::Pending }
@@ -299,16 +292,20 @@ impl Talk {
     /// # Errors
     /// When the broker breaks a rule, or says that it closes.
     pub(crate) fn take<R>(&mut self, take: impl FnOnce(&Packet<'_>) -> R) -> anyhow::Result<Option<R>> {
-        let packet = read(LEVEL, &self.held, BODY_BYTES_MAX).map_err(|breach| {
-            if self.held.starts_with(TLS_ALERT) {
+        let came = self.held.bytes();
+        let packet = read(LEVEL, came, BODY_BYTES_MAX).map_err(|breach| {
+            if came.starts_with(TLS_ALERT) {
                 return anyhow::anyhow!("the broker speaks TLS there; add --tls");
             }
-            if self.held.starts_with(b"HTTP/") {
+            if came.starts_with(b"HTTP/") {
                 return anyhow::anyhow!("the broker speaks HTTP there; name its port for MQTT without WebSocket");
             }
             anyhow::anyhow!("the broker breaks a rule: {breach}")
         });
-        let Some((packet, count)) = packet? else { return Ok(None) };
+        let Some((packet, count)) = packet? else {
+            self.held.rest();
+            return Ok(None);
+        };
         if let Packet::Disconnect(notice) = &packet {
             let words = notice.properties.text(Id::ReasonString).map(|words| format!(": {words}")).unwrap_or_default();
             anyhow::bail!("the broker ends the connection: {}{words}", notice.reason);
