@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use loggerhead_headend::config::{self, Address, Config, Device, Enroll, Listener, Log, LogFormat};
 use loggerhead_headend::{BoundAddress, HeadEnd, StartError};
-use loggerhead_model::Role;
+use loggerhead_model::{DeviceId, Identity, Role};
 use loggerhead_protocols::Protocol;
 use loggerhead_protocols::logger::dialect::{self, ProofStep};
 use loggerhead_store::{FrameKeeping, Limits, Login, Retention, Secret};
@@ -36,6 +36,10 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 const CONSOLE_PORT: u16 = 8080;
 /// Who is signed in by the printed link.
 const CONSOLE_ACCOUNT: &str = "demo";
+/// The listener of the loggers.
+const LOGGERS: &str = "loggers";
+/// Whom the broker takes a client without a name for.
+const ANONYMOUS: &str = "anonymous";
 /// Connections at once: a demonstration is small.
 const CONNECTIONS_MAX: usize = 10_000;
 
@@ -44,7 +48,8 @@ const CONNECTIONS_MAX: usize = 10_000;
 #[command(after_help = "\
 Example: loggerhead demo --loggers 30
 Everything runs on this machine alone: a head-end on 127.0.0.1:36829, or on another port where that is taken, its store in
-./loggerhead-data, and loggers that send readings of made-up meters. It shows which verbs to try on it. Ctrl-C stops it; the
+./loggerhead-data, loggers that send readings of made-up meters, and a broker of MQTT on port 1883, or another, that takes clients
+without a name. It shows which verbs to try on it. Ctrl-C stops it; the
 store stays, and the next demonstration goes on with it.")]
 pub(crate) struct DemoArgs {
     /// How many loggers, of every dialect in turn
@@ -67,16 +72,18 @@ pub(crate) struct DemoArgs {
 /// When the head-end or its loggers cannot start.
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let protocol = loggerhead_protocols::find("logger").context("this build has no protocol `logger`")?;
+    let mqtt = &loggerhead_protocols::mqtt::PROTOCOL;
     let seconds = args.seconds.map(|seconds| Duration::try_from_secs_f64(seconds).context("--seconds")).transpose()?;
     let keys = LoggerKeys::default();
-    let config = config(&args, protocol, &keys, protocol.port)?;
-    let socket = config.api_socket();
-    let headend = match HeadEnd::start(config).await {
-        // The port that loggers expect is taken: any other will do.
-        Err(StartError::Listen { .. }) => HeadEnd::start(self::config(&args, protocol, &keys, 0)?).await,
-        started => started,
-    };
-    let headend = headend.context("starting the head-end")?;
+    let socket = config(&args, protocol, &keys, [0; 2])?.api_socket();
+    let mut started = HeadEnd::start(config(&args, protocol, &keys, [protocol.port, mqtt.port])?).await;
+    // A port that clients expect is taken, that of MQTT more often than not: any other will do.
+    for ports in [[protocol.port, 0], [0, 0]] {
+        if matches!(started, Err(StartError::Listen { .. })) {
+            started = HeadEnd::start(config(&args, protocol, &keys, ports)?).await;
+        }
+    }
+    let headend = started.context("starting the head-end")?;
     let settings = |port| Settings { socket: socket.clone(), web: Some(web(port)), waits: Waits::default() };
     let api = match Server::start(headend.clone(), settings(CONSOLE_PORT)).await {
         Err(ServeError::Web { .. }) => Server::start(headend.clone(), settings(0)).await,
@@ -84,9 +91,9 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     };
     let api = api.context("starting the console")?;
     let link = api.sign_in_link(CONSOLE_ACCOUNT, Role::Admin).await?.context("the console is served nowhere")?;
-    let address = loggers_address(&headend)?;
+    let (address, broker) = (address_of(&headend, LOGGERS)?, address_of(&headend, mqtt.name)?);
     let mut fleet = simulate::launch(&loggers(&args, keys, address), STOP_WITHIN)?;
-    let introduction = introduction(&args, address, &socket, &link);
+    let introduction = introduction(&args, address, broker, &socket, &link);
     let shown = tokio::select! {
         shown = show(&args, &introduction, &headend, &fleet) => shown,
         told = told_to_stop(seconds) => told,
@@ -103,32 +110,22 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     Ok(if summary.is_settled() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A head-end on loopback that takes every logger of the demonstration.
-fn config(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys, port: u16) -> anyhow::Result<Config> {
+/// A head-end on loopback that takes every logger of the demonstration, at the first of these ports, and every client of MQTT.
+fn config(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys, ports: [u16; 2]) -> anyhow::Result<Config> {
+    let [loggers_port, mqtt_port] = ports;
     let mut settings = toml::Table::new();
     settings.insert("aes_keys".to_owned(), vec![keys.aes_key.clone()].into());
-    let listener = Listener {
-        name: "loggers".to_owned(),
-        protocol: protocol.name.to_owned(),
-        addresses: vec![Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))],
-        v6_only: true,
-        sockets: config::Sockets::default(),
-        call_through: None,
-        socket_files: config::SocketFiles::default(),
+    let loggers = Listener {
         enroll: Enroll::Accept,
         secrets: vec![Secret::new(keys.md5_key.trim_start_matches("text:").into())],
-        proxies: Vec::new(),
-        connections_max: CONNECTIONS_MAX,
-        connections_per_address_max: CONNECTIONS_MAX,
         connections_per_device_max: 4,
-        connects_per_s_max: 0,
-        data_ports: None,
-        first_frame: Duration::from_secs(5),
-        login: Duration::from_secs(10),
-        tls: None,
-        websocket: None,
-        settings,
+        ..listener(LOGGERS, protocol.name, loggers_port, settings)
     };
+    let mqtt = loggerhead_protocols::mqtt::PROTOCOL.name;
+    let mut settings = toml::Table::new();
+    settings.insert("readings".to_owned(), true.into());
+    let mut devices = cipher_only(args, protocol, keys)?;
+    devices.push(anonymous()?);
     Ok(Config {
         data_dir: args.data.clone(),
         stop_within: STOP_WITHIN,
@@ -139,8 +136,47 @@ fn config(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys, port: u16) ->
         limits: Limits::default(),
         files: config::Files::default(),
         web: config::Web::default(),
-        listeners: vec![listener],
-        devices: cipher_only(args, protocol, keys)?,
+        listeners: vec![loggers, listener(mqtt, mqtt, mqtt_port, settings)],
+        devices,
+    })
+}
+
+/// A listener on loopback.
+fn listener(name: &str, protocol: &str, port: u16, settings: toml::Table) -> Listener {
+    Listener {
+        name: name.to_owned(),
+        protocol: protocol.to_owned(),
+        addresses: vec![Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))],
+        v6_only: true,
+        sockets: config::Sockets::default(),
+        call_through: None,
+        socket_files: config::SocketFiles::default(),
+        enroll: Enroll::Refuse,
+        secrets: Vec::new(),
+        proxies: Vec::new(),
+        connections_max: CONNECTIONS_MAX,
+        connections_per_address_max: CONNECTIONS_MAX,
+        connections_per_device_max: CONNECTIONS_MAX,
+        connects_per_s_max: 0,
+        data_ports: None,
+        first_frame: Duration::from_secs(5),
+        login: Duration::from_secs(10),
+        tls: None,
+        websocket: None,
+        settings,
+    }
+}
+
+/// The account of all clients of MQTT that give no name: there are no others on this machine to keep out.
+fn anonymous() -> anyhow::Result<Device> {
+    Ok(Device {
+        id: DeviceId::new(ANONYMOUS)?,
+        protocol: loggerhead_protocols::mqtt::PROTOCOL.name.to_owned(),
+        identity: Identity::new(ANONYMOUS)?,
+        secret: Some(Secret::new(ANONYMOUS.into())),
+        login: Login::Secret,
+        site: None,
+        settings: toml::Table::new(),
     })
 }
 
@@ -159,10 +195,10 @@ fn cipher_only(args: &DemoArgs, protocol: &Protocol, keys: &LoggerKeys) -> anyho
     without_secret.map(device).collect()
 }
 
-fn loggers_address(headend: &HeadEnd) -> anyhow::Result<SocketAddr> {
-    let tcp = |(_, address)| match address {
-        BoundAddress::Tcp(address) => Some(address),
-        BoundAddress::Udp(_) | BoundAddress::Unix(_) | BoundAddress::Call(_) => None,
+fn address_of(headend: &HeadEnd, listener: &str) -> anyhow::Result<SocketAddr> {
+    let tcp = |(name, address)| match address {
+        BoundAddress::Tcp(address) if name == listener => Some(address),
+        BoundAddress::Tcp(_) | BoundAddress::Udp(_) | BoundAddress::Unix(_) | BoundAddress::Call(_) => None,
     };
     headend.addresses().into_iter().find_map(tcp).context("the head-end listens nowhere")
 }
@@ -199,7 +235,7 @@ fn web(port: u16) -> Web {
 }
 
 /// What to try while the demonstration runs.
-fn introduction(args: &DemoArgs, address: SocketAddr, socket: &Path, link: &str) -> String {
+fn introduction(args: &DemoArgs, address: SocketAddr, broker: SocketAddr, socket: &Path, link: &str) -> String {
     let (data, socket) = (args.data.display(), socket.display());
     // As it was typed: after `cargo run` it is not on the search path.
     let program = std::env::args().next().unwrap_or_else(|| "loggerhead".to_owned());
@@ -211,6 +247,8 @@ Try, in another terminal:
   {program} simulate logger --to {address} --first-gateway 9001 --loggers 50 --window 8
   {program} command 330302D110-01 query --data {data}
   {program} export readings --data {data} --format csv | head
+  {program} mqtt sub 'loggerhead/+/readings/#' --to {broker}
+  {program} mqtt pub readings/1/power 21.50 --to {broker}
 Ctrl-C stops.",
         args.loggers
     )
@@ -227,7 +265,7 @@ async fn show(args: &DemoArgs, introduction: &str, headend: &HeadEnd, fleet: &Fl
     loop {
         ticks.tick().await;
         let values = last_values(headend.clone()).await?;
-        let rows = headend.devices().into_iter().map(|device| {
+        let rows = headend.devices().into_iter().filter(|device| device.id.as_str() != ANONYMOUS).map(|device| {
             let value = values.get(&device.id).cloned().unwrap_or_default();
             Row::new(device, value)
         });

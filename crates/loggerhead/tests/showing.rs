@@ -84,6 +84,13 @@ fn elsewhere_lines_or_json_are_printed_until_a_signal() {
     let (demo, mut out) = start(&[]);
     let said = read_until(&mut out, |text| text.contains("6 of 6 devices connected"));
     assert!(!said.contains('\x1b') && said.contains("export readings --data"), "{said}");
+    // On this machine alone a client of MQTT needs no name.
+    let broker =
+        said.lines().find_map(|line| line.split_once(" mqtt sub ")?.1.split_once("--to ")).expect("it says where");
+    let broker = ["--to", broker.1];
+    run(&[&["mqtt", "pub", "readings/1/power", "21.50", "--qos", "1"], &broker[..]].concat());
+    let heard = run(&[&["mqtt", "sub", "loggerhead/+/readings/#", "--count", "1"], &broker[..]].concat());
+    assert!(heard.starts_with("loggerhead/"), "{heard}");
     assert!(interrupted(demo, out).contains("acknowledged, 0 not"));
     check_left(&data);
 
