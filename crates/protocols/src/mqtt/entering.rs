@@ -113,7 +113,7 @@ impl HeadEnd {
             keep_alive_s: connect.keep_alive_s,
             asked_expiry_s,
             asks_response: properties.number(Id::RequestResponseInformation) == Some(1),
-            peer: Peer::of(connect),
+            peer: Peer::of(connect, self.settings.in_flight_max),
         };
         if properties.text(Id::AuthenticationMethod).is_some() {
             return self.begin_authentication(attempt, connect.user, properties);
@@ -314,11 +314,11 @@ fn to_will(will: &WrittenWill<'_>, client_id: &Arc<str>) -> Will {
 }
 
 impl Peer {
-    /// What a client's CONNECT says of how much it takes.
-    fn of(connect: &Connect<'_>) -> Self {
+    /// What a client's CONNECT says of how much it takes, and of messages no more than that.
+    fn of(connect: &Connect<'_>, in_flight_max: u16) -> Self {
         let properties = connect.properties;
         Self::new(
-            properties.two(Id::ReceiveMaximum),
+            Some(properties.two(Id::ReceiveMaximum).map_or(in_flight_max, |count| count.min(in_flight_max))),
             properties.number(Id::MaximumPacketSize),
             properties.two(Id::TopicAliasMaximum),
         )

@@ -57,6 +57,8 @@ struct OfTopics {
 pub(super) struct Settings {
     pub(super) packet_bytes_max: usize,
     pub(super) receive_max: u16,
+    /// Messages on their way to a client that it has not acknowledged; fewer where the client says so.
+    pub(super) in_flight_max: u16,
     pub(super) topic_aliases_max: u16,
     pub(super) session_expiry_s_max: u32,
     /// The longest keep alive; none for any.
@@ -83,6 +85,7 @@ pub(super) struct Settings {
 struct Written {
     packet_bytes_max: usize,
     receive_max: u16,
+    in_flight_max: u16,
     topic_aliases_max: u16,
     session_expiry_s_max: u32,
     keep_alive_s_max: u16,
@@ -105,6 +108,7 @@ impl Default for Written {
         Self {
             packet_bytes_max: PACKET_BYTES_DEFAULT,
             receive_max: RECEIVE_MAX_DEFAULT,
+            in_flight_max: u16::MAX,
             topic_aliases_max: TOPIC_ALIASES_DEFAULT,
             session_expiry_s_max: SESSION_EXPIRY_S_DEFAULT,
             keep_alive_s_max: 0,
@@ -141,8 +145,10 @@ impl Settings {
         if !(64..=BODY_BYTES_MAX).contains(&written.packet_bytes_max) {
             return Err(wrong("packet_bytes_max", format!("takes 64 to {BODY_BYTES_MAX}")));
         }
-        if written.receive_max == 0 {
-            return Err(wrong("receive_max", "takes 1 to 65535".to_owned()));
+        for (key, count) in [("receive_max", written.receive_max), ("in_flight_max", written.in_flight_max)] {
+            if count == 0 {
+                return Err(wrong(key, "takes 1 to 65535".to_owned()));
+            }
         }
         if let Some(Err(fault)) = written.response_information.as_deref().map(topic::check_name) {
             return Err(wrong("response_information", fault.reason.into_owned()));
@@ -168,6 +174,7 @@ impl Settings {
         Ok(Self {
             packet_bytes_max: written.packet_bytes_max,
             receive_max: written.receive_max,
+            in_flight_max: written.in_flight_max,
             topic_aliases_max: written.topic_aliases_max,
             session_expiry_s_max: written.session_expiry_s_max,
             keep_alive_s_max: Some(written.keep_alive_s_max).filter(|seconds| *seconds > 0),

@@ -414,6 +414,7 @@ fn every_setting_that_cannot_be_is_named() {
     for (settings, key) in [
         ("packet_bytes_max = 1", "packet_bytes_max"),
         ("receive_max = 0", "receive_max"),
+        ("in_flight_max = 0", "in_flight_max"),
         ("publish = ['a', 'b#']", "publish[1]"),
         ("[[topic]]\nfilter = 'a#'\ndurability = 'memory'", "topic[0].filter"),
         ("[[topic]]\nfilter = 'a'\ndurability = 'sand'", "durability"),

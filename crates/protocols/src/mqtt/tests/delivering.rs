@@ -44,6 +44,25 @@ fn no_more_is_under_way_than_the_client_takes() {
     house.expect(watcher, &["#4 q1 t 4"]);
 }
 
+#[test]
+fn no_more_is_under_way_than_the_listener_says() {
+    let mut house = House::with("in_flight_max = 3");
+    let line = house.enter(client("p"));
+    // Before version 5 a client cannot say how much it takes; of version 5 the lower figure counts.
+    for (level, receive_max, expected) in [(Level::V4, None, 3), (Level::V5, Some(2), 2), (Level::V5, Some(9), 3)] {
+        let mut list = Writer::default();
+        if let Some(receive_max) = receive_max {
+            list.two(Id::ReceiveMaximum, receive_max);
+        }
+        let watcher = house.enter(Connect { level, properties: list.list(), ..client("w") });
+        house.subscribe(watcher, "t", Qos::AtLeastOnce);
+        for number in 1..=5 {
+            house.publish(line, Qos::AtLeastOnce, number, "t", "x");
+        }
+        assert_eq!(house.hear(watcher).len(), expected, "{level:?} {receive_max:?}");
+    }
+}
+
 // MQTT 5.0: 3.1.2-24 3.1.2-25
 #[test]
 fn a_packet_over_the_clients_limit_is_left_out() {
