@@ -3,6 +3,8 @@
 //! A file of an upload belongs to the device that the query names. What a client that is gone has sent is kept until it
 //! expires, and a client that comes again goes on where the last byte was taken.
 
+mod sum;
+
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
@@ -13,9 +15,8 @@ use futures_util::StreamExt as _;
 use loggerhead_headend::files::Upload;
 use loggerhead_model::{FileName, FileRecord, FileState, Ticket, Timestamp};
 use loggerhead_protocols::{Collision, FileFailure, FileOffer, FileSums, Start, base64};
-use sha1::{Digest as _, Sha1};
-use sha2::Sha256;
 
+use self::sum::{ALGORITHMS, Sum};
 use super::files::{OfDevice, find};
 use crate::access::noted;
 use crate::api::ProblemDetails;
@@ -26,8 +27,6 @@ use crate::state::Api;
 /// The version that is spoken.
 const VERSION: &str = "1.0.0";
 const EXTENSIONS: &str = "creation,creation-with-upload,checksum,expiration,termination";
-/// The sums that a client may give with a piece.
-const ALGORITHMS: &str = "sha1,sha256";
 /// The media type of a piece.
 const PIECE_TYPE: &str = "application/offset+octet-stream";
 /// The address of uploads.
@@ -44,7 +43,6 @@ const VERSIONS: HeaderName = HeaderName::from_static("tus-version");
 const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 const LENGTH: HeaderName = HeaderName::from_static("upload-length");
 const METADATA: HeaderName = HeaderName::from_static("upload-metadata");
-const CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
 const EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
 const OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 
@@ -416,42 +414,6 @@ fn name(headers: &HeaderMap) -> Result<FileName, Problem> {
     let decoded = base64::decode(value).and_then(|bytes| String::from_utf8(bytes).ok());
     let decoded = decoded.ok_or_else(|| wrong("the filename in Upload-Metadata is no text in base 64".to_owned()))?;
     FileName::of_sender(&decoded).map_err(|error| wrong(format!("the filename: {error}")))
-}
-
-/// A sum that a client gave, and what came so far.
-enum Sum {
-    Sha1(Sha1, Vec<u8>),
-    Sha256(Sha256, Vec<u8>),
-}
-
-impl Sum {
-    /// What `Upload-Checksum` says; none without one.
-    fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
-        let Some(given) = text(headers, &CHECKSUM) else { return Ok(None) };
-        let wrong =
-            || Problem::new(ProblemKind::BadRequest, format!("Upload-Checksum: ALGORITHM BASE64, one of {ALGORITHMS}"));
-        let (algorithm, sum) = given.split_once(' ').ok_or_else(wrong)?;
-        let sum = base64::decode(sum.trim()).ok_or_else(wrong)?;
-        match algorithm {
-            "sha1" => Ok(Some(Self::Sha1(Sha1::new(), sum))),
-            "sha256" => Ok(Some(Self::Sha256(Sha256::new(), sum))),
-            _ => Err(wrong()),
-        }
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Sha1(hash, _) => hash.update(bytes),
-            Self::Sha256(hash, _) => hash.update(bytes),
-        }
-    }
-
-    fn fits(self) -> bool {
-        match self {
-            Self::Sha1(hash, sum) => hash.finalize()[..] == sum[..],
-            Self::Sha256(hash, sum) => hash.finalize()[..] == sum[..],
-        }
-    }
 }
 
 /// What the failure of a file is to a client.
