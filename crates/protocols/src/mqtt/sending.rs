@@ -20,6 +20,9 @@ use crate::{CloseReason, Now};
 /// Bytes that are written at once: as much as a socket takes without waiting.
 const SEND_BYTES: usize = 64 * 1024;
 
+/// Bytes that are made room for at once: the packet with which `SEND_BYTES` are reached is seldom longer than the difference.
+const ROOM_BYTES: usize = SEND_BYTES + 4096;
+
 /// What a client takes, and what of it is used.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
@@ -256,6 +259,9 @@ impl Sending<'_> {
     }
 
     fn fleeting(&mut self) {
+        // Once for all that is written: growing would copy it several times.
+        let bytes = self.client.mail.as_ref().map_or(0, |mail| mail.fleeting.packet_bytes());
+        self.out.reserve(bytes.min(ROOM_BYTES));
         while self.has_room() {
             let Some(copy) = self.client.pop_fleeting() else { break };
             if copy.message.is_expired(self.now) {

@@ -21,6 +21,9 @@ const CROWDED_MESSAGES: usize = 4_096;
 const CROWDED_BYTES: usize = 4 * 1024 * 1024;
 /// A queue with less than such a part of what makes it crowded is calm.
 const CALM: usize = 4;
+/// Bytes of a packet beside its topic, properties and payload, at most: its first byte, its length, and the lengths of topic and
+/// properties.
+const HEAD_BYTES_MAX: usize = 1 + 4 + 2 + 4;
 /// How long a publisher rests before it is looked whether others catch up: many times as long as a busy machine needs to get round.
 pub(in crate::mqtt) const REST: Duration = Duration::from_millis(100);
 /// Those who are behind and take so much within a rest are catching up: ten megabytes a second, to which publishers are held.
@@ -47,6 +50,11 @@ impl Fleeting {
 
     pub(in crate::mqtt) fn is_empty(&self) -> bool {
         self.copies.is_empty()
+    }
+
+    /// Bytes of the packets of what waits, about.
+    pub(in crate::mqtt) fn packet_bytes(&self) -> usize {
+        self.bytes + self.copies.len() * HEAD_BYTES_MAX
     }
 
     /// Lets a message wait; gives it back when there is no room for it.
