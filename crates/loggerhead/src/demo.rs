@@ -75,8 +75,9 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mqtt = &loggerhead_protocols::mqtt::PROTOCOL;
     let seconds = args.seconds.map(|seconds| Duration::try_from_secs_f64(seconds).context("--seconds")).transpose()?;
     let keys = LoggerKeys::default();
-    let socket = config(&args, protocol, &keys, [0; 2])?.api_socket();
-    let mut started = HeadEnd::start(config(&args, protocol, &keys, [protocol.port, mqtt.port])?).await;
+    let wanted = config(&args, protocol, &keys, [protocol.port, mqtt.port])?;
+    let socket = wanted.api_socket();
+    let mut started = HeadEnd::start(wanted).await;
     // A port that clients expect is taken, that of MQTT more often than not: any other will do.
     for ports in [[protocol.port, 0], [0, 0]] {
         if matches!(started, Err(StartError::Listen { .. })) {

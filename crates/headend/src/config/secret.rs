@@ -111,6 +111,7 @@ mod tests {
             assert_eq!(read_file(&path).expect("a secret").0.as_str(), expected);
         }
     }
+
     #[test]
     fn a_document_is_read_in_the_encoding_that_it_is_in() {
         let folder = tempfile::tempdir().expect("a folder");

@@ -211,7 +211,6 @@ impl Files {
         *part = None;
         self.0.catalog().remove(number);
         // A disk takes its time to have much back, and nobody needs to wait: what an end leaves is removed at the next start.
-        let inner = Arc::clone(&self.0);
         self.0.leaving().spawn_blocking(move || inner.folder.remove(number));
         Ok(true)
     }

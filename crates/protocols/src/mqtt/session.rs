@@ -536,7 +536,7 @@ impl Session for HeadEnd {
     }
 
     fn poll(&mut self) -> Output {
-        if let Some(output) = self.work.as_mut().and_then(|work| work.next()) {
+        if let Some(output) = self.work.as_mut().and_then(|work| work.outputs.pop_front()) {
             return output;
         }
         if self.may_have_mail && matches!(self.stage, Stage::In) {
@@ -546,7 +546,7 @@ impl Session for HeadEnd {
         if self.work.as_ref().is_some_and(|work| work.outputs.is_empty() && !work.out.is_empty()) {
             return self.take_out();
         }
-        if let Some(output) = self.work.as_mut().and_then(|work| work.next()) {
+        if let Some(output) = self.work.as_mut().and_then(|work| work.outputs.pop_front()) {
             return output;
         }
         self.work.take_if(|work| work.is_done());

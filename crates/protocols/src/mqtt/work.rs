@@ -55,9 +55,4 @@ impl Work {
         let is_stored = waiting.is_empty() && due.is_empty() && due_notes.is_empty();
         is_said && is_stored && round.is_empty() && rest.is_none()
     }
-
-    /// The next thing to be done, but for bytes.
-    pub(super) fn next(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
-    }
 }

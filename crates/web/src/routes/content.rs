@@ -5,13 +5,14 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use loggerhead_model::{FileName, FileRecord};
 
 use super::files::{OfDevice, find};
+use super::put;
 use crate::api::ProblemDetails;
 use crate::extract::{Params, Segment};
 use crate::problem::{Problem, ProblemKind};
@@ -160,12 +161,6 @@ fn disposition(name: &FileName) -> String {
     let is_plain = |sign: char| sign.is_ascii_alphanumeric() || " ._-()".contains(sign);
     let plain: String = name.as_str().chars().map(|sign| if is_plain(sign) { sign } else { '_' }).collect();
     format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{}", crate::console::encoded(name.as_str()))
-}
-
-fn put(response: &mut Response, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        response.headers_mut().insert(name, value);
-    }
 }
 
 /// The next bytes of a file, and the file behind them.

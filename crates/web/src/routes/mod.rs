@@ -26,7 +26,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{Uri, Version, header};
+use axum::http::{HeaderName, HeaderValue, Uri, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
@@ -215,4 +215,11 @@ async fn problem_of_kind(Segment(kind): Segment<String>) -> Result<Json<ProblemD
     problem::description(&kind)
         .map(Json)
         .ok_or_else(|| Problem::new(ProblemKind::UnknownPath, format!("no kind of problem {kind:?}")))
+}
+
+/// Puts a header into an answer; what no header can hold is left out.
+fn put(response: &mut Response, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
 use loggerhead_headend::files::Upload;
@@ -18,6 +18,7 @@ use loggerhead_protocols::{Collision, FileFailure, FileOffer, FileSums, Start, b
 
 use self::sum::{ALGORITHMS, Sum};
 use super::files::{OfDevice, find};
+use super::put;
 use crate::access::noted;
 use crate::api::ProblemDetails;
 use crate::extract::{Params, Segment, device_id};
@@ -360,12 +361,6 @@ fn tell(api: &Api, response: &mut Response, number: u64, offset: u64) {
 fn http_date(at: Timestamp) -> String {
     let moment = jiff::Timestamp::from_millisecond(at.unix_ms()).unwrap_or(jiff::Timestamp::MAX);
     moment.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
-}
-
-fn put(response: &mut Response, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        response.headers_mut().insert(name, value);
-    }
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

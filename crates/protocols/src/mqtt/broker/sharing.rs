@@ -57,11 +57,8 @@ impl Inside {
 
 /// What a session has not had for sure, in the order in which it would have been sent. What stands in the log was its own.
 fn unfinished(gone: &Client) -> impl Iterator<Item = &Copied> {
-    let mail = gone.mail.as_deref();
-    let mut flights: Vec<_> = mail.into_iter().flat_map(|mail| mail.flights.values()).collect();
-    flights.sort_unstable_by_key(|flight| flight.order);
-    let under_way = flights.into_iter().filter_map(|flight| flight.copy.as_ref());
+    let under_way = gone.under_way().into_iter().filter_map(|id| gone.flight(id)?.copy.as_ref());
     let under_way = under_way.filter(|copy| copy.qos == Qos::AtLeastOnce);
-    let queue = mail.into_iter().flat_map(|mail| &mail.queue);
+    let queue = gone.mail.iter().flat_map(|mail| &mail.queue);
     under_way.chain(queue).filter(|copy| !matches!(copy.noted, Noted::Log(_)))
 }

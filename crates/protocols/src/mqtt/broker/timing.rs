@@ -5,8 +5,7 @@ use std::sync::Arc;
 use loggerhead_model::{DeviceId, Event, EventKind, Note, Records, Report, Severity, Timestamp};
 
 use super::client::Will;
-use super::message::Pending;
-use super::message::{Message, after};
+use super::message::{Message, Pending, after};
 use super::notes::About;
 use super::tree::ClientNumber;
 use super::{Inside, Place};
